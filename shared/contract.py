@@ -1,0 +1,78 @@
+"""Names that infrastructure and runtime must agree on; imports nothing.
+
+Infrastructure takes every name from here, and so does the code that runs on it: a name
+that exists twice is a name that will differ one day.
+"""
+
+from typing import Final
+
+# Environment variables of the functions.
+ENV_STAGE: Final = "KITH_STAGE"
+ENV_STREAM: Final = "KITH_STREAM"
+ENV_PROFILES_TABLE: Final = "KITH_PROFILES_TABLE"
+ENV_IDENTIFIERS_TABLE: Final = "KITH_IDENTIFIERS_TABLE"
+ENV_REGISTRY_TABLE: Final = "KITH_REGISTRY_TABLE"
+ENV_ARCHIVE_BUCKET: Final = "KITH_ARCHIVE_BUCKET"
+ENV_INGEST_FUNCTION: Final = "KITH_INGEST_FUNCTION"
+
+# Keys of the DynamoDB tables.
+PROFILES_PK: Final = "pk"
+"""`{builder}#{version}#{profile_id}`"""
+PROFILES_SK: Final = "sk"
+SK_PROFILE: Final = "profile"
+SK_BODY_PREFIX: Final = "body#"
+SK_DELTA_PREFIX: Final = "delta#"
+IDENTIFIERS_PK: Final = "pk"
+"""`{builder}#{version}#{type}#{value}`"""
+REGISTRY_PK: Final = "builder"
+REGISTRY_SK: Final = "version"
+"""A zero-padded version number; `draft`, or `active` for the pointer to the active version."""
+TTL_ATTRIBUTE: Final = "expires_at"
+"""Seconds since 1970; DynamoDB deletes an item some time after it."""
+
+# Prefixes of the archive bucket.
+PREFIX_EVENTS: Final = "events/"
+PREFIX_QUARANTINE: Final = "quarantine/"
+PREFIX_FAILED: Final = "failed/"
+"""Batches that Lambda gave up on (the on-failure destination), until they are drained."""
+PREFIX_DEFINITIONS: Final = "definitions/"
+"""Frozen definitions: `definitions/{builder}/{version}/{sha256}.json`"""
+
+# Outputs of the stack.
+OUTPUT_STREAM: Final = "StreamName"
+OUTPUT_PROFILES_TABLE: Final = "ProfilesTable"
+OUTPUT_IDENTIFIERS_TABLE: Final = "IdentifiersTable"
+OUTPUT_REGISTRY_TABLE: Final = "RegistryTable"
+OUTPUT_ARCHIVE_BUCKET: Final = "ArchiveBucket"
+OUTPUT_INGEST_FUNCTION: Final = "IngestFunction"
+OUTPUT_DASHBOARD: Final = "DashboardName"
+
+# Metrics, one namespace; dimensions `stage` and `builder`, beside Powertools' `service`.
+METRICS_NAMESPACE: Final = "Kith"
+METRIC_EVENTS_IN: Final = "EventsIn"
+METRIC_EVENTS_FOLDED: Final = "EventsFolded"
+METRIC_EVENTS_DROPPED: Final = "EventsDropped"
+"""With one more metric per reason: `EventsDropped.{reason}`."""
+METRIC_EVENTS_DUPLICATE: Final = "EventsDuplicate"
+METRIC_EVENTS_QUARANTINED: Final = "EventsQuarantined"
+METRIC_VALUES_SET_ASIDE: Final = "ValuesSetAside"
+METRIC_PROFILES_CREATED: Final = "ProfilesCreated"
+METRIC_PROFILES_MERGED: Final = "ProfilesMerged"
+METRIC_PROFILES_BROKEN: Final = "ProfilesBroken"
+METRIC_CONFLICTS: Final = "WriteConflicts"
+METRIC_DELTAS_PARKED: Final = "DeltasParked"
+METRIC_DEDUP_EVICTIONS: Final = "DedupEvictions"
+METRIC_INVARIANT_VIOLATIONS: Final = "InvariantViolations"
+METRIC_REQUEST_UNITS: Final = "RequestUnits"
+METRIC_BATCH_AGE: Final = "BatchAge"
+"""Milliseconds from the oldest record's arrival to the end of its batch."""
+
+# Limits that infrastructure and runtime share.
+DEDUP_WINDOW_H: Final = 24
+RECORD_AGE_H_MAX: Final = 11
+"""Nothing may be retried from the stream past half the dedup window."""
+
+
+def version_alias(builder: str, version: int) -> str:
+    """Name the alias of the ingestion function through which one version consumes the stream."""
+    return f"{builder}-v{version}"
