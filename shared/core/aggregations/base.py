@@ -1,0 +1,104 @@
+"""What every aggregation is: a commutative monoid over keyed values.
+
+A state is `None` (zero) or whatever one aggregation makes of values and their keys. The laws each
+aggregation must keep, and `tests/laws` checks for all of them:
+
+    merge(a, None) = merge(None, a) = a                       identity
+    merge(a, merge(b, c)) = merge(merge(a, b), c)             associativity
+    merge(a, b) = merge(b, a)                                 commutativity
+    add(a, key, value) = merge(a, add(None, key, value))      an event is a small state
+    join(split(a)) = a                                        encode and decode
+
+Equality of states is equality of what they present, now and after any further merge.
+"""
+
+from collections.abc import Iterator
+from decimal import Decimal
+from typing import Any, ClassVar, Final, NamedTuple, Protocol, TypeVar
+
+Key = tuple[int, str, int]
+"""(event time in ms UTC, event id, index of the value within the event): the order of values."""
+
+Value = str | int | Decimal | bool
+"""A value as states hold it: text; an exact number (int when integral, else a normalised Decimal);
+a boolean; a datetime as ms UTC (int); an IP address in its canonical text."""
+
+LIST_LENGTH_MAX: Final = 1000
+"""Entries that a list or a unique list presents (Piwik PRO's limit)."""
+
+
+class Entry(NamedTuple):
+    """One value of a list, with the key that orders it."""
+
+    key: Key
+    value: Value
+
+
+class Segment(NamedTuple):
+    """A part of a long list that is stored beside its profile and has not been loaded.
+
+    `name` is unique within the profile; `entries` counts what it holds; `level` says how often it has
+    been merged. A state that holds segments cannot be presented until they are loaded.
+    """
+
+    name: str
+    entries: int
+    level: int
+
+
+class NotLoadedError(Exception):
+    """Presenting, or merging away, a state some of whose segments are still in the store."""
+
+    def __init__(self, names: list[str]) -> None:
+        super().__init__(f"{len(names)} segments are not loaded")
+        self.names = names
+
+
+S = TypeVar("S")
+
+
+class Aggregation(Protocol[S]):
+    """How the values of one attribute become its presented values.
+
+    `add` and `merge` may change and return their first argument; they never change the second.
+    A caller that shares a state passes `copy` of it.
+    """
+
+    name: ClassVar[str]
+    types: ClassVar[frozenset[str]]
+    """The value types it takes, of `string`, `number`, `boolean`, `datetime`, `ip`."""
+    takes_arrays: ClassVar[bool] = False
+    """Whether each element of an array counts as a value; otherwise an array is no value."""
+    suffixes: ClassVar[tuple[str, ...]] = ("",)
+    """What is appended to the attribute's name for each value presented."""
+
+    def add(self, state: S | None, key: Key, value: Value) -> S:
+        """Return the state with one more value."""
+        ...
+
+    def merge(self, a: S | None, b: S | None) -> S | None:
+        """Return the state of both sets of values; the sets share no key."""
+        ...
+
+    def copy(self, state: S) -> S:
+        """Return a state that shares nothing with this one that `add` or `merge` would change."""
+        ...
+
+    def present(self, state: S) -> Iterator[tuple[str, Any]]:
+        """Yield (suffix, presented value): a Value, a list of Values, or a list of `Entry`.
+
+        Raises `NotLoadedError` where segments are missing.
+        """
+        ...
+
+    def split(self, state: S) -> tuple[dict[str, Any], Any]:
+        """Return what a reader may read, by suffix, and the rest, as msgpack-able values.
+
+        The readable part holds what `present` would yield for what is loaded; the rest repeats
+        none of it. Where a key occurs in the rest it stands as a `Key` tuple.
+        """
+        ...
+
+    def join(self, readable: dict[str, Any], rest: Any) -> S:
+        """Return the state that `split` took apart."""
+        ...

@@ -1,0 +1,80 @@
+"""A builder's definition: what `builder.yaml` says, in the form the engine compiles.
+
+These are plain, frozen values. The grammar that a person writes (and its errors) is in `grammar.py`;
+a frozen version of a builder is these types as JSON.
+"""
+
+from typing import Literal
+
+import msgspec
+
+Path = tuple[str, ...]
+"""The keys of a dotted path: `context.page.url` is ("context", "page", "url")."""
+
+ValueType = Literal["string", "number", "boolean", "datetime", "ip"]
+Normalizer = Literal["none", "lower", "email", "phone"]
+Keep = Literal["earliest", "newest"]
+Scalar = str | int | float | bool
+
+
+class Block(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Identifier values that never identify anybody: whole values, and regular expressions."""
+
+    exact: tuple[str, ...] = ()
+    """Compared after trimming, ignoring case."""
+    regex: tuple[str, ...] = ()
+    """Matched against the whole trimmed value, ignoring case."""
+
+
+class IdentifierType(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """One kind of identifier. Types stand in a definition from highest to lowest priority."""
+
+    name: str
+    paths: tuple[Path, ...]
+    normalize: Normalizer = "none"
+    known: bool = False
+    limit: int | None = None
+    block: Block = Block()
+    """What this type blocks beside the builder's own list."""
+
+
+class Condition(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """One line of a `when`: the value at `path` equals one of `values`, exactly."""
+
+    path: Path
+    values: tuple[Scalar, ...]
+
+
+class Attribute(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """One attribute. `type` is None only for a `count`; `paths` may be empty only there."""
+
+    name: str
+    aggregation: str
+    type: ValueType | None = None
+    paths: tuple[Path, ...] = ()
+    when: tuple[Condition, ...] = ()
+    keep: Keep = "earliest"
+
+
+class Retention(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Calendar months from a profile's last update to its expiry."""
+
+    known_months: int = 13
+    other_months: int = 1
+
+
+class Definition(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """A whole builder, all defaults filled in."""
+
+    name: str
+    identifiers: tuple[IdentifierType, ...]
+    attributes: tuple[Attribute, ...]
+    retention: Retention = Retention()
+    block: Block = Block()
+    """Default block list and the builder's own, already united."""
+    anonymous: tuple[Condition, ...] = ()
+    """When all of these hold (and there are any) an event is anonymous; `context.anonymous: true` always is."""
+    anonymous_profiles: bool = True
+    env: tuple[tuple[str, str], ...] = ()
+    fetch: tuple[tuple[str, str], ...] = ()
+    profile_function: tuple[tuple[str, str], ...] = ()
