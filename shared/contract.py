@@ -14,6 +14,10 @@ ENV_IDENTIFIERS_TABLE: Final = "KITH_IDENTIFIERS_TABLE"
 ENV_REGISTRY_TABLE: Final = "KITH_REGISTRY_TABLE"
 ENV_ARCHIVE_BUCKET: Final = "KITH_ARCHIVE_BUCKET"
 ENV_INGEST_FUNCTION: Final = "KITH_INGEST_FUNCTION"
+"""ARN of the ingestion function, without an alias."""
+ENV_CONSUMER: Final = "KITH_CONSUMER"
+"""JSON: the arguments of Lambda's CreateEventSourceMapping for a version's consumer, all but
+`FunctionName`; the alias is the publisher's to name."""
 
 # Keys of the DynamoDB tables.
 PROFILES_PK: Final = "pk"
@@ -33,8 +37,9 @@ TTL_ATTRIBUTE: Final = "expires_at"
 # Prefixes of the archive bucket.
 PREFIX_EVENTS: Final = "events/"
 PREFIX_QUARANTINE: Final = "quarantine/"
-PREFIX_FAILED: Final = "failed/"
-"""Batches that Lambda gave up on (the on-failure destination), until they are drained."""
+PREFIX_FAILED: Final = "aws/lambda/"
+"""Batches that Lambda gave up on, until they are drained. The on-failure destination of an event
+source mapping is a bucket; this prefix in it is Lambda's own and cannot be chosen."""
 PREFIX_DEFINITIONS: Final = "definitions/"
 """Frozen definitions: `definitions/{builder}/{version}/{sha256}.json`"""
 
@@ -61,6 +66,8 @@ METRIC_PROFILES_MERGED: Final = "ProfilesMerged"
 METRIC_PROFILES_BROKEN: Final = "ProfilesBroken"
 METRIC_CONFLICTS: Final = "WriteConflicts"
 METRIC_DELTAS_PARKED: Final = "DeltasParked"
+METRIC_BATCHES_FAILED: Final = "BatchesFailed"
+"""Batches that Lambda gave up on, counted when the drain finds them."""
 METRIC_DEDUP_EVICTIONS: Final = "DedupEvictions"
 METRIC_INVARIANT_VIOLATIONS: Final = "InvariantViolations"
 METRIC_REQUEST_UNITS: Final = "RequestUnits"
@@ -71,6 +78,9 @@ METRIC_BATCH_AGE: Final = "BatchAge"
 DEDUP_WINDOW_H: Final = 24
 RECORD_AGE_H_MAX: Final = 11
 """Nothing may be retried from the stream past half the dedup window."""
+
+# The function's zip that publishes also carries the builders, under this folder.
+BUNDLED_BUILDERS: Final = "builders"
 
 
 def version_alias(builder: str, version: int) -> str:
