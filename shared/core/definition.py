@@ -78,3 +78,13 @@ class Definition(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     env: tuple[tuple[str, str], ...] = ()
     fetch: tuple[tuple[str, str], ...] = ()
     profile_function: tuple[tuple[str, str], ...] = ()
+
+
+def definition_json(definition: Definition) -> bytes:
+    """Return a definition as canonical JSON: keys sorted, compact, the same bytes for equal definitions."""
+    return msgspec.json.encode(definition, order="sorted")
+
+
+def definition_of_json(data: bytes) -> Definition:
+    """Return the definition that `definition_json` wrote. Raises `msgspec.DecodeError` for anything else."""
+    return msgspec.json.decode(data, type=Definition)

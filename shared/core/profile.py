@@ -1,0 +1,209 @@
+"""A profile: the state that events fold into, and that merges.
+
+States are a commutative monoid (see `aggregations/base.py`): folding the same contributions in any order and
+any grouping gives the same profile. What order does decide (founding, expiry, limits, breaking) is decided
+in `plan.py`, in order of arrival.
+"""
+
+from typing import Any, Final, NamedTuple
+
+import msgspec
+
+from shared.core.aggregations.base import Entry
+from shared.core.canonical import canonical_json
+from shared.core.compile import Builder, Contribution
+from shared.core.identity.identifiers import Identifier
+from shared.core.memory import Memory, minute_of
+from shared.core.retention import expires_at
+from shared.core.times import format_time
+from shared.core.traits import Trait
+from shared.core.traits import merge as merge_traits
+
+IDENTIFIERS_MAX: Final = 1000
+CANONICAL_BYTES_MAX: Final = 512 * 1024
+"""A profile over either limit is broken, as in Piwik PRO."""
+MERGES_KEPT: Final = 20
+
+
+class Merge(NamedTuple):
+    """One merge a profile went through: what joined it, when (ms UTC), linked by which identifier types."""
+
+    secondary: str
+    at: int
+    linked_by: tuple[str, ...]
+
+
+class Profile(msgspec.Struct):
+    """A profile's state.
+
+    `identifiers` maps each to its first arrival here; `attributes` holds one aggregation state (or None) per
+    attribute of the definition. `bytes_max` is an upper bound of the canonical form, exact when it was last
+    measured. `aliases` are ids of merged profiles whose pointers may still lead through a redirect. `parked`
+    names deltas that wait beside the stored profile. Times are ms UTC; `rev` counts writes.
+    """
+
+    id: str
+    founder: Identifier
+    created_at: int
+    updated_at: int
+    event_count: int
+    identifiers: dict[Identifier, int]
+    attributes: list[Any]
+    traits: dict[str, Trait]
+    memory: Memory
+    bytes_max: int = 0
+    merges: tuple[Merge, ...] = ()
+    aliases: tuple[str, ...] = ()
+    rev: int = 0
+    children_until: int = 0
+    parked: tuple[str, ...] = ()
+
+
+def new_profile(builder: Builder, profile_id: str, founder: Identifier, arrival: int) -> Profile:
+    """Return a profile that has not counted any event."""
+    return Profile(
+        id=profile_id,
+        founder=founder,
+        created_at=arrival,
+        updated_at=arrival,
+        event_count=0,
+        identifiers={},
+        attributes=[None] * len(builder.attributes),
+        traits={},
+        memory=Memory(),
+    )
+
+
+def copy(builder: Builder, profile: Profile) -> Profile:
+    """Return a profile that shares nothing that folding would change."""
+    return msgspec.structs.replace(
+        profile,
+        identifiers=profile.identifiers.copy(),
+        attributes=[
+            None if state is None else aggregation.copy(state)
+            for aggregation, state in zip(builder.aggregations, profile.attributes, strict=True)
+        ],
+        traits=profile.traits.copy(),
+        memory=profile.memory.copy(),
+    )
+
+
+def count(profile: Profile, contribution: Contribution) -> None:
+    """Count an event: its arrival and its id, not yet its values."""
+    arrival = contribution.arrival
+    profile.created_at = min(profile.created_at, arrival)
+    profile.updated_at = max(profile.updated_at, arrival)
+    profile.event_count += 1
+    profile.memory.add(contribution.hash, minute_of(arrival))
+    profile.bytes_max += contribution.weight
+
+
+def fold(builder: Builder, profile: Profile, contribution: Contribution) -> None:
+    """Fold an event's values and traits into a profile that has counted it."""
+    key = contribution.key
+    attributes = profile.attributes
+    add = builder.add
+    for column, reading in contribution.values:
+        state = attributes[column]
+        if type(reading) is list:
+            time, event_id, _ = key
+            for index, value in enumerate(reading):
+                state = add[column](state, (time, event_id, index), value)
+            attributes[column] = state
+        else:
+            attributes[column] = add[column](state, key, reading)
+    if contribution.traits:
+        merge_traits(profile.traits, {name: (key, value) for name, value in contribution.traits.items()})
+
+
+def merge(builder: Builder, primary: Profile, secondary: Profile, how: Merge) -> int:
+    """Merge a profile into another; return how many events both had counted, which must be none.
+
+    The primary keeps its id and founder. Raises `NotLoadedError` when parts of the secondary, or of either
+    memory, are not loaded.
+    """
+    shared = primary.memory.unite(secondary.memory)
+    primary.created_at = min(primary.created_at, secondary.created_at)
+    primary.updated_at = max(primary.updated_at, secondary.updated_at)
+    primary.event_count += secondary.event_count
+    for identifier, first_seen in secondary.identifiers.items():
+        mine = primary.identifiers.get(identifier)
+        primary.identifiers[identifier] = first_seen if mine is None else min(mine, first_seen)
+    primary.attributes = [
+        aggregation.merge(a, b)
+        for aggregation, a, b in zip(
+            builder.aggregations, primary.attributes, secondary.attributes, strict=True
+        )
+    ]
+    merge_traits(primary.traits, secondary.traits)
+    primary.bytes_max += secondary.bytes_max
+    primary.merges = tuple(sorted({*primary.merges, *secondary.merges, how}, key=lambda one: one.at))[-MERGES_KEPT:]
+    return shared
+
+
+def is_known(builder: Builder, profile: Profile) -> bool:
+    """Whether any identifier tells who this person is."""
+    return any(identifier.type in builder.known for identifier in profile.identifiers)
+
+
+def expiry(builder: Builder, profile: Profile) -> int:
+    """Return when the profile expires unless another event comes, ms UTC."""
+    retention = builder.definition.retention
+    return expires_at(retention, profile.updated_at, known=is_known(builder, profile))
+
+
+def present_attributes(builder: Builder, profile: Profile) -> dict[str, Any]:
+    """Return attribute values by name, as JSON values; datetimes as text, list entries as {value, at}."""
+    shown: dict[str, Any] = {}
+    for attribute, aggregation, state in zip(
+        builder.attributes, builder.aggregations, profile.attributes, strict=True
+    ):
+        if state is None:
+            continue
+        is_time = attribute.type == "datetime"
+        for suffix, value in aggregation.present(state):
+            shown[attribute.name + suffix] = _shown(value, is_time=is_time)
+    return shown
+
+
+def _shown(value: Any, *, is_time: bool) -> Any:
+    if type(value) is list:
+        return [_shown(one, is_time=is_time) for one in value]
+    if type(value) is Entry:
+        return {"value": _shown(value.value, is_time=is_time), "at": format_time(value.key[0])}
+    return format_time(value) if is_time and type(value) is int else value
+
+
+def present_identifiers(builder: Builder, profile: Profile) -> dict[str, list[str]]:
+    """Return identifier values by type, each list sorted."""
+    by_type: dict[str, list[str]] = {}
+    for kind, value in sorted(profile.identifiers):
+        by_type.setdefault(kind, []).append(value)
+    return by_type
+
+
+def present_traits(profile: Profile) -> dict[str, Any]:
+    """Return the traits that are not removed."""
+    return {name: value for name, (_, value) in profile.traits.items() if value is not None}
+
+
+def present(builder: Builder, profile: Profile) -> dict[str, Any]:
+    """Return the profile as its canonical form has it.
+
+    Raises `NotLoadedError` when parts of long lists are not loaded.
+    """
+    return {
+        "profile_id": profile.id,
+        "identifiers": present_identifiers(builder, profile),
+        "traits": present_traits(profile),
+        "attributes": present_attributes(builder, profile),
+        "created_at": format_time(profile.created_at),
+        "updated_at": format_time(profile.updated_at),
+        "event_count": profile.event_count,
+        "expires_at": format_time(expiry(builder, profile)),
+    }
+
+
+def canonical(builder: Builder, profile: Profile) -> bytes:
+    """Return the canonical form: one line of JSON. Raises `NotLoadedError` like `present`."""
+    return canonical_json(present(builder, profile))
