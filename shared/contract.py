@@ -14,6 +14,11 @@ ENV_IDENTIFIERS_TABLE: Final = "KITH_IDENTIFIERS_TABLE"
 ENV_REGISTRY_TABLE: Final = "KITH_REGISTRY_TABLE"
 ENV_ARCHIVE_BUCKET: Final = "KITH_ARCHIVE_BUCKET"
 ENV_INGEST_FUNCTION: Final = "KITH_INGEST_FUNCTION"
+ENV_FAILURE_BUCKET: Final = "KITH_FAILURE_BUCKET"
+"""The bucket of the on-failure destination (it may be the archive bucket)."""
+ENV_CONSUMER: Final = "KITH_CONSUMER"
+"""How each version consumes the stream, as JSON: `stream_arn`, `batch_size`, `window_s`, `parallelization`,
+`retries`, `record_age_h`, `bisect`, `failure_bucket_arn`."""
 """ARN of the ingestion function, without an alias."""
 ENV_CONSUMER: Final = "KITH_CONSUMER"
 """JSON: the arguments of Lambda's CreateEventSourceMapping for a version's consumer, all but
@@ -31,6 +36,8 @@ IDENTIFIERS_PK: Final = "pk"
 REGISTRY_PK: Final = "builder"
 REGISTRY_SK: Final = "version"
 """A zero-padded version number; `draft`, or `active` for the pointer to the active version."""
+REGISTRY_DRAFT: Final = "draft"
+REGISTRY_ACTIVE: Final = "active"
 TTL_ATTRIBUTE: Final = "expires_at"
 """Seconds since 1970; DynamoDB deletes an item some time after it."""
 
@@ -86,3 +93,21 @@ BUNDLED_BUILDERS: Final = "builders"
 def version_alias(builder: str, version: int) -> str:
     """Name the alias of the ingestion function through which one version consumes the stream."""
     return f"{builder}-v{version}"
+
+
+def version_of_alias(alias: str) -> tuple[str, int]:
+    """Read (builder, version) out of an alias that `version_alias` made; ValueError for any other."""
+    builder, separator, version = alias.rpartition("-v")
+    if not (builder and separator and version.isdecimal()):
+        raise ValueError(f"{alias!r} names no version of a builder")
+    return builder, int(version)
+
+
+def registry_version(version: int) -> str:
+    """Write a version number as the registry's sort key, so that versions sort by number."""
+    return f"{version:08d}"
+
+
+def definition_key(builder: str, version: str, sha256: str) -> str:
+    """Name the frozen definition of a version, or of the `draft`, in the archive bucket."""
+    return f"{PREFIX_DEFINITIONS}{builder}/{version}/{sha256}.json"
