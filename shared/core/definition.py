@@ -73,7 +73,7 @@ class Definition(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     block: Block = Block()
     """Default block list and the builder's own, already united."""
     anonymous: tuple[Condition, ...] = ()
-    """When all of these hold (and there are any) an event is anonymous; `context.anonymous: true` always is."""
+    """If there are any and all hold, an event is anonymous; one with `context.anonymous: true` always is."""
     anonymous_profiles: bool = True
     env: tuple[tuple[str, str], ...] = ()
     fetch: tuple[tuple[str, str], ...] = ()

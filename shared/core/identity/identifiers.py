@@ -67,36 +67,29 @@ class SetAside(NamedTuple):
     reason: Reason
 
 
+Reader = Callable[[dict[str, Any]], tuple[tuple[Identifier, ...], tuple[SetAside, ...]]]
+"""From an event's body: its identifiers, each once, highest priority first, and what is set aside.
+
+Within a type the identifiers stand in the order of its paths. Absent and null are simply not there.
+"""
+
 _Decision = Identifier | Reason
 
 
-class IdentifierReader:
-    """Reads the identifiers of events by one definition; compile it once and share it."""
+def identifier_reader(definition: Definition) -> Reader:
+    """Compile how a definition reads identifiers; do it once, for the reader remembers its decisions."""
+    deciders = [(kind, _decider(kind, definition.block)) for kind in definition.identifiers]
+    sources = tuple(
+        (path[0], path[1:], decide, kind.name) for kind, decide in deciders for path in kind.paths
+    )
 
-    def __init__(self, definition: Definition) -> None:
-        self._sources = tuple(
-            (path[0], path[1:], identifier_type.name, decide)
-            for identifier_type, decide in (
-                (identifier_type, _decider(identifier_type, definition.block))
-                for identifier_type in definition.identifiers
-            )
-            for path in identifier_type.paths
-        )
-
-    def read(self, body: dict[str, Any]) -> tuple[tuple[Identifier, ...], tuple[SetAside, ...]]:
-        """Return an event's identifiers, highest priority first and each once, and what is set aside.
-
-        Within a type the identifiers stand in the order of its paths. Absent and null are simply not there.
-        """
+    def read(body: dict[str, Any]) -> tuple[tuple[Identifier, ...], tuple[SetAside, ...]]:
         found: list[Identifier] = []
         set_aside: list[SetAside] = []
-        for first, rest, name, decide in self._sources:
+        for first, rest, decide, name in sources:
             value = body.get(first)
             for key in rest:
-                if not isinstance(value, dict):
-                    value = None
-                    break
-                value = value.get(key)
+                value = value.get(key) if isinstance(value, dict) else None
             if value is None:
                 continue
             decision = decide(value)
@@ -105,6 +98,8 @@ class IdentifierReader:
             elif decision not in found:
                 found.append(decision)
         return tuple(found), tuple(set_aside)
+
+    return read
 
 
 def _decider(identifier_type: IdentifierType, block: Block) -> Callable[[Any], _Decision]:
