@@ -1,0 +1,102 @@
+"""Whose identifier is this: ownership within one plan, on top of what the store says."""
+
+from typing import NamedTuple
+
+from shared.core.identity.identifiers import Identifier
+from shared.core.identity.ids import profile_id
+from shared.core.memory import Memory
+from shared.core.profile import Profile
+from shared.core.snapshot import Pointer, Snapshot, Stored, Tombstone, profile_of
+
+
+class Repair(NamedTuple):
+    """A pointer that still leads through a redirect, and where it should lead."""
+
+    identifier: Identifier
+    expected: str
+    target: str
+
+
+class Ownership:
+    """Which profile owns an identifier, as events are taken one by one.
+
+    Looks each identifier up in the snapshot once. `expected` says what a pointer names in the store now, for
+    the condition of a write that moves it; `checks` maps ids that a write relies on without writing them to
+    their revision (None: absent).
+    """
+
+    def __init__(self, builder: str, snapshot: Snapshot) -> None:
+        self._builder = builder
+        self._snapshot = snapshot
+        self._owner: dict[Identifier, str | None] = {}
+        self._graves: dict[Identifier, Memory] = {}
+        self._relied_on: dict[Identifier, dict[str, int | None]] = {}
+        self.expected: dict[Identifier, tuple[str, ...]] = {}
+        self.missing: set[Identifier] = set()
+        """Identifiers that a profile lists, but that no pointer leads to: a creation crashed halfway."""
+        self.repairs: list[Repair] = []
+
+    def owner(self, identifier: Identifier) -> str | None:
+        """Return the id of the live profile that owns an identifier, or None."""
+        try:
+            return self._owner[identifier]
+        except KeyError:
+            owner = self._look_up(identifier) if self._snapshot.profiles else None
+            self._owner[identifier] = owner
+            return owner
+
+    def grave(self, identifier: Identifier) -> Memory | None:
+        """Return what the identifier's removed profile remembered, if it left a tombstone."""
+        return self._graves.get(identifier)
+
+    def give(self, identifier: Identifier, profile: str) -> None:
+        """Make a profile the owner of an identifier."""
+        self._owner[identifier] = profile
+
+    def bury(self, profile: Profile, memory: Memory) -> None:
+        """Take all identifiers from a removed profile, and keep its memory for their next owner."""
+        for identifier in profile.identifiers:
+            self._owner[identifier] = None
+            self._graves[identifier] = memory
+            self.expected.setdefault(identifier, (profile.id, *profile.aliases))
+
+    def relied_on(self, identifier: Identifier) -> dict[str, int | None]:
+        """Return the revisions by id that make sure that nobody else owns the identifier."""
+        return self._relied_on.get(identifier, {})
+
+    def _look_up(self, identifier: Identifier) -> str | None:
+        pointer = self._snapshot.pointers.get(identifier)
+        if pointer is None:
+            return self._half_created(identifier)
+        passed, stored = profile_of(self._snapshot, pointer)
+        end = passed[-1]
+        if isinstance(stored, Profile) and identifier in stored.identifiers:
+            self.expected[identifier] = (pointer.profile_id,)
+            if end != pointer.profile_id:
+                self.repairs.append(Repair(identifier, pointer.profile_id, end))
+            return end
+        self._dangles(identifier, pointer, passed, stored)
+        return None
+
+    def _dangles(
+        self, identifier: Identifier, pointer: Pointer, passed: list[str], stored: Stored | None
+    ) -> None:
+        self.expected[identifier] = (pointer.profile_id,)
+        relied_on: dict[str, int | None] = {}
+        for one in passed:
+            there = self._snapshot.profiles.get(one)
+            relied_on[one] = None if there is None else there.rev
+        self._relied_on[identifier] = relied_on
+        if isinstance(stored, Tombstone):
+            self._graves[identifier] = Memory(stored.traces)
+
+    def _half_created(self, identifier: Identifier) -> str | None:
+        """Find the profile that this identifier founded when only its pointer was not written any more."""
+        candidate = profile_id(self._builder, identifier)
+        stored = self._snapshot.profiles.get(candidate)
+        if isinstance(stored, Profile) and identifier in stored.identifiers:
+            self.missing.add(identifier)
+            return candidate
+        if isinstance(stored, Tombstone):
+            self._graves[identifier] = Memory(stored.traces)
+        return None
