@@ -14,11 +14,6 @@ ENV_IDENTIFIERS_TABLE: Final = "KITH_IDENTIFIERS_TABLE"
 ENV_REGISTRY_TABLE: Final = "KITH_REGISTRY_TABLE"
 ENV_ARCHIVE_BUCKET: Final = "KITH_ARCHIVE_BUCKET"
 ENV_INGEST_FUNCTION: Final = "KITH_INGEST_FUNCTION"
-ENV_FAILURE_BUCKET: Final = "KITH_FAILURE_BUCKET"
-"""The bucket of the on-failure destination (it may be the archive bucket)."""
-ENV_CONSUMER: Final = "KITH_CONSUMER"
-"""How each version consumes the stream, as JSON: `stream_arn`, `batch_size`, `window_s`, `parallelization`,
-`retries`, `record_age_h`, `bisect`, `failure_bucket_arn`."""
 """ARN of the ingestion function, without an alias."""
 ENV_CONSUMER: Final = "KITH_CONSUMER"
 """JSON: the arguments of Lambda's CreateEventSourceMapping for a version's consumer, all but
