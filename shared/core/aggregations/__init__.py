@@ -1,0 +1,1 @@
+"""Aggregations: how the values of an attribute become one; `base.py` says what they all are."""

@@ -9,12 +9,13 @@ aggregation must keep, and `tests/laws` checks for all of them:
     add(a, key, value) = merge(a, add(None, key, value))      an event is a small state
     join(split(a)) = a                                        encode and decode
 
-Equality of states is equality of what they present, now and after any further merge.
+Equality of states is equality of what they present, now and after any further merge. All values of
+one state are of one value type, so that they compare, and `True` never meets `1`.
 """
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterable, Iterator
 from decimal import Decimal
-from typing import Any, ClassVar, Final, NamedTuple, Protocol, TypeVar
+from typing import Any, ClassVar, Final, NamedTuple, Protocol, TypeVar, runtime_checkable
 
 Key = tuple[int, str, int]
 """(event time in ms UTC, event id, index of the value within the event): the order of values."""
@@ -23,8 +24,12 @@ Value = str | int | Decimal | bool
 """A value as states hold it: text; an exact number (int when integral, else a normalised Decimal);
 a boolean; a datetime as ms UTC (int); an IP address in its canonical text."""
 
+VALUE_TYPES: Final = frozenset({"string", "number", "boolean", "datetime", "ip"})
+
 LIST_LENGTH_MAX: Final = 1000
 """Entries that a list or a unique list presents (Piwik PRO's limit)."""
+TRIM_LENGTH: Final = 2 * LIST_LENGTH_MAX
+"""Entries at which a state is cut back: sorting once in 1000 values costs nothing per value."""
 
 
 class Entry(NamedTuple):
@@ -54,6 +59,12 @@ class NotLoadedError(Exception):
         self.names = names
 
 
+def require_loaded(segments: tuple[Segment, ...]) -> None:
+    """Raise `NotLoadedError` unless nothing is missing."""
+    if segments:
+        raise NotLoadedError([segment.name for segment in segments])
+
+
 S = TypeVar("S")
 
 
@@ -66,7 +77,7 @@ class Aggregation(Protocol[S]):
 
     name: ClassVar[str]
     types: ClassVar[frozenset[str]]
-    """The value types it takes, of `string`, `number`, `boolean`, `datetime`, `ip`."""
+    """The value types it takes, of `VALUE_TYPES`."""
     takes_arrays: ClassVar[bool] = False
     """Whether each element of an array counts as a value; otherwise an array is no value."""
     suffixes: ClassVar[tuple[str, ...]] = ("",)
@@ -77,7 +88,10 @@ class Aggregation(Protocol[S]):
         ...
 
     def merge(self, a: S | None, b: S | None) -> S | None:
-        """Return the state of both sets of values; the sets share no key."""
+        """Return the state of both sets of values; the sets share no key.
+
+        Raises `NotLoadedError` where segments of `b` are missing; those of `a` may stay in the store.
+        """
         ...
 
     def copy(self, state: S) -> S:
@@ -101,4 +115,30 @@ class Aggregation(Protocol[S]):
 
     def join(self, readable: dict[str, Any], rest: Any) -> S:
         """Return the state that `split` took apart."""
+        ...
+
+
+@runtime_checkable
+class SegmentedAggregation(Aggregation[S], Protocol[S]):
+    """An aggregation whose states grow, so that the store keeps parts of them in segments.
+
+    Its states have `segments: tuple[Segment, ...]`: the parts that exist but are not loaded. Whoever
+    stores what `spill` took out appends its `Segment` there.
+    """
+
+    takes_arrays: ClassVar[bool] = True
+
+    def reduce(self, entries: Iterable[Entry]) -> list[Entry]:
+        """Return those entries that can still matter, by key, at most `LIST_LENGTH_MAX`.
+
+        Reducing any parts of a set of entries first, and then all of them, gives the same.
+        """
+        ...
+
+    def extend(self, state: S, entries: Iterable[Entry], loaded: Collection[str]) -> S:
+        """Return the state with the entries of the segments named `loaded`, now loaded."""
+        ...
+
+    def spill(self, state: S, keep: int) -> tuple[S, list[Entry]]:
+        """Return the state with the `keep` newest of its loaded entries, and the others by key."""
         ...

@@ -1,0 +1,50 @@
+"""First: the value of the smallest key.
+
+state   (key, value)
+merge   the one with the smaller key
+units   those of the value
+"""
+
+from collections.abc import Iterator
+from typing import Any, ClassVar
+
+from shared.core.aggregations.base import VALUE_TYPES, Key, Value
+
+FirstState = tuple[Key, Value]
+
+
+class First:
+    """The earliest value by event time."""
+
+    name: ClassVar[str] = "first"
+    types: ClassVar[frozenset[str]] = VALUE_TYPES
+    takes_arrays: ClassVar[bool] = False
+    suffixes: ClassVar[tuple[str, ...]] = ("",)
+
+    def add(self, state: FirstState | None, key: Key, value: Value) -> FirstState:
+        """Return the state with one more value."""
+        return (key, value) if state is None or key < state[0] else state
+
+    def merge(self, a: FirstState | None, b: FirstState | None) -> FirstState | None:
+        """Return the state of both sets of values."""
+        if a is None or b is None:
+            return b if a is None else a
+        return b if b[0] < a[0] else a
+
+    def copy(self, state: FirstState) -> FirstState:
+        """Return the state: nothing changes it."""
+        return state
+
+    def present(self, state: FirstState) -> Iterator[tuple[str, Value]]:
+        """Yield the value."""
+        yield "", state[1]
+
+    def split(self, state: FirstState) -> tuple[dict[str, Any], Key]:
+        """Return {"": value} and the value's key."""
+        key, value = state
+        return {"": value}, key
+
+    def join(self, readable: dict[str, Any], rest: Any) -> FirstState:
+        """Return the state that `split` took apart."""
+        time, event_id, index = rest
+        return (time, event_id, index), readable[""]

@@ -1,0 +1,62 @@
+"""First and last: the values of the smallest and of the largest key, as `X_first` and `X_last`.
+
+state   ((key, value) of the first, (key, value) of the last)
+merge   the smaller of the firsts, the larger of the lasts
+units   those of the value
+"""
+
+from collections.abc import Iterator
+from typing import Any, ClassVar
+
+from shared.core.aggregations.base import VALUE_TYPES, Key, Value
+
+FirstLastState = tuple[tuple[Key, Value], tuple[Key, Value]]
+
+
+class FirstLast:
+    """The earliest and the latest value by event time."""
+
+    name: ClassVar[str] = "first_last"
+    types: ClassVar[frozenset[str]] = VALUE_TYPES
+    takes_arrays: ClassVar[bool] = False
+    suffixes: ClassVar[tuple[str, ...]] = ("_first", "_last")
+
+    def add(self, state: FirstLastState | None, key: Key, value: Value) -> FirstLastState:
+        """Return the state with one more value."""
+        if state is None:
+            only = (key, value)
+            return only, only
+        if key > state[1][0]:
+            return state[0], (key, value)
+        if key < state[0][0]:
+            return (key, value), state[1]
+        return state
+
+    def merge(self, a: FirstLastState | None, b: FirstLastState | None) -> FirstLastState | None:
+        """Return the state of both sets of values."""
+        if a is None or b is None:
+            return b if a is None else a
+        first = b[0] if b[0][0] < a[0][0] else a[0]
+        last = b[1] if b[1][0] > a[1][0] else a[1]
+        return first, last
+
+    def copy(self, state: FirstLastState) -> FirstLastState:
+        """Return the state: nothing changes it."""
+        return state
+
+    def present(self, state: FirstLastState) -> Iterator[tuple[str, Value]]:
+        """Yield the first value and the last one; of a single value, it twice."""
+        (_, first), (_, last) = state
+        yield "_first", first
+        yield "_last", last
+
+    def split(self, state: FirstLastState) -> tuple[dict[str, Any], tuple[Key, ...]]:
+        """Return {"_first": value, "_last": value} and their two keys; of a single value, its one key."""
+        (first_key, first), (last_key, last) = state
+        keys = (first_key,) if first_key == last_key else (first_key, last_key)
+        return {"_first": first, "_last": last}, keys
+
+    def join(self, readable: dict[str, Any], rest: Any) -> FirstLastState:
+        """Return the state that `split` took apart."""
+        keys: list[Key] = [(time, event_id, index) for time, event_id, index in rest]
+        return (keys[0], readable["_first"]), (keys[-1], readable["_last"])

@@ -1,0 +1,46 @@
+"""Minimum: the smallest value.
+
+state   the value
+merge   min(a, b)
+units   those of the value
+"""
+
+from collections.abc import Iterator
+from typing import Any, ClassVar
+
+from shared.core.aggregations.base import Key
+
+
+class Min:
+    """The smallest number, or the earliest datetime among the values. Idempotent."""
+
+    name: ClassVar[str] = "min"
+    types: ClassVar[frozenset[str]] = frozenset({"number", "datetime"})
+    takes_arrays: ClassVar[bool] = False
+    suffixes: ClassVar[tuple[str, ...]] = ("",)
+
+    def add(self, state: Any, _key: Key, value: Any) -> Any:
+        """Return the state with one more value."""
+        return value if state is None or value < state else state
+
+    def merge(self, a: Any, b: Any) -> Any:
+        """Return the state of both sets of values."""
+        if a is None or b is None:
+            return b if a is None else a
+        return min(a, b)
+
+    def copy(self, state: Any) -> Any:
+        """Return the state: nothing changes it."""
+        return state
+
+    def present(self, state: Any) -> Iterator[tuple[str, Any]]:
+        """Yield the smallest value."""
+        yield "", state
+
+    def split(self, state: Any) -> tuple[dict[str, Any], None]:
+        """Return {"": value} and nothing else."""
+        return {"": state}, None
+
+    def join(self, readable: dict[str, Any], _rest: Any) -> Any:
+        """Return the state that `split` took apart."""
+        return readable[""]

@@ -1,0 +1,139 @@
+"""Unique list: up to 1000 different values, in order of their first occurrence.
+
+    state   per value the smallest key seen in what is loaded; segments that are not loaded
+    merge   per value the smaller key; of the values, the 1000 with the smallest keys matter
+    units   those of the values
+
+With `keep: newest` largest takes the place of smallest: values are ordered, and kept, by their last
+occurrence.
+
+A value that is not among the 1000 earliest of what is loaded has 1000 earlier ones there, and nothing
+in a segment can make those later. If a segment knows an earlier occurrence of the value itself, the
+segment holds it. So dropping the value here needs no look at the segments.
+"""
+
+from collections.abc import Collection, Iterable, Iterator
+from typing import Any, ClassVar
+
+import msgspec
+
+from shared.core.aggregations.base import (
+    LIST_LENGTH_MAX,
+    TRIM_LENGTH,
+    VALUE_TYPES,
+    Entry,
+    Key,
+    Segment,
+    Value,
+    require_loaded,
+)
+from shared.core.definition import Keep
+
+
+class UniqueListState(msgspec.Struct):
+    """The key that orders each loaded value, and references to the segments that are not loaded."""
+
+    keys: dict[Value, Key]
+    segments: tuple[Segment, ...] = ()
+
+
+class UniqueList:
+    """Different values in order of first occurrence, or of last occurrence with `keep: newest`."""
+
+    name: ClassVar[str] = "unique_list"
+    types: ClassVar[frozenset[str]] = VALUE_TYPES
+    takes_arrays: ClassVar[bool] = True
+    suffixes: ClassVar[tuple[str, ...]] = ("",)
+
+    def __init__(self, keep: Keep = "earliest") -> None:
+        self._keeps_newest = keep == "newest"
+
+    def add(self, state: UniqueListState | None, key: Key, value: Value) -> UniqueListState:
+        """Return the state with one more value."""
+        if state is None:
+            return UniqueListState({value: key})
+        known = state.keys.get(value)
+        if known is None:
+            state.keys[value] = key
+            return self._trimmed(state)
+        if (key > known) is self._keeps_newest:
+            state.keys[value] = key
+        return state
+
+    def merge(self, a: UniqueListState | None, b: UniqueListState | None) -> UniqueListState | None:
+        """Return the state of both sets of values. Raises `NotLoadedError` if `b` is not loaded."""
+        if b is None:
+            return a
+        require_loaded(b.segments)
+        if a is None:
+            return self.copy(b)
+        self._take(a.keys, _entries(b))
+        return self._trimmed(a)
+
+    def copy(self, state: UniqueListState) -> UniqueListState:
+        """Return a state of its own."""
+        return UniqueListState(state.keys.copy(), state.segments)
+
+    def present(self, state: UniqueListState) -> Iterator[tuple[str, list[Value]]]:
+        """Yield the values in order. Raises `NotLoadedError` where segments are missing."""
+        require_loaded(state.segments)
+        yield "", [entry.value for entry in self._loaded(state)]
+
+    def split(self, state: UniqueListState) -> tuple[dict[str, Any], Any]:
+        """Return {"": loaded values in order} and (the key of each, segments)."""
+        entries = self._loaded(state)
+        readable = {"": [entry.value for entry in entries]}
+        return readable, ([entry.key for entry in entries], state.segments)
+
+    def join(self, readable: dict[str, Any], rest: Any) -> UniqueListState:
+        """Return the state that `split` took apart."""
+        keys, segments = rest
+        return UniqueListState(
+            {
+                value: (time, event_id, index)
+                for value, (time, event_id, index) in zip(readable[""], keys, strict=True)
+            },
+            tuple(Segment(*segment) for segment in segments),
+        )
+
+    def reduce(self, entries: Iterable[Entry]) -> list[Entry]:
+        """Return each value once, under the key that counts, by key, at most `LIST_LENGTH_MAX`."""
+        keys: dict[Value, Key] = {}
+        self._take(keys, entries)
+        return self._loaded(UniqueListState(keys))
+
+    def extend(
+        self, state: UniqueListState, entries: Iterable[Entry], loaded: Collection[str]
+    ) -> UniqueListState:
+        """Return the state with the entries of the segments named `loaded`."""
+        self._take(state.keys, entries)
+        state.segments = tuple(segment for segment in state.segments if segment.name not in loaded)
+        return self._trimmed(state)
+
+    def spill(self, state: UniqueListState, keep: int) -> tuple[UniqueListState, list[Entry]]:
+        """Return the state with the `keep` newest of its loaded entries, and the others by key."""
+        entries = self._loaded(state)
+        cut = max(len(entries) - keep, 0)
+        state.keys = {value: key for key, value in entries[cut:]}
+        return state, entries[:cut]
+
+    def _take(self, keys: dict[Value, Key], entries: Iterable[Entry]) -> None:
+        keeps_newest = self._keeps_newest
+        for key, value in entries:
+            known = keys.get(value)
+            if known is None or (key > known) is keeps_newest:
+                keys[value] = key
+
+    def _loaded(self, state: UniqueListState) -> list[Entry]:
+        """Return the loaded entries that can still matter, by key."""
+        entries = sorted(_entries(state))
+        return entries[-LIST_LENGTH_MAX:] if self._keeps_newest else entries[:LIST_LENGTH_MAX]
+
+    def _trimmed(self, state: UniqueListState) -> UniqueListState:
+        if len(state.keys) >= TRIM_LENGTH:
+            state.keys = {value: key for key, value in self._loaded(state)}
+        return state
+
+
+def _entries(state: UniqueListState) -> Iterator[Entry]:
+    return (Entry(key, value) for value, key in state.keys.items())
