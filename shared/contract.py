@@ -15,6 +15,9 @@ ENV_REGISTRY_TABLE: Final = "KITH_REGISTRY_TABLE"
 ENV_ARCHIVE_BUCKET: Final = "KITH_ARCHIVE_BUCKET"
 ENV_INGEST_FUNCTION: Final = "KITH_INGEST_FUNCTION"
 """ARN of the ingestion function, without an alias."""
+ENV_CONSUMER: Final = "KITH_CONSUMER"
+"""JSON: the arguments of Lambda's CreateEventSourceMapping for a version's consumer, all but
+`FunctionName`; the alias is the publisher's to name."""
 
 # Keys of the DynamoDB tables.
 PROFILES_PK: Final = "pk"
