@@ -8,9 +8,9 @@ units   those of the value
 from collections.abc import Iterator
 from typing import Any, ClassVar
 
-from shared.core.aggregations.base import VALUE_TYPES, Key, Value
+from shared.core.aggregations.base import VALUE_TYPES, Key, Keyed, Value
 
-FirstLastState = tuple[tuple[Key, Value], tuple[Key, Value]]
+FirstLastState = tuple[Keyed, Keyed]
 
 
 class FirstLast:

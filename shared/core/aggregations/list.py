@@ -19,6 +19,7 @@ from shared.core.aggregations.base import (
     VALUE_TYPES,
     Entry,
     Key,
+    Keyed,
     Segment,
     Value,
     require_loaded,
@@ -28,7 +29,7 @@ from shared.core.aggregations.base import (
 class ListState(msgspec.Struct):
     """Loaded entries in no order, and references to the segments that are not loaded."""
 
-    entries: list[Entry]
+    entries: list[Keyed]
     segments: tuple[Segment, ...] = ()
 
 
@@ -43,9 +44,12 @@ class List:
     def add(self, state: ListState | None, key: Key, value: Value) -> ListState:
         """Return the state with one more value."""
         if state is None:
-            return ListState([Entry(key, value)])
-        state.entries.append(Entry(key, value))
-        return self._trimmed(state)
+            return ListState([(key, value)])
+        entries = state.entries
+        entries.append((key, value))
+        if len(entries) >= TRIM_LENGTH:
+            state.entries = _newest(entries)
+        return state
 
     def merge(self, a: ListState | None, b: ListState | None) -> ListState | None:
         """Return the state of both sets of values. Raises `NotLoadedError` if `b` is not loaded."""
@@ -55,7 +59,7 @@ class List:
         if a is None:
             return self.copy(b)
         a.entries += b.entries
-        return self._trimmed(a)
+        return _trimmed(a)
 
     def copy(self, state: ListState) -> ListState:
         """Return a state of its own."""
@@ -77,30 +81,35 @@ class List:
     def join(self, readable: dict[str, Any], rest: Any) -> ListState:
         """Return the state that `split` took apart; of a readable entry's key only the time counts."""
         ids, segments = rest
-        entries = [
-            Entry((entry.key[0], event_id, index), entry.value)
-            for entry, (event_id, index) in zip(readable[""], ids, strict=True)
+        entries: list[Keyed] = [
+            ((key[0], event_id, index), value)
+            for (key, value), (event_id, index) in zip(readable[""], ids, strict=True)
         ]
         return ListState(entries, tuple(Segment(*segment) for segment in segments))
 
-    def reduce(self, entries: Iterable[Entry]) -> list[Entry]:
+    def reduce(self, entries: Iterable[Keyed]) -> list[Entry]:
         """Return the newest entries by key, at most `LIST_LENGTH_MAX`."""
-        return sorted(entries)[-LIST_LENGTH_MAX:]
+        return [Entry(key, value) for key, value in _newest(entries)]
 
-    def extend(self, state: ListState, entries: Iterable[Entry], loaded: Collection[str]) -> ListState:
+    def extend(self, state: ListState, entries: Iterable[Keyed], loaded: Collection[str]) -> ListState:
         """Return the state with the entries of the segments named `loaded`, each given once."""
         state.entries += entries
         state.segments = tuple(segment for segment in state.segments if segment.name not in loaded)
-        return self._trimmed(state)
+        return _trimmed(state)
 
     def spill(self, state: ListState, keep: int) -> tuple[ListState, list[Entry]]:
         """Return the state with the `keep` newest of its loaded entries, and the others by key."""
         entries = self.reduce(state.entries)
         cut = max(len(entries) - keep, 0)
-        state.entries = entries[cut:]
+        state.entries = list(entries[cut:])
         return state, entries[:cut]
 
-    def _trimmed(self, state: ListState) -> ListState:
-        if len(state.entries) >= TRIM_LENGTH:
-            state.entries = self.reduce(state.entries)
-        return state
+
+def _newest(entries: Iterable[Keyed]) -> list[Keyed]:
+    return sorted(entries)[-LIST_LENGTH_MAX:]
+
+
+def _trimmed(state: ListState) -> ListState:
+    if len(state.entries) >= TRIM_LENGTH:
+        state.entries = _newest(state.entries)
+    return state

@@ -23,6 +23,7 @@ from shared.core.aggregations.base import (
     VALUE_TYPES,
     Entry,
     Key,
+    Keyed,
     Segment,
     Value,
     require_loaded,
@@ -67,7 +68,7 @@ class UniqueList:
         require_loaded(b.segments)
         if a is None:
             return self.copy(b)
-        self._take(a.keys, _entries(b))
+        self._take(a.keys, _entries(b.keys))
         return self._trimmed(a)
 
     def copy(self, state: UniqueListState) -> UniqueListState:
@@ -77,13 +78,13 @@ class UniqueList:
     def present(self, state: UniqueListState) -> Iterator[tuple[str, list[Value]]]:
         """Yield the values in order. Raises `NotLoadedError` where segments are missing."""
         require_loaded(state.segments)
-        yield "", [entry.value for entry in self._loaded(state)]
+        yield "", [value for _, value in self._in_order(state.keys)]
 
     def split(self, state: UniqueListState) -> tuple[dict[str, Any], Any]:
         """Return {"": loaded values in order} and (the key of each, segments)."""
-        entries = self._loaded(state)
-        readable = {"": [entry.value for entry in entries]}
-        return readable, ([entry.key for entry in entries], state.segments)
+        entries = self._in_order(state.keys)
+        readable = {"": [value for _, value in entries]}
+        return readable, ([key for key, _ in entries], state.segments)
 
     def join(self, readable: dict[str, Any], rest: Any) -> UniqueListState:
         """Return the state that `split` took apart."""
@@ -96,14 +97,14 @@ class UniqueList:
             tuple(Segment(*segment) for segment in segments),
         )
 
-    def reduce(self, entries: Iterable[Entry]) -> list[Entry]:
+    def reduce(self, entries: Iterable[Keyed]) -> list[Entry]:
         """Return each value once, under the key that counts, by key, at most `LIST_LENGTH_MAX`."""
         keys: dict[Value, Key] = {}
         self._take(keys, entries)
-        return self._loaded(UniqueListState(keys))
+        return _named(self._in_order(keys))
 
     def extend(
-        self, state: UniqueListState, entries: Iterable[Entry], loaded: Collection[str]
+        self, state: UniqueListState, entries: Iterable[Keyed], loaded: Collection[str]
     ) -> UniqueListState:
         """Return the state with the entries of the segments named `loaded`."""
         self._take(state.keys, entries)
@@ -112,28 +113,32 @@ class UniqueList:
 
     def spill(self, state: UniqueListState, keep: int) -> tuple[UniqueListState, list[Entry]]:
         """Return the state with the `keep` newest of its loaded entries, and the others by key."""
-        entries = self._loaded(state)
+        entries = self._in_order(state.keys)
         cut = max(len(entries) - keep, 0)
         state.keys = {value: key for key, value in entries[cut:]}
-        return state, entries[:cut]
+        return state, _named(entries[:cut])
 
-    def _take(self, keys: dict[Value, Key], entries: Iterable[Entry]) -> None:
+    def _take(self, keys: dict[Value, Key], entries: Iterable[Keyed]) -> None:
         keeps_newest = self._keeps_newest
         for key, value in entries:
             known = keys.get(value)
             if known is None or (key > known) is keeps_newest:
                 keys[value] = key
 
-    def _loaded(self, state: UniqueListState) -> list[Entry]:
-        """Return the loaded entries that can still matter, by key."""
-        entries = sorted(_entries(state))
+    def _in_order(self, keys: dict[Value, Key]) -> list[Keyed]:
+        """Return the entries that can still matter, by key."""
+        entries = sorted(_entries(keys))
         return entries[-LIST_LENGTH_MAX:] if self._keeps_newest else entries[:LIST_LENGTH_MAX]
 
     def _trimmed(self, state: UniqueListState) -> UniqueListState:
         if len(state.keys) >= TRIM_LENGTH:
-            state.keys = {value: key for key, value in self._loaded(state)}
+            state.keys = {value: key for key, value in self._in_order(state.keys)}
         return state
 
 
-def _entries(state: UniqueListState) -> Iterator[Entry]:
-    return (Entry(key, value) for value, key in state.keys.items())
+def _entries(keys: dict[Value, Key]) -> list[Keyed]:
+    return [(key, value) for value, key in keys.items()]
+
+
+def _named(entries: list[Keyed]) -> list[Entry]:
+    return [Entry(key, value) for key, value in entries]
