@@ -1,0 +1,261 @@
+"""What a record holds: its events, taken out of whatever form they were sent in.
+
+    record  = packed | aggregate            aggregate = packed user records (Kinesis Producer Library)
+    packed  = text | gzip(text) | zstd(text)
+    text    = one JSON object | JSON array of objects | JSON lines, blank ones allowed
+
+Everything is bounded, so that no record can fill the memory of the process that opens it.
+"""
+
+import re
+import zlib
+from collections.abc import Callable
+from decimal import Decimal, InvalidOperation
+from typing import Any, Final, Literal, Protocol
+
+import msgspec
+
+from shared.core import kpl
+
+EVENTS_MAX: Final = 10_000
+"""Events of one record."""
+EVENT_BYTES_MAX: Final = 2**20
+"""JSON text of one event."""
+TEXT_BYTES_MAX: Final = 2**25
+"""JSON text of one record, unpacked."""
+DEPTH_MAX: Final = 64
+"""Objects and arrays around a value, the event itself included."""
+MARKS_MAX: Final = 2_000_000
+"""Commas, line ends and opening brackets in the text of one record: they bound its decoded size."""
+
+Reason = Literal[
+    "empty",
+    "not_json",
+    "not_an_object",
+    "number_out_of_range",
+    "too_deep",
+    "too_large",
+    "too_many_events",
+    "truncated",
+    "corrupt",
+]
+"""Why bytes are no event. `truncated` and `corrupt` speak of compressed data and aggregates."""
+
+_GZIP: Final = b"\x1f\x8b"
+_ZSTD: Final = b"\x28\xb5\x2f\xfd"
+_ZLIB_GZIP: Final = 31
+_CHUNK_BYTES: Final = 512
+"""Input decompressed at once; zstd makes at most 16 MiB of it, which bounds how far a limit is overshot."""
+
+_decode_any: Final = msgspec.json.Decoder(float_hook=Decimal).decode
+_decode_array: Final = msgspec.json.Decoder(list[msgspec.Raw]).decode
+# A whole string, or a mark that gives the text its structure; a quote alone opens a string that never ends.
+_TOKEN: Final = re.compile(rb'"[^"\\]*+(?:\\.[^"\\]*+)*+"|["\[\]{},]', re.DOTALL)
+
+
+_JSON_TYPES: Final = {list: "array", str: "string", bool: "boolean", int: "number", Decimal: "number"}
+
+
+class UnreadableError(Exception):
+    """Bytes that are no event. `detail` holds nothing of what they say."""
+
+    def __init__(self, reason: Reason, detail: str) -> None:
+        super().__init__(reason, detail)
+        self.reason: Reason = reason
+        self.detail = detail
+
+
+Element = tuple[bytes, dict[str, Any] | UnreadableError]
+"""The bytes of one event (of what stands in its place, if it is unreadable) and what they mean."""
+
+
+def decode_object(text: bytes) -> dict[str, Any]:
+    """Decode the JSON object of one event; raises UnreadableError.
+
+    Numbers are int or Decimal. Of duplicate keys the last wins.
+    """
+    if len(text) > EVENT_BYTES_MAX:
+        raise UnreadableError("too_large", f"an event has at most {EVENT_BYTES_MAX} bytes")
+    try:
+        body = _decode_any(text)
+    except RecursionError:
+        raise UnreadableError("too_deep", f"an event nests at most {DEPTH_MAX} deep") from None
+    except (msgspec.ValidationError, InvalidOperation):
+        raise UnreadableError("number_out_of_range", "a number is too large to be read") from None
+    except msgspec.DecodeError as error:
+        raise UnreadableError("not_json", str(error)) from None
+    if type(body) is not dict:
+        raise UnreadableError("not_an_object", f"an event is an object, not {_json_type(body)}")
+    # Counting is cheap and says of nearly all events that they cannot be that deep.
+    if text.count(b"{") + text.count(b"[") > DEPTH_MAX and _is_too_deep(body):
+        raise UnreadableError("too_deep", f"an event nests at most {DEPTH_MAX} deep")
+    return body
+
+
+def open_record(record: bytes) -> list[Element]:
+    """Take the events out of a record, in their order; raises UnreadableError if it has no readable whole."""
+    if not record.startswith(kpl.MAGIC):
+        elements, _ = _open_packed(record)
+        return elements
+    try:
+        parts = kpl.user_records(record)
+    except ValueError as error:
+        raise UnreadableError("corrupt", str(error)) from None
+    elements = []
+    text_bytes = 0
+    for part in parts:
+        try:
+            opened, size = _open_packed(part)
+        except UnreadableError as error:
+            if error.reason == "too_many_events":
+                raise
+            elements.append((part, error))
+        else:
+            elements += opened
+            text_bytes += size
+        _check_count(len(elements))
+        _check_text_bytes(text_bytes)
+    return elements
+
+
+def _open_packed(packed: bytes) -> tuple[list[Element], int]:
+    """Return the events and the bytes of their text."""
+    if packed.startswith(_GZIP):
+        text = _expand(packed, lambda: zlib.decompressobj(_ZLIB_GZIP), zlib.error)
+    elif packed.startswith(_ZSTD):
+        # Imported where needed: most streams have no use for it, and it would delay every cold start.
+        from zstandard import ZstdDecompressor, ZstdError  # noqa: PLC0415
+
+        # No frame needs a longer window than the text it may hold.
+        text = _expand(packed, ZstdDecompressor(max_window_size=TEXT_BYTES_MAX).decompressobj, ZstdError)
+    else:
+        text = packed
+    return _open_text(text), len(text)
+
+
+class _Decompressor(Protocol):
+    """What zlib and zstandard agree on: an object that decompresses one gzip member, or one zstd frame."""
+
+    @property
+    def eof(self) -> bool: ...
+    @property
+    def unused_data(self) -> bytes: ...
+    def decompress(self, data: bytes, /) -> bytes: ...
+
+
+def _expand(packed: bytes, start: Callable[[], _Decompressor], failure: type[Exception]) -> bytes:
+    """Decompress all members of `packed`, one after the other, and no more than a record's text."""
+    parts: list[bytes] = []
+    size = at = 0
+    try:
+        while at < len(packed):
+            member = start()
+            while not member.eof:
+                chunk = packed[at : at + _CHUNK_BYTES]
+                if not chunk:
+                    raise UnreadableError("truncated", "the compressed data ends too early")
+                parts.append(member.decompress(chunk))
+                size += len(parts[-1])
+                _check_text_bytes(size)
+                at += len(chunk)
+            at -= len(member.unused_data)
+    except failure:
+        raise UnreadableError("corrupt", "the compressed data is damaged") from None
+    return b"".join(parts)
+
+
+def _open_text(text: bytes) -> list[Element]:
+    _check_text_bytes(len(text))
+    if len(text) > MARKS_MAX and sum(map(text.count, (b",", b"\n", b"[", b"{"))) > MARKS_MAX:
+        raise UnreadableError("too_large", f"a record has at most {MARKS_MAX} values")
+    text = text.strip()
+    if not text:
+        raise UnreadableError("empty", "there is nothing in it")
+    pieces = _array_pieces(text) if text.startswith(b"[") else None
+    if pieces is not None:
+        return _read_all(pieces)
+    whole = _read(text)
+    if not isinstance(whole, UnreadableError):
+        return [(text, whole)]
+    # Lines, or an array with a bad element. Only an object among the pieces proves it.
+    pieces = _split_array(text) if text.startswith(b"[") else None
+    elements = _read_all(text.split(b"\n") if pieces is None else pieces)
+    if any(type(body) is dict for _, body in elements):
+        return elements
+    raise whole
+
+
+def _array_pieces(text: bytes) -> list[bytes] | None:
+    """Cut an array into its elements; None if it does not parse as one."""
+    try:
+        return [bytes(raw) for raw in _decode_array(text)]
+    except (msgspec.DecodeError, RecursionError):
+        return None
+
+
+def _split_array(text: bytes) -> list[bytes] | None:
+    """Cut an array that does not parse at its own commas, so that a bad element harms no other.
+
+    None if brackets and quotes do not match up, so that it cannot be told where an element ends.
+    """
+    pieces: list[bytes] = []
+    depth = start = 0
+    for token in _TOKEN.finditer(text):
+        mark = token[0]
+        if mark == b'"':
+            return None
+        if mark in b"[{":
+            depth += 1
+            if depth == 1:
+                start = token.end()
+        elif mark in b"]}":
+            depth -= 1
+            if depth == 0:
+                pieces.append(text[start : token.start()])
+                return pieces if token.end() == len(text) else None
+        elif mark == b"," and depth == 1:
+            pieces.append(text[start : token.start()])
+            start = token.end()
+    return None
+
+
+def _read_all(pieces: list[bytes]) -> list[Element]:
+    pieces = [piece for piece in pieces if piece and not piece.isspace()]
+    _check_count(len(pieces))
+    return [(piece, _read(piece)) for piece in pieces]
+
+
+def _read(piece: bytes) -> dict[str, Any] | UnreadableError:
+    try:
+        return decode_object(piece)
+    except UnreadableError as error:
+        return error
+
+
+def _is_too_deep(body: dict[str, Any]) -> bool:
+    """Tell by going down one level at a time: recursion is what the limit protects from."""
+    level: list[Any] = [body]
+    for _ in range(DEPTH_MAX):
+        level = [
+            child
+            for node in level
+            for child in (node.values() if type(node) is dict else node)
+            if type(child) is dict or type(child) is list
+        ]
+        if not level:
+            return False
+    return True
+
+
+def _check_count(events: int) -> None:
+    if events > EVENTS_MAX:
+        raise UnreadableError("too_many_events", f"a record has at most {EVENTS_MAX} events")
+
+
+def _check_text_bytes(size: int) -> None:
+    if size > TEXT_BYTES_MAX:
+        raise UnreadableError("too_large", f"a record has at most {TEXT_BYTES_MAX} bytes of text")
+
+
+def _json_type(value: Any) -> str:
+    return _JSON_TYPES.get(type(value), "null")

@@ -1,0 +1,110 @@
+"""Kinesis records: their events, or why there are none; and the envelope that Lambda delivers them in."""
+
+from base64 import b64decode, b64encode
+from collections.abc import Mapping
+from typing import Any, Final, NamedTuple
+
+import msgspec
+
+from shared.core.containers import Reason, UnreadableError, decode_object, open_record
+from shared.core.event import Event, Position, event_of
+
+ENVELOPE_EXTRA: Final = "kith"
+"""The key of an envelope under which a replayed part of a record says where in the record it stood."""
+
+
+class Record(NamedTuple):
+    """A record as it came off the stream; `arrival` is the stream's own timestamp, ms UTC.
+
+    `first_index` is 0, except for a part of a record that is replayed alone.
+    """
+
+    data: bytes
+    arrival: int
+    shard: str
+    sequence: str
+    first_index: int = 0
+
+
+class Rejection(msgspec.Struct, frozen=True, gc=False):
+    """Bytes that are no event: the whole record, or the one event of it that cannot be read.
+
+    `detail` says more than `reason` but nothing of what the bytes say. `arrival` is ms UTC.
+    """
+
+    reason: Reason
+    detail: str
+    data: bytes
+    whole: bool
+    arrival: int
+    position: Position
+
+
+def read_record(
+    data: bytes, arrival: int, shard: str, sequence: str, first_index: int = 0
+) -> list[Event | Rejection]:
+    """Return the events of a record, and a rejection for whatever is none, in their order. Never raises.
+
+    Positions count from `first_index`, readable or not, and so are the same at every delivery.
+    """
+    if data.startswith(b"{"):  # nearly always: one object, which needs no unpacking
+        try:
+            body = decode_object(data)
+        except UnreadableError:
+            pass  # perhaps lines of them
+        else:
+            return [event_of(body, len(data), arrival, Position(shard, sequence, first_index))]
+    try:
+        elements = open_record(data)
+        whole = False
+    except UnreadableError as error:
+        elements = [(data, error)]
+        whole = True
+    results: list[Event | Rejection] = []
+    for index, (text, content) in enumerate(elements, first_index):
+        position = Position(shard, sequence, index)
+        if isinstance(content, UnreadableError):
+            results.append(Rejection(content.reason, content.detail, text, whole, arrival, position))
+        else:
+            results.append(event_of(content, len(text), arrival, position))
+    return results
+
+
+def kinesis_record(envelope: Mapping[str, Any]) -> Record:
+    """Take a record out of the envelope that Lambda delivers it in, or `envelope_of` has made.
+
+    Raises KeyError, TypeError or ValueError for what is no such envelope.
+    """
+    kinesis = envelope["kinesis"]
+    shard, _, _ = envelope["eventID"].partition(":")
+    return Record(
+        data=b64decode(kinesis["data"]),
+        # Seconds with three decimals, as the nearest float: rounding gives the very milliseconds.
+        arrival=round(kinesis["approximateArrivalTimestamp"] * 1000),
+        shard=shard,
+        sequence=kinesis["sequenceNumber"],
+        first_index=envelope.get(ENVELOPE_EXTRA, {}).get("index", 0),
+    )
+
+
+def envelope_of(rejection: Rejection) -> dict[str, Any]:
+    """Return the envelope with which the ingestion function reads the rejected bytes again.
+
+    What it reads keeps arrival and position. The partition key is gone; nothing needs it.
+    """
+    shard, sequence, index = rejection.position
+    envelope: dict[str, Any] = {
+        "eventID": f"{shard}:{sequence}",
+        "eventName": "aws:kinesis:record",
+        "eventSource": "aws:kinesis",
+        "eventVersion": "1.0",
+        "kinesis": {
+            "kinesisSchemaVersion": "1.0",
+            "sequenceNumber": sequence,
+            "approximateArrivalTimestamp": rejection.arrival / 1000,
+            "data": b64encode(rejection.data).decode("ascii"),
+        },
+    }
+    if index or not rejection.whole:
+        envelope[ENVELOPE_EXTRA] = {"index": index}
+    return envelope
