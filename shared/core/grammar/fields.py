@@ -1,0 +1,117 @@
+"""The parts that keys of a builder are made of: names, paths, conditions, block lists, durations."""
+
+import re
+import unicodedata
+import warnings
+from typing import Annotated, Any, Final, TypeVar
+
+from pydantic import AfterValidator, BeforeValidator, Field, PlainValidator
+
+from shared.core.definition import Path, Scalar
+from shared.core.identity.identifiers import compile_block_regex
+
+PATH_KEYS_MAX: Final = 16
+MONTHS_MAX: Final = 120
+REGEX_CHARACTERS_MAX: Final = 1000
+
+NAME_PATTERN: Final = "^[a-z][a-z0-9_]{0,63}$"
+ENVIRONMENT_PATTERN: Final = "^[A-Za-z_][A-Za-z0-9_]{0,127}$"
+_MONTHS: Final = re.compile(r"([0-9]{1,4}) months?")
+
+
+def parse_path(value: Any) -> Path:
+    """Return the keys of a dotted path. Raises ValueError, with what a path may be."""
+    if not isinstance(value, str):
+        raise ValueError("must be a dotted path, such as `context.page.url`")  # noqa: TRY004  # pydantic's protocol
+    keys = tuple(value.split("."))
+    if not all(keys):
+        raise ValueError("must be a dotted path without empty keys, such as `context.page.url`")
+    if "*" in value or "[" in value:
+        raise ValueError(
+            "must be a plain dotted path: there are no wildcards or indexes "
+            "(an array at the end of a path gives each of its elements to list and unique_list)"
+        )
+    if len(keys) > PATH_KEYS_MAX:
+        raise ValueError(f"must have at most {PATH_KEYS_MAX} keys")
+    return keys
+
+
+def parse_months(value: Any) -> int:
+    """Return a number of months. Raises ValueError for anything but `1 month` ... `120 months`."""
+    match = _MONTHS.fullmatch(value) if isinstance(value, str) else None
+    if match is None or not 1 <= int(match[1]) <= MONTHS_MAX:
+        raise ValueError(f"must be a number of months from `1 month` to `{MONTHS_MAX} months`")
+    return int(match[1])
+
+
+def scalar_text(value: Scalar) -> str:
+    """Write a scalar the way YAML and JSON do."""
+    return str(value).lower() if isinstance(value, bool) else str(value)
+
+
+def _scalar(value: Any) -> Scalar:
+    if not isinstance(value, Scalar):
+        raise ValueError("must be text, a number, true or false")  # noqa: TRY004  # pydantic's protocol
+    return value
+
+
+def _one_or_more(value: Any) -> Any:
+    if value == []:
+        raise ValueError("must not be an empty list")
+    return value if isinstance(value, list) else [value]
+
+
+def _blocked_value(value: Any) -> str:
+    if isinstance(value, bool) or not isinstance(value, str | int):
+        raise ValueError("must be text or a whole number; quote true, false and other numbers")  # noqa: TRY004  # pydantic's protocol
+    return str(value)
+
+
+def _block_regex(value: str) -> str:
+    if len(value) > REGEX_CHARACTERS_MAX:
+        raise ValueError(f"must have at most {REGEX_CHARACTERS_MAX} characters")
+    with warnings.catch_warnings():
+        # Python warns of what a later version will read differently; a frozen definition must not change.
+        warnings.simplefilter("error")
+        try:
+            compile_block_regex(value)
+        except (re.error, Warning, OverflowError, RecursionError) as error:
+            raise ValueError(f"must be a regular expression of Python: {error}") from None
+    return value
+
+
+def _attribute_name(value: str) -> str:
+    if any(unicodedata.category(character) == "Cc" for character in value):
+        raise ValueError("must not contain control characters")
+    return value
+
+
+_T = TypeVar("_T")
+_Some = Annotated[list[_T], Field(min_length=1)]
+_PATH_SCHEMA = Annotated[str, Field(pattern=r"^[^.*\[]+(\.[^.*\[]+){0,15}$")]
+
+Name = Annotated[str, Field(pattern=NAME_PATTERN)]
+AttributeName = Annotated[str, Field(min_length=1, max_length=255), AfterValidator(_attribute_name)]
+EnvironmentName = Annotated[str, Field(pattern=ENVIRONMENT_PATTERN)]
+
+DottedPath = Annotated[Path, PlainValidator(parse_path, json_schema_input_type=_PATH_SCHEMA)]
+Paths = Annotated[
+    list[DottedPath],
+    BeforeValidator(_one_or_more, json_schema_input_type=_PATH_SCHEMA | _Some[_PATH_SCHEMA]),
+]
+
+ScalarValue = Annotated[Scalar, PlainValidator(_scalar, json_schema_input_type=Scalar)]
+Values = Annotated[
+    list[ScalarValue], BeforeValidator(_one_or_more, json_schema_input_type=Scalar | _Some[Scalar])
+]
+When = Annotated[dict[DottedPath, Values], Field(min_length=1)]
+Options = dict[str, ScalarValue]
+
+BlockedValue = Annotated[str, PlainValidator(_blocked_value, json_schema_input_type=str | int)]
+BlockRegex = Annotated[str, AfterValidator(_block_regex)]
+Months = Annotated[
+    int,
+    PlainValidator(
+        parse_months, json_schema_input_type=Annotated[str, Field(pattern="^[0-9]{1,4} months?$")]
+    ),
+]
