@@ -1,0 +1,1 @@
+"""Drains what ingestion gave up on."""

@@ -1,0 +1,55 @@
+"""Frozen definitions as ingestion reads them: one GetItem and one GetObject per version and process.
+
+Only botocore clients and msgspec: PynamoDB would double the cold start.
+"""
+
+from typing import Any, NamedTuple
+
+from shared import contract
+from shared.app.frozen import Frozen, thaw
+
+
+class UnknownVersionError(Exception):
+    """The registry has no such version."""
+
+
+class Loaded(NamedTuple):
+    """A version's frozen definition; it counts records that arrived at `t0` (ms UTC) or later."""
+
+    frozen: Frozen
+    sha256: str
+    t0: int
+
+
+class Definitions:
+    """Loads definitions by builder and version, and keeps them: a version never changes."""
+
+    def __init__(self, dynamodb: Any, s3: Any, registry_table: str, archive_bucket: str) -> None:
+        self._dynamodb = dynamodb
+        self._s3 = s3
+        self._table = registry_table
+        self._bucket = archive_bucket
+        self._loaded: dict[tuple[str, int], Loaded] = {}
+
+    def load(self, builder: str, version: int) -> Loaded:
+        """Return one version.
+
+        UnknownVersionError if the registry has none; DamagedDefinitionError if its object was changed.
+        """
+        known = self._loaded.get((builder, version))
+        if known is None:
+            known = self._loaded[builder, version] = self._read(builder, version)
+        return known
+
+    def _read(self, builder: str, version: int) -> Loaded:
+        key = {
+            contract.REGISTRY_PK: {"S": builder},
+            contract.REGISTRY_SK: {"S": contract.registry_version(version)},
+        }
+        answer = self._dynamodb.get_item(TableName=self._table, Key=key, ConsistentRead=True)
+        row = answer.get("Item")
+        if row is None:
+            raise UnknownVersionError(f"the registry has no version {version} of {builder}")
+        sha256 = row["sha256"]["S"]
+        found = self._s3.get_object(Bucket=self._bucket, Key=row["definition_key"]["S"])
+        return Loaded(thaw(found["Body"].read(), sha256), sha256, int(row["t0"]["N"]))

@@ -1,0 +1,114 @@
+"""The ingestion function on AWS Lambda: its aliases, their event source mappings, and calls to it."""
+
+import time
+from collections.abc import Callable, Iterator, Mapping
+from datetime import UTC, datetime
+from typing import Any, Final
+
+from shared import contract
+
+SETTLE_ATTEMPTS_MAX: Final = 20
+SETTLE_WAIT_S: Final = 3.0
+"""A mapping takes some seconds to settle after each change; until then Lambda refuses the next."""
+
+_FIXED: Final = frozenset({"EventSourceArn", "StartingPosition", "StartingPositionTimestamp", "Tags"})
+"""What only the creation of a mapping sets."""
+_UNCOMPARED: Final = _FIXED | {"Enabled"}
+"""Whoever disabled a mapping meant it: a change of settings does not enable it again."""
+
+
+class LambdaConsumers:
+    """The `Consumers` port; `function` is the ingestion function's ARN without an alias."""
+
+    def __init__(self, client: Any, function: str, wait: Callable[[float], None] = time.sleep) -> None:
+        self._client = client
+        self._function = function
+        self._wait = wait
+
+    def ensure_alias(self, builder: str, version: int) -> None:
+        """Make the version's alias, unless there is one. It points to the newest code."""
+        name = contract.version_alias(builder, version)
+        try:
+            self._client.create_alias(FunctionName=self._function, Name=name, FunctionVersion="$LATEST")
+        except self._client.exceptions.ResourceConflictException:
+            return
+
+    def ensure_mapping(self, builder: str, version: int, t0: int, consumer: Mapping[str, Any]) -> None:
+        """Make the version's mapping, from T0 (ms UTC) on, or change its settings to these."""
+        alias = self._arn(contract.version_alias(builder, version))
+        self._settled(lambda: self._ensure_mapping(alias, t0, consumer))
+
+    def remove_all(self) -> list[str]:
+        """Remove all mappings, then all aliases; return the names of the aliases."""
+        names = [
+            alias["Name"]
+            for page in self._client.get_paginator("list_aliases").paginate(FunctionName=self._function)
+            for alias in page["Aliases"]
+        ]
+        for name in names:
+            for mapping in self._mappings(self._arn(name)):
+                self._settled(lambda uuid=mapping["UUID"]: self._delete_mapping(uuid))  # type: ignore[misc]
+            self._client.delete_alias(FunctionName=self._function, Name=name)
+        return names
+
+    def _ensure_mapping(self, alias: str, t0: int, consumer: Mapping[str, Any]) -> None:
+        stream = consumer["EventSourceArn"]
+        found = [one for one in self._mappings(alias) if one["EventSourceArn"] == stream]
+        if not found:
+            settings = {**consumer, "FunctionName": alias, **_start(t0)}
+            self._client.create_event_source_mapping(**settings)
+            return
+        changed = {
+            name: value
+            for name, value in consumer.items()
+            if name not in _UNCOMPARED and not _says(found[0].get(name), value)
+        }
+        if changed:
+            self._client.update_event_source_mapping(UUID=found[0]["UUID"], **changed)
+
+    def _delete_mapping(self, uuid: str) -> None:
+        try:
+            self._client.delete_event_source_mapping(UUID=uuid)
+        except self._client.exceptions.ResourceNotFoundException:
+            return
+
+    def _mappings(self, alias: str) -> Iterator[dict[str, Any]]:
+        pages = self._client.get_paginator("list_event_source_mappings").paginate(FunctionName=alias)
+        for page in pages:
+            for one in page["EventSourceMappings"]:
+                if one["FunctionArn"] == alias and one.get("State") != "Deleting":
+                    yield one
+
+    def _arn(self, alias: str) -> str:
+        return f"{self._function}:{alias}"
+
+    def _settled(self, change: Callable[[], None]) -> None:
+        """Repeat a change that Lambda refuses while the mapping is still being made, changed or deleted."""
+        busy = (
+            self._client.exceptions.ResourceInUseException,
+            self._client.exceptions.ResourceConflictException,
+        )
+        for _ in range(SETTLE_ATTEMPTS_MAX - 1):
+            try:
+                return change()
+            except busy:
+                self._wait(SETTLE_WAIT_S)
+        return change()
+
+
+def _start(t0: int) -> dict[str, Any]:
+    if t0 == 0:
+        return {"StartingPosition": "TRIM_HORIZON"}
+    return {
+        "StartingPosition": "AT_TIMESTAMP",
+        "StartingPositionTimestamp": datetime.fromtimestamp(t0 / 1000, tz=UTC),
+    }
+
+
+def _says(found: Any, wanted: Any) -> bool:
+    """Compare settings; Lambda's answers may hold more than was asked for."""
+    if isinstance(wanted, Mapping):
+        return isinstance(found, Mapping) and all(
+            _says(found.get(name), value) for name, value in wanted.items()
+        )
+    return bool(found == wanted)

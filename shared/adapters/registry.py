@@ -1,0 +1,156 @@
+"""The registry on DynamoDB, by PynamoDB: a cold path. Ingestion reads it through `definitions.py` instead."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, replace
+from typing import Any
+
+from pynamodb.attributes import JSONAttribute, NumberAttribute, UnicodeAttribute
+from pynamodb.connection import Connection
+from pynamodb.exceptions import PutError, PynamoDBException, TransactWriteError
+from pynamodb.models import Model
+from pynamodb.transactions import TransactWrite
+
+from shared import contract
+from shared.app.registry import Draft, RegistryConflictError, Status, Version
+
+_CONFLICT_CODES = {"ConditionalCheckFailedException", "TransactionCanceledException"}
+
+
+class RegistryRow(Model):
+    """A row of the registry table: a version, a draft, or the pointer to the active version."""
+
+    builder = UnicodeAttribute(hash_key=True, attr_name=contract.REGISTRY_PK)
+    version = UnicodeAttribute(range_key=True, attr_name=contract.REGISTRY_SK)
+    status = UnicodeAttribute(null=True)
+    definition_key = UnicodeAttribute(null=True)
+    sha256 = UnicodeAttribute(null=True)
+    t0 = NumberAttribute(null=True)
+    created_at = NumberAttribute(null=True)
+    created_by = UnicodeAttribute(null=True)
+    reason = UnicodeAttribute(null=True)
+    progress = JSONAttribute(null=True)
+    rev = NumberAttribute(null=True)
+    active_version = NumberAttribute(null=True)
+
+
+class DynamoRegistry:
+    """The `Registry` port on the registry table."""
+
+    def __init__(self, table: str, region: str | None = None) -> None:
+        class Row(RegistryRow):
+            class Meta:
+                table_name = table
+
+        if region:
+            Row.Meta.region = region  # type: ignore[attr-defined]
+        self._row = Row
+        self._connection = Connection(region=region)
+
+    def active(self) -> dict[str, int]:
+        """Return the active version of every builder that has one."""
+        rows = self._row.scan(self._row.active_version.exists(), consistent_read=True)
+        return {row.builder: int(row.active_version) for row in rows}
+
+    def version(self, builder: str, version: int) -> Version | None:
+        """Return one version."""
+        row = self._get(builder, contract.registry_version(version))
+        return None if row is None else _version(row)
+
+    def versions(self, builder: str) -> list[Version]:
+        """Return all versions of a builder, the oldest first."""
+        rows = self._row.query(builder, consistent_read=True)
+        return [_version(row) for row in rows if row.version.isdecimal()]
+
+    def draft(self, builder: str) -> Draft | None:
+        """Return the builder's draft."""
+        row = self._get(builder, contract.REGISTRY_DRAFT)
+        if row is None:
+            return None
+        return Draft(
+            builder=builder,
+            definition_key=row.definition_key,
+            sha256=row.sha256,
+            created_at=int(row.created_at),
+            created_by=row.created_by,
+        )
+
+    def add(self, version: Version) -> None:
+        """Add a version; RegistryConflictError if it exists."""
+        with _conflicts(f"version {version.version} of {version.builder} exists already"):
+            self._of(version).save(self._row.version.does_not_exist())
+
+    def replace(self, old: Version, new: Version) -> Version:
+        """Put `new` in the place of `old` and return it; RegistryConflictError if `old` is stale."""
+        written = replace(new, rev=old.rev + 1)
+        with _conflicts(f"version {old.version} of {old.builder} was changed meanwhile"):
+            self._of(written).save(self._row.rev == old.rev)
+        return written
+
+    def activate(self, version: Version, was: int | None) -> Version:
+        """Make a version active in one step: its status and the pointer, which must still say `was`."""
+        written = replace(version, status=Status.ACTIVE, rev=version.rev + 1)
+        pointer = self._row(version.builder, contract.REGISTRY_ACTIVE, active_version=version.version)
+        pointed = self._row.active_version
+        unmoved = pointed.does_not_exist() if was is None else pointed == was
+        with (
+            _conflicts(f"the active version of {version.builder} was changed meanwhile"),
+            TransactWrite(connection=self._connection) as transaction,
+        ):
+            transaction.save(self._of(written), condition=self._row.rev == version.rev)
+            transaction.save(pointer, condition=unmoved)
+        return written
+
+    def put_draft(self, draft: Draft) -> None:
+        """Keep the newest draft of its builder."""
+        older = self._row.created_at.does_not_exist() | (self._row.created_at <= draft.created_at)
+        with _conflicts(f"{draft.builder} has a newer draft"):
+            self._row(version=contract.REGISTRY_DRAFT, **asdict(draft)).save(older)
+
+    def drop_draft(self, draft: Draft) -> None:
+        """Remove a draft, unless a newer one has taken its place."""
+        row = self._row(draft.builder, contract.REGISTRY_DRAFT)
+        try:
+            row.delete((self._row.sha256 == draft.sha256) & (self._row.created_at == draft.created_at))
+        except PynamoDBException as error:
+            if error.cause_response_code not in _CONFLICT_CODES:
+                raise
+
+    def _get(self, builder: str, version: str) -> RegistryRow | None:
+        try:
+            return self._row.get(builder, version, consistent_read=True)
+        except self._row.DoesNotExist:
+            return None
+
+    def _of(self, version: Version) -> RegistryRow:
+        fields: dict[str, Any] = asdict(version)
+        fields["version"] = contract.registry_version(version.version)
+        fields["progress"] = dict(version.progress)
+        return self._row(**fields)
+
+
+def _version(row: RegistryRow) -> Version:
+    return Version(
+        builder=row.builder,
+        version=int(row.version),
+        status=Status(row.status),
+        definition_key=row.definition_key,
+        sha256=row.sha256,
+        t0=int(row.t0),
+        created_at=int(row.created_at),
+        created_by=row.created_by,
+        reason=row.reason or "",
+        progress=row.progress or {},
+        rev=int(row.rev),
+    )
+
+
+@contextmanager
+def _conflicts(message: str) -> Iterator[None]:
+    """Turn a failed condition into the port's error."""
+    try:
+        yield
+    except (PutError, TransactWriteError) as error:
+        if error.cause_response_code in _CONFLICT_CODES:
+            raise RegistryConflictError(message) from error
+        raise

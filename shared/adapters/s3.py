@@ -1,0 +1,66 @@
+"""Objects in one S3 bucket."""
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+if TYPE_CHECKING:
+    from datetime import datetime
+
+
+class Listed(NamedTuple):
+    """An object as a listing shows it; `modified_at` ms UTC."""
+
+    key: str
+    size: int
+    modified_at: int
+
+
+class S3Objects:
+    """Puts, gets, lists and deletes the objects of a bucket by key."""
+
+    def __init__(self, client: Any, bucket: str) -> None:
+        self._client = client
+        self._bucket = bucket
+
+    def put(self, key: str, data: bytes) -> None:
+        """Write an object, over an older one of the same key."""
+        self._client.put_object(Bucket=self._bucket, Key=key, Body=data, ContentType="application/json")
+
+    def get(self, key: str) -> tuple[bytes, str] | None:
+        """Return an object's bytes and its tag, which changes with them; None if there is no such object."""
+        try:
+            answer = self._client.get_object(Bucket=self._bucket, Key=key)
+        except self._client.exceptions.NoSuchKey:
+            return None
+        return answer["Body"].read(), answer["ETag"]
+
+    def list(self, prefix: str, after: str = "") -> Iterator[Listed]:
+        """Yield the objects below a prefix, by key; only those whose key comes after `after`."""
+        pages = self._client.get_paginator("list_objects_v2")
+        for page in pages.paginate(Bucket=self._bucket, Prefix=prefix, StartAfter=after):
+            for one in page.get("Contents", ()):
+                modified: datetime = one["LastModified"]
+                yield Listed(one["Key"], one["Size"], int(modified.timestamp() * 1000))
+
+    def delete(self, key: str) -> None:
+        """Delete an object, if it exists."""
+        self._client.delete_object(Bucket=self._bucket, Key=key)
+
+    def delete_if(self, key: str, tag: str) -> bool:
+        """Delete an object unless it was written again since it had this tag; say whether it is gone.
+
+        S3 itself compares the tag; the look before serves engines that ignore the condition.
+        """
+        errors = self._client.exceptions
+        try:
+            if self._client.head_object(Bucket=self._bucket, Key=key)["ETag"] != tag:
+                return False
+            self._client.delete_object(Bucket=self._bucket, Key=key, IfMatch=tag)
+        except errors.ClientError as error:
+            code = error.response["Error"]["Code"]
+            if code in {"404", "NoSuchKey", "NotFound"}:
+                return True
+            if code in {"412", "PreconditionFailed", "409", "ConditionalRequestConflict"}:
+                return False
+            raise
+        return True

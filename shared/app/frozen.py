@@ -1,0 +1,47 @@
+"""A frozen definition: what a version is, for good, as one object of canonical bytes."""
+
+import hashlib
+from collections.abc import Mapping
+from typing import Final
+
+import msgspec
+
+from shared.core.definition import Definition
+
+BUILDER_FILE: Final = "builder.yaml"
+FROZEN_FILES: Final = (BUILDER_FILE, "transform.py", "profile.py")
+"""The files of a builder's folder that say what it does; all others (samples) may change freely."""
+
+_ENCODER: Final = msgspec.json.Encoder(order="sorted")
+
+
+class DamagedDefinitionError(Exception):
+    """The stored bytes are not those that were frozen."""
+
+
+class Frozen(msgspec.Struct, frozen=True):
+    """A definition together with the texts of the files it was read from, by file name."""
+
+    definition: Definition
+    files: dict[str, str]
+
+
+_DECODER: Final = msgspec.json.Decoder(Frozen)
+
+
+def freeze(definition: Definition, files: Mapping[str, str]) -> tuple[bytes, str]:
+    """Return the canonical bytes of a definition and their SHA-256 in hexadecimal."""
+    kept = {name: files[name] for name in FROZEN_FILES if name in files}
+    data = _ENCODER.encode(Frozen(definition, kept))
+    return data, hashlib.sha256(data).hexdigest()
+
+
+def thaw(data: bytes, sha256: str) -> Frozen:
+    """Return the definition that `freeze` wrote; DamagedDefinitionError if the bytes are not the same."""
+    found = hashlib.sha256(data).hexdigest()
+    if found != sha256:
+        raise DamagedDefinitionError(f"the frozen definition has SHA-256 {found}, the registry says {sha256}")
+    try:
+        return _DECODER.decode(data)
+    except msgspec.MsgspecError as error:
+        raise DamagedDefinitionError("this release cannot read the frozen definition") from error

@@ -1,0 +1,88 @@
+"""The registry: which versions each builder has, how far they are, and which one is active.
+
+Every write is conditional: of two that compete, one wins and the other gets `RegistryConflictError`.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import Protocol
+
+
+class RegistryConflictError(Exception):
+    """Somebody else changed the row since it was read; nothing was written."""
+
+
+class Status(StrEnum):
+    """A version goes from building to active to retired, or to failed."""
+
+    BUILDING = "building"
+    ACTIVE = "active"
+    RETIRED = "retired"
+    FAILED = "failed"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Draft:
+    """A changed folder that no version has yet; a builder has one at most. Times ms UTC."""
+
+    builder: str
+    definition_key: str
+    sha256: str
+    created_at: int
+    created_by: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Version:
+    """One version of a builder. Times ms UTC.
+
+    The version counts the records that arrived at `t0` or later; 0 counts the whole stream. `reason` says why
+    a version failed. `rev` grows with every write of the row.
+    """
+
+    builder: str
+    version: int
+    status: Status
+    definition_key: str
+    sha256: str
+    t0: int
+    created_at: int
+    created_by: str
+    reason: str = ""
+    progress: Mapping[str, int] = field(default_factory=dict)
+    rev: int = 1
+
+
+class Registry(Protocol):
+    """Where drafts, versions and the active pointers are kept."""
+
+    def active(self) -> dict[str, int]:
+        """Return the active version of every builder that has one."""
+
+    def version(self, builder: str, version: int) -> Version | None:
+        """Return one version."""
+
+    def versions(self, builder: str) -> list[Version]:
+        """Return all versions of a builder, the oldest first."""
+
+    def draft(self, builder: str) -> Draft | None:
+        """Return the builder's draft."""
+
+    def add(self, version: Version) -> None:
+        """Add a version; RegistryConflictError if it exists."""
+
+    def replace(self, old: Version, new: Version) -> Version:
+        """Put `new` in the place of `old` and return it; RegistryConflictError if `old` is stale."""
+
+    def activate(self, version: Version, was: int | None) -> Version:
+        """Make a version active in one step: its status and the pointer, which must still say `was`.
+
+        RegistryConflictError if the version is stale or the pointer has moved.
+        """
+
+    def put_draft(self, draft: Draft) -> None:
+        """Keep the newest draft of its builder."""
+
+    def drop_draft(self, draft: Draft) -> None:
+        """Remove a draft, unless a newer one has taken its place."""

@@ -1,0 +1,148 @@
+"""What Kith logs: a catalogue. Alarms, queries and docs/logs.md name lines by their code.
+
+No line holds a personal value: identifiers appear by type, events by position, profiles by id.
+"""
+
+import logging
+import os
+import traceback
+from enum import Enum
+from typing import Any, Final
+
+from aws_lambda_powertools.logging.logger import Logger
+
+_INFO, _WARNING, _ERROR = logging.INFO, logging.WARNING, logging.ERROR
+
+
+class LogCode(Enum):
+    """One member per line that may be logged: code, level, message, and what to do about it."""
+
+    BATCH_DONE = ("KITH-100", _INFO, "batch folded", "Nothing: one line per invocation of ingestion.")
+    BATCH_FAILED = (
+        "KITH-101",
+        _ERROR,
+        "batch failed; Lambda retries it from its lowest failed record",
+        "Read `error`. What still fails after the retries waits in the archive bucket, and is drained.",
+    )
+    RECORDS_QUARANTINED = (
+        "KITH-102",
+        _WARNING,
+        "unreadable records or events went to quarantine",
+        "`kith quarantine list` shows them; replay them when their cause is mended.",
+    )
+    PROFILES_MERGED = ("KITH-103", _INFO, "profiles turned out to be one person", "Nothing.")
+    PROFILE_BROKEN = (
+        "KITH-104",
+        _WARNING,
+        "a profile passed the limits and was removed",
+        "Look for an identifier that many people share, and block it in the builder.",
+    )
+    IDENTIFIER_OVER_LIMIT = (
+        "KITH-105",
+        _INFO,
+        "an identifier over its type's limit was set aside",
+        "Nothing, unless it is frequent: then two people share a device or a form.",
+    )
+    DELTA_PARKED = (
+        "KITH-106",
+        _INFO,
+        "events of a contended profile were parked beside it",
+        "Nothing, unless it is frequent: then one identifier collects the events of many people.",
+    )
+    INVARIANT_VIOLATED = (
+        "KITH-107",
+        _ERROR,
+        "an invariant does not hold",
+        "Keep the line and report it: this is a defect, and `invariant` names it.",
+    )
+    DEDUP_EVICTED = (
+        "KITH-108",
+        _WARNING,
+        "profiles forgot events of the last 24 hours to stay within their memory",
+        "A redelivery of those events would count twice. Look for bots among the busiest profiles.",
+    )
+    VERSION_UNREADABLE = (
+        "KITH-109",
+        _ERROR,
+        "the definition of the consuming version cannot be loaded",
+        "Read `error`. The registry's row and the object it names must agree; until then all waits.",
+    )
+    BUILDER_DEPLOYED = ("KITH-200", _INFO, "builder deployed", "Nothing: `outcome` says what became of it.")
+    BUILDER_GONE = (
+        "KITH-201",
+        _WARNING,
+        "the folder of an active builder is gone; its active version goes on",
+        "Nothing, if it was meant.",
+    )
+    BUILDERS_BROKEN = (
+        "KITH-202",
+        _ERROR,
+        "builder folders are broken; nothing was deployed",
+        "Mend what `problems` lists (`kith validate` shows the same) and deploy again.",
+    )
+    DEPLOY_FAILED = (
+        "KITH-203",
+        _ERROR,
+        "publishing the builders failed",
+        "Read `error`, and deploy again: it goes on where it stopped.",
+    )
+    CONSUMERS_REMOVED = (
+        "KITH-204",
+        _INFO,
+        "all consumers were removed with the stack",
+        "Nothing.",
+    )
+    DEPLOY_ANSWERED = ("KITH-205", _INFO, "CloudFormation was answered", "Nothing.")
+    DRAIN_DONE = ("KITH-300", _INFO, "drain done", "Nothing: one line per run of the drain.")
+    DRAIN_FAILING = (
+        "KITH-301",
+        _WARNING,
+        "records of a failed batch still fail",
+        "Read ingestion's log. They are tried again; six hours after they failed they go to quarantine.",
+    )
+    DRAIN_GAVE_UP = (
+        "KITH-302",
+        _ERROR,
+        "records that kept failing went to quarantine",
+        "`kith quarantine list --reason failed_repeatedly` shows them; replay them when all is mended.",
+    )
+    DRAIN_UNREADABLE = (
+        "KITH-303",
+        _ERROR,
+        "an object of the on-failure destination cannot be read; it stays",
+        "Read the object: nothing but Lambda writes there. Delete it when it is of no use.",
+    )
+    DRAIN_UNAVAILABLE = (
+        "KITH-304",
+        _WARNING,
+        "ingestion cannot be called now; the drain goes on in its next run",
+        "Nothing, unless it lasts: then look at the function's throttles.",
+    )
+
+    def __init__(self, code: str, level: int, message: str, advice: str) -> None:
+        self.code = code
+        self.level = level
+        self.message = message
+        self.advice = advice
+
+
+logger: Final = Logger(level=os.environ.get("KITH_LOG_LEVEL", "INFO"), location=None, utc=True)
+"""Powertools' logger, named by POWERTOOLS_SERVICE_NAME; handlers add each invocation's context to it."""
+
+
+_WRITE: Final = {_INFO: logger.info, _WARNING: logger.warning, _ERROR: logger.error}
+
+
+def log(line: LogCode, **fields: Any) -> None:
+    """Log one line of the catalogue; its fields stand in `data`, clear of the names that logging reserves."""
+    _WRITE[line.level](line.message, extra={"code": line.code, "data": fields})
+
+
+def log_error(line: LogCode, error: BaseException, **fields: Any) -> None:
+    """Log one line with an error's type and where it was raised.
+
+    Its text stays out: it may quote the value that caused it, and that may be personal.
+    """
+    frames = traceback.extract_tb(error.__traceback__)
+    raised_at = [f"{frame.filename}:{frame.lineno} {frame.name}" for frame in frames]
+    log(line, **fields, error=type(error).__qualname__, raised_at=raised_at)
