@@ -1,0 +1,205 @@
+"""The runner's ports on the engine: Kinesis, Lambda and S3 through boto3."""
+
+import json
+from collections.abc import Callable
+from functools import cache
+from typing import Any
+
+import boto3
+from botocore.config import Config
+from botocore.exceptions import BotoCoreError, ClientError
+
+from local.event_sources.lane import Answer, NotInvoked, Outcome
+from local.event_sources.ports import Clock, PortError, Reading
+from local.event_sources.records import StreamRecord
+from local.event_sources.settings import Position
+from local.event_sources.shard import ShardInfo
+
+ITERATOR_MS_MAX = 60_000
+"""An iterator lives five minutes; asking anew long before that also heals one that went stale."""
+
+FUNCTION_S_MAX = 900
+
+
+class Clients:
+    """The boto3 clients of the local engine; thread-safe, as boto3's low-level clients are.
+
+    They are Any: boto3 makes their methods at run time.
+    """
+
+    def __init__(self, endpoint_url: str, region: str, access_key: str, secret_key: str) -> None:
+        session = boto3.Session(access_key, secret_key, region_name=region)
+        quick = Config(connect_timeout=2, read_timeout=30, retries={"total_max_attempts": 2})
+        # The loop retries by its own rules; the client must not invoke a function twice.
+        patient = Config(
+            connect_timeout=2,
+            read_timeout=FUNCTION_S_MAX + 10,
+            retries={"total_max_attempts": 1},
+            max_pool_connections=100,
+        )
+        self.kinesis: Any = session.client("kinesis", endpoint_url=endpoint_url, config=quick)
+        self.mappings: Any = session.client("lambda", endpoint_url=endpoint_url, config=quick)
+        self.functions: Any = session.client("lambda", endpoint_url=endpoint_url, config=patient)
+        self.s3: Any = session.client("s3", endpoint_url=endpoint_url, config=quick)
+
+
+class KinesisShardReader:
+    """Reads one shard, and keeps the iterator between reads that follow each other."""
+
+    def __init__(self, client: Any, stream_arn: str, shard_id: str, clock: Clock) -> None:
+        self._client = client
+        self._stream_arn = stream_arn
+        self._shard_id = shard_id
+        self._clock = clock
+        self._iterator: str | None = None
+        self._iterator_at: Position | None = None
+        self._iterator_ms = 0
+
+    def read(self, position: Position, limit: int) -> Reading:
+        """Read on from `position`; a shard that no longer exists is closed."""
+        try:
+            return self._read(position, limit)
+        except ClientError as error:
+            self._iterator = None
+            if _code(error) == "ResourceNotFoundException":
+                return Reading((), closed=True)
+            raise PortError(_code(error)) from error
+        except BotoCoreError as error:
+            self._iterator = None
+            raise PortError(type(error).__name__) from error
+
+    def _read(self, position: Position, limit: int) -> Reading:
+        answer = self._client.get_records(ShardIterator=self._iterator_for(position), Limit=limit)
+        records = tuple(
+            StreamRecord(
+                sequence=item["SequenceNumber"],
+                partition_key=item["PartitionKey"],
+                data=item["Data"],
+                arrived_ms=round(item["ApproximateArrivalTimestamp"].timestamp() * 1000),
+            )
+            for item in answer["Records"]
+        )
+        self._iterator = answer.get("NextShardIterator")
+        self._iterator_at = Position("AFTER_SEQUENCE_NUMBER", records[-1].sequence) if records else position
+        return Reading(records, closed=self._iterator is None)
+
+    def _iterator_for(self, position: Position) -> str:
+        fresh = self._clock() - self._iterator_ms < ITERATOR_MS_MAX
+        if self._iterator is not None and self._iterator_at == position and fresh:
+            return self._iterator
+        request: dict[str, Any] = {"StreamARN": self._stream_arn, "ShardId": self._shard_id}
+        request["ShardIteratorType"] = position.kind
+        if position.kind == "AT_TIMESTAMP":
+            request["Timestamp"] = int(position.value) / 1000
+        elif position.kind != "TRIM_HORIZON":
+            request["StartingSequenceNumber"] = position.value
+        self._iterator_ms = self._clock()
+        return str(self._client.get_shard_iterator(**request)["ShardIterator"])
+
+
+class KinesisStream:
+    """A Kinesis stream."""
+
+    def __init__(self, client: Any, stream_arn: str, clock: Clock) -> None:
+        self._client = client
+        self._stream_arn = stream_arn
+        self._clock = clock
+
+    def shards(self) -> list[ShardInfo]:
+        """List all shards, page by page."""
+        listed: list[ShardInfo] = []
+        request: dict[str, Any] = {"StreamARN": self._stream_arn}
+        while True:
+            answer = _asked(self._client.list_shards, **request)
+            listed.extend(_shard_info(item) for item in answer["Shards"])
+            if not answer.get("NextToken"):
+                return listed
+            request = {"NextToken": answer["NextToken"]}
+
+    def reader(self, shard_id: str) -> KinesisShardReader:
+        """Give a reader of one shard."""
+        return KinesisShardReader(self._client, self._stream_arn, shard_id, self._clock)
+
+
+class LambdaInvoker:
+    """Invokes functions synchronously, as event source mappings do."""
+
+    def __init__(self, client: Any) -> None:
+        self._client = client
+        self.role = cache(self._find_role)
+
+    def invoke(self, function_arn: str, event: dict[str, Any]) -> Outcome:
+        """Invoke the function; what kept it from running is NotInvoked, never an exception."""
+        try:
+            answer = self._client.invoke(FunctionName=function_arn, Payload=json.dumps(event).encode())
+            payload = answer["Payload"].read()
+        except ClientError as error:
+            return NotInvoked(_code(error))
+        except BotoCoreError as error:
+            return NotInvoked(type(error).__name__)
+        body, malformed = _decoded(payload)
+        return Answer(
+            body=body,
+            error=answer.get("FunctionError"),
+            malformed=malformed,
+            status=answer["StatusCode"],
+            executed_version=answer.get("ExecutedVersion", "$LATEST"),
+            request_id=answer["ResponseMetadata"].get("RequestId", ""),
+        )
+
+    def _find_role(self, function_arn: str) -> str:
+        return str(_asked(self._client.get_function_configuration, FunctionName=function_arn)["Role"])
+
+
+class S3Destination:
+    """Writes invocation records to S3."""
+
+    def __init__(self, client: Any) -> None:
+        self._client = client
+
+    def put(self, bucket: str, key: str, document: dict[str, Any]) -> None:
+        """Store the document as one JSON object."""
+        _asked(self._client.put_object, Bucket=bucket, Key=key, Body=json.dumps(document).encode())
+
+
+def list_mappings(client: Any) -> list[dict[str, Any]]:
+    """List all event source mappings of the account and region; raises PortError."""
+    listed: list[dict[str, Any]] = []
+    request: dict[str, Any] = {}
+    while True:
+        answer = _asked(client.list_event_source_mappings, **request)
+        listed.extend(answer["EventSourceMappings"])
+        if not answer.get("NextMarker"):
+            return listed
+        request = {"Marker": answer["NextMarker"]}
+
+
+def _asked(call: Callable[..., Any], **request: Any) -> Any:
+    try:
+        return call(**request)
+    except ClientError as error:
+        raise PortError(_code(error)) from error
+    except BotoCoreError as error:
+        raise PortError(type(error).__name__) from error
+
+
+def _shard_info(item: Any) -> ShardInfo:
+    parents = (item.get("ParentShardId"), item.get("AdjacentParentShardId"))
+    return ShardInfo(
+        item["ShardId"],
+        tuple(parent for parent in parents if parent),
+        item["SequenceNumberRange"]["StartingSequenceNumber"],
+    )
+
+
+def _decoded(payload: bytes) -> tuple[Any, bool]:
+    if not payload:
+        return None, False
+    try:
+        return json.loads(payload), False
+    except ValueError:
+        return None, True
+
+
+def _code(error: ClientError) -> str:
+    return str(error.response.get("Error", {}).get("Code", "ClientError"))
