@@ -1,0 +1,1 @@
+"""Handlers: parse, one call into a use case, map the result."""

@@ -1,0 +1,1 @@
+"""The product: what runs in Lambda, on the command line and in tests alike."""

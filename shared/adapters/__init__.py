@@ -1,0 +1,1 @@
+"""The ports, implemented: DynamoDB, S3, Kinesis, Lambda, memory."""

@@ -1,0 +1,1 @@
+"""Use cases, on ports that adapters implement."""

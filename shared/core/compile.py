@@ -55,17 +55,21 @@ class Dropped(NamedTuple):
 
 
 class _Column(NamedTuple):
-    index: int
+    number: int
     slots: tuple[int, ...]
     parse: Callable[[Any], Any]
     takes_arrays: bool
     left_out: str
 
 
+_When = tuple[tuple[int, frozenset[tuple[type, Any]]], ...]
+"""All must hold: the slot's value is one of these."""
+
+
 class _Group(NamedTuple):
     """Columns under the same `when`: it is decided once for all of them."""
 
-    when: tuple[tuple[int, frozenset[tuple[type, Any]]], ...]
+    when: _When
     columns: tuple[_Column, ...]
 
 
@@ -91,7 +95,8 @@ class Builder:
         self._anonymous = self._compile_when(definition.anonymous)
         self._tree = _tree_of(self._slot_of)
         self._slots = len(self._slot_of)
-        self._names_bytes = max((6 * len(one.name.encode()) for one in definition.attributes), default=0)
+        longest_name = max((len(one.name.encode()) for one in definition.attributes), default=0)
+        self._value_bytes = VALUE_OVERHEAD_BYTES + 6 * longest_name
         # Each byte of an event shows at most this often in a profile: once per attribute that reads
         # its path (twice for first_last), as a trait, and as an identifier.
         uses = Counter(path for one in definition.attributes for path in one.paths for _ in range(2))
@@ -112,34 +117,9 @@ class Builder:
         if not self.definition.anonymous_profiles and not any(one.type in self.known for one in identifiers):
             return Dropped("no_known_identifier")
 
-        values: list[tuple[int, Reading]] = []
-        elements = 0
-        for when, columns in self._groups:
-            if when and not _holds(when, slots):
-                continue
-            for column in columns:
-                if not column.slots:
-                    values.append((column.index, True))
-                    continue
-                for slot in column.slots:
-                    raw = slots[slot]
-                    if raw is None:
-                        continue
-                    if type(raw) is list:
-                        reading = _elements(column, raw, tally)
-                        elements += len(raw)
-                    else:
-                        reading = column.parse(raw)
-                    if reading is None:
-                        continue
-                    if reading is UNUSABLE:
-                        tally[column.left_out] += 1
-                    else:
-                        values.append((column.index, reading))
-                    break
-
+        values, elements = self._readings(slots, tally)
         weight = EVENT_OVERHEAD_BYTES + self._byte_uses * event.size
-        weight += (len(values) + elements) * (VALUE_OVERHEAD_BYTES + self._names_bytes)
+        weight += (len(values) + elements) * self._value_bytes
         traits = None
         if body.get("type") == "identify":
             traits, size = flatten(body.get("traits"), tally)
@@ -155,6 +135,36 @@ class Builder:
             event.position,
         )
 
+    def _readings(self, slots: list[Any], tally: Counter[str]) -> tuple[list[tuple[int, Reading]], int]:
+        """Return what the attributes read, and how many array elements that may be."""
+        readings: list[tuple[int, Reading]] = []
+        elements = 0
+        for when, columns in self._groups:
+            if when and not _holds(when, slots):
+                continue
+            for column in columns:
+                # Hot: most attributes have one path, and most values are there and plain.
+                for slot in column.slots:
+                    raw = slots[slot]
+                    if raw is None:
+                        continue
+                    if type(raw) is list:
+                        reading = _elements(column, raw, tally)
+                        elements += len(raw)
+                    else:
+                        reading = column.parse(raw)
+                    if reading is None:
+                        continue
+                    if reading is UNUSABLE:
+                        tally[column.left_out] += 1
+                    else:
+                        readings.append((column.number, reading))
+                    break
+                else:
+                    if not column.slots:
+                        readings.append((column.number, True))
+        return readings, elements
+
     def _is_anonymous(self, body: dict[str, Any], slots: list[Any]) -> bool:
         context = body.get("context")
         if type(context) is dict and context.get("anonymous") is True:
@@ -164,11 +174,10 @@ class Builder:
     def _slot(self, path: Path) -> int:
         return self._slot_of.setdefault(path, len(self._slot_of))
 
-    def _compile_when(
-        self, conditions: tuple[Condition, ...]
-    ) -> tuple[tuple[int, frozenset[tuple[type, Any]]], ...]:
+    def _compile_when(self, conditions: tuple[Condition, ...]) -> _When:
         return tuple(
-            (self._slot(one.path), frozenset(map(_exactly, map(_as_decoded, one.values)))) for one in conditions
+            (self._slot(one.path), frozenset(map(_exactly, map(_as_decoded, one.values))))
+            for one in conditions
         )
 
     def _group_columns(self) -> tuple[_Group, ...]:
@@ -185,7 +194,7 @@ class Builder:
 
 
 def _anything(value: Any) -> Any:
-    """A count without a type counts whatever is there, but not a blank."""
+    """Read whatever is there, but not a blank: what a count without a type counts."""
     return None if isinstance(value, str) and not value.strip() else True
 
 
@@ -204,17 +213,17 @@ def _elements(column: _Column, raw: list[Any], tally: Counter[str]) -> Any:
 
 
 def _exactly(value: Any) -> tuple[type, Any]:
-    """True is not 1 and "1" is not 1; but 1 and 1.0 are one number."""
+    """Return what makes values equal: True is not 1 and "1" is not 1, but 1 and 1.0 are one number."""
     kind = type(value)
     return (kind if kind is bool or kind is str else Decimal, value)
 
 
 def _as_decoded(value: Scalar) -> Any:
-    """A number of the definition as an event's JSON would carry it: 0.1 is exactly that."""
+    """Return a value of the definition as an event's JSON would carry it: 0.1 is exactly that."""
     return Decimal(repr(value)) if isinstance(value, float) else value
 
 
-def _holds(when: tuple[tuple[int, frozenset[tuple[type, Any]]], ...], slots: list[Any]) -> bool:
+def _holds(when: _When, slots: list[Any]) -> bool:
     for slot, values in when:
         value = slots[slot]
         kind = type(value)

@@ -38,8 +38,10 @@ Reason = Literal[
     "too_many_events",
     "truncated",
     "corrupt",
+    "not_processed",
 ]
-"""Why bytes are no event. `truncated` and `corrupt` speak of compressed data and aggregates."""
+"""Why bytes are not folded. `truncated` and `corrupt` speak of compressed data and aggregates;
+`not_processed` is an event that can be read but failed further on."""
 
 _GZIP: Final = b"\x1f\x8b"
 _ZSTD: Final = b"\x28\xb5\x2f\xfd"
@@ -53,6 +55,8 @@ _decode_array: Final = msgspec.json.Decoder(list[msgspec.Raw]).decode
 _TOKEN: Final = re.compile(rb'"[^"\\]*+(?:\\.[^"\\]*+)*+"|["\[\]{},]', re.DOTALL)
 
 
+_MARKS: Final = (b",", b"\n", b"[", b"{")
+_TEXT_TOO_LARGE: Final = f"a record has at most {TEXT_BYTES_MAX} bytes of text"
 _JSON_TYPES: Final = {list: "array", str: "string", bool: "boolean", int: "number", Decimal: "number"}
 
 
@@ -93,44 +97,53 @@ def decode_object(text: bytes) -> dict[str, Any]:
 
 
 def open_record(record: bytes) -> list[Element]:
-    """Take the events out of a record, in their order; raises UnreadableError if it has no readable whole."""
+    """Take the events out of a record, in their order; raises UnreadableError if all of it is to be rejected."""
     if not record.startswith(kpl.MAGIC):
-        elements, _ = _open_packed(record)
-        return elements
+        only = _unpack(record)
+        _check_size([only])
+        return _open_text(only)
     try:
-        parts = kpl.user_records(record)
+        parts = [(part, _unpacked(part)) for part in kpl.user_records(record)]
     except ValueError as error:
         raise UnreadableError("corrupt", str(error)) from None
-    elements = []
-    text_bytes = 0
-    for part in parts:
-        try:
-            opened, size = _open_packed(part)
-        except UnreadableError as error:
-            if error.reason == "too_many_events":
-                raise
-            elements.append((part, error))
-        else:
-            elements += opened
-            text_bytes += size
+    _check_size([text for _, text in parts if isinstance(text, bytes)])
+    elements: list[Element] = []
+    for part, text in parts:
+        elements += _open_part(part, text)
         _check_count(len(elements))
-        _check_text_bytes(text_bytes)
     return elements
 
 
-def _open_packed(packed: bytes) -> tuple[list[Element], int]:
-    """Return the events and the bytes of their text."""
+def _open_part(part: bytes, text: bytes | UnreadableError) -> list[Element]:
+    """Open one user record of an aggregate; an unreadable one stands for one event."""
+    if isinstance(text, UnreadableError):
+        return [(part, text)]
+    try:
+        return _open_text(text)
+    except UnreadableError as error:
+        if error.reason == "too_many_events":
+            raise
+        return [(part, error)]
+
+
+def _unpacked(part: bytes) -> bytes | UnreadableError:
+    try:
+        return _unpack(part)
+    except UnreadableError as error:
+        return error
+
+
+def _unpack(packed: bytes) -> bytes:
+    """Return the text of what may be compressed; raises UnreadableError."""
     if packed.startswith(_GZIP):
-        text = _expand(packed, lambda: zlib.decompressobj(_ZLIB_GZIP), zlib.error)
-    elif packed.startswith(_ZSTD):
+        return _expand(packed, lambda: zlib.decompressobj(_ZLIB_GZIP), zlib.error)
+    if packed.startswith(_ZSTD):
         # Imported where needed: most streams have no use for it, and it would delay every cold start.
         from zstandard import ZstdDecompressor, ZstdError  # noqa: PLC0415
 
         # No frame needs a longer window than the text it may hold.
-        text = _expand(packed, ZstdDecompressor(max_window_size=TEXT_BYTES_MAX).decompressobj, ZstdError)
-    else:
-        text = packed
-    return _open_text(text), len(text)
+        return _expand(packed, ZstdDecompressor(max_window_size=TEXT_BYTES_MAX).decompressobj, ZstdError)
+    return packed
 
 
 class _Decompressor(Protocol):
@@ -156,7 +169,8 @@ def _expand(packed: bytes, start: Callable[[], _Decompressor], failure: type[Exc
                     raise UnreadableError("truncated", "the compressed data ends too early")
                 parts.append(member.decompress(chunk))
                 size += len(parts[-1])
-                _check_text_bytes(size)
+                if size > TEXT_BYTES_MAX:
+                    raise UnreadableError("too_large", _TEXT_TOO_LARGE)
                 at += len(chunk)
             at -= len(member.unused_data)
     except failure:
@@ -165,9 +179,6 @@ def _expand(packed: bytes, start: Callable[[], _Decompressor], failure: type[Exc
 
 
 def _open_text(text: bytes) -> list[Element]:
-    _check_text_bytes(len(text))
-    if len(text) > MARKS_MAX and sum(map(text.count, (b",", b"\n", b"[", b"{"))) > MARKS_MAX:
-        raise UnreadableError("too_large", f"a record has at most {MARKS_MAX} values")
     text = text.strip()
     if not text:
         raise UnreadableError("empty", "there is nothing in it")
@@ -252,9 +263,13 @@ def _check_count(events: int) -> None:
         raise UnreadableError("too_many_events", f"a record has at most {EVENTS_MAX} events")
 
 
-def _check_text_bytes(size: int) -> None:
+def _check_size(texts: list[bytes]) -> None:
+    """Bound the memory that all texts of a record take, as they are and decoded."""
+    size = sum(map(len, texts))
     if size > TEXT_BYTES_MAX:
-        raise UnreadableError("too_large", f"a record has at most {TEXT_BYTES_MAX} bytes of text")
+        raise UnreadableError("too_large", _TEXT_TOO_LARGE)
+    if size > MARKS_MAX and sum(text.count(mark) for text in texts for mark in _MARKS) > MARKS_MAX:
+        raise UnreadableError("too_large", f"a record has at most {MARKS_MAX} commas, brackets and lines")
 
 
 def _json_type(value: Any) -> str:

@@ -104,7 +104,7 @@ def _canonical_number(number: int | Decimal) -> int | msgspec.Raw:
     """Write equal numbers equally, of any size: 1.0 as 1, and 10**400 as 1E+400."""
     plain = _EXACT.normalize(Decimal(number))
     # Only a number known to be short becomes an int: 1E+999999999 would fill the memory.
-    if -_INT64 <= plain < _INT64 and plain == plain.to_integral_value():
+    if -_INT64 <= plain < _INT64 and plain == plain.to_integral_value(context=_EXACT):
         return int(plain)
     return msgspec.Raw(str(plain).encode())
 

@@ -70,9 +70,9 @@ class Memory:
     def copy(self) -> "Memory":
         """Return a memory that shares nothing that `add` would change."""
         twin = Memory(segments=self.segments)
-        twin._minutes = self._minutes.copy()  # noqa: SLF001 - a copy of itself
-        twin._size = self._size  # noqa: SLF001 - a copy of itself
-        twin._newest = self._newest  # noqa: SLF001 - a copy of itself
+        twin._minutes = self._minutes.copy()
+        twin._size = self._size
+        twin._newest = self._newest
         return twin
 
     def traces(self) -> list[Trace]:

@@ -104,14 +104,12 @@ def fold(builder: Builder, profile: Profile, contribution: Contribution) -> None
     attributes = profile.attributes
     add = builder.add
     for column, reading in contribution.values:
-        state = attributes[column]
-        if type(reading) is list:
+        if isinstance(reading, list):
             time, event_id, _ = key
             for index, value in enumerate(reading):
-                state = add[column](state, (time, event_id, index), value)
-            attributes[column] = state
+                attributes[column] = add[column](attributes[column], (time, event_id, index), value)
         else:
-            attributes[column] = add[column](state, key, reading)
+            attributes[column] = add[column](attributes[column], key, reading)
     if contribution.traits:
         merge_traits(profile.traits, {name: (key, value) for name, value in contribution.traits.items()})
 
@@ -137,8 +135,18 @@ def merge(builder: Builder, primary: Profile, secondary: Profile, how: Merge) ->
     ]
     merge_traits(primary.traits, secondary.traits)
     primary.bytes_max += secondary.bytes_max
-    primary.merges = tuple(sorted({*primary.merges, *secondary.merges, how}, key=lambda one: one.at))[-MERGES_KEPT:]
+    merges = sorted({*primary.merges, *secondary.merges, how}, key=lambda one: (one.at, one.secondary))
+    primary.merges = tuple(merges[-MERGES_KEPT:])
     return shared
+
+
+def missing_segments(builder: Builder, profile: Profile) -> list[str]:
+    """Return the names of all segments that are not loaded."""
+    names = [segment.name for segment in profile.memory.segments]
+    for aggregation, state in zip(builder.aggregations, profile.attributes, strict=True):
+        if state is not None and aggregation.takes_arrays:
+            names.extend(segment.name for segment in state.segments)
+    return names
 
 
 def is_known(builder: Builder, profile: Profile) -> bool:
@@ -174,7 +182,7 @@ def _shown(value: Any, *, is_time: bool) -> Any:
     return format_time(value) if is_time and type(value) is int else value
 
 
-def present_identifiers(builder: Builder, profile: Profile) -> dict[str, list[str]]:
+def present_identifiers(profile: Profile) -> dict[str, list[str]]:
     """Return identifier values by type, each list sorted."""
     by_type: dict[str, list[str]] = {}
     for kind, value in sorted(profile.identifiers):
@@ -194,7 +202,7 @@ def present(builder: Builder, profile: Profile) -> dict[str, Any]:
     """
     return {
         "profile_id": profile.id,
-        "identifiers": present_identifiers(builder, profile),
+        "identifiers": present_identifiers(profile),
         "traits": present_traits(profile),
         "attributes": present_attributes(builder, profile),
         "created_at": format_time(profile.created_at),

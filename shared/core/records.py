@@ -12,6 +12,8 @@ from shared.core.event import Event, Position, event_of
 ENVELOPE_EXTRA: Final = "kith"
 """The key of an envelope under which a replayed part of a record says where in the record it stood."""
 
+_ENCODER: Final = msgspec.json.Encoder(decimal_format="number")
+
 
 class Record(NamedTuple):
     """A record as it came off the stream; `arrival` is the stream's own timestamp, ms UTC.
@@ -68,6 +70,21 @@ def read_record(
         else:
             results.append(event_of(content, len(text), arrival, position))
     return results
+
+
+def reject(event: Event, detail: str) -> Rejection:
+    """Reject an event that can be read but failed further on; read again, it is the same event.
+
+    `detail` must hold nothing of what the event says: a type of error, not its message.
+    """
+    return Rejection(
+        reason="not_processed",
+        detail=detail,
+        data=_ENCODER.encode(event.body),
+        whole=False,
+        arrival=event.arrival,
+        position=event.position,
+    )
 
 
 def kinesis_record(envelope: Mapping[str, Any]) -> Record:

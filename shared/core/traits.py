@@ -40,7 +40,9 @@ def flatten(traits: Any, tally: Counter[str]) -> tuple[dict[str, Any], int]:
     return flat, size
 
 
-def _collect(traits: dict[str, Any], prefix: str, depth: int, flat: dict[str, Any], tally: Counter[str]) -> None:
+def _collect(
+    traits: dict[str, Any], prefix: str, depth: int, flat: dict[str, Any], tally: Counter[str]
+) -> None:
     for key, value in traits.items():
         name = prefix + key
         if not key or len(name.encode()) > NAME_BYTES_MAX:

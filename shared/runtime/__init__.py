@@ -1,0 +1,1 @@
+"""What ties a process together: settings, logs, metrics, composition."""

@@ -1,0 +1,1 @@
+"""Who is who: identifiers, whose they are, and what profiles are called."""

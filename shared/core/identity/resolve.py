@@ -49,9 +49,17 @@ class Ownership:
         """Return what the identifier's removed profile remembered, if it left a tombstone."""
         return self._graves.get(identifier)
 
-    def give(self, identifier: Identifier, profile: str) -> None:
-        """Make a profile the owner of an identifier."""
+    def attach(self, identifier: Identifier, profile: str) -> None:
+        """Give an identifier that nobody owns to a profile."""
         self._owner[identifier] = profile
+        self.expected.setdefault(identifier, ())
+
+    def hand_over(self, secondary: Profile, primary: str, *, pointers: bool) -> None:
+        """Give all identifiers of a merged profile to another, with or without moving their pointers."""
+        for identifier in secondary.identifiers:
+            self._owner[identifier] = primary
+            if pointers:
+                self.expected.setdefault(identifier, (secondary.id, *secondary.aliases))
 
     def bury(self, profile: Profile, memory: Memory) -> None:
         """Take all identifiers from a removed profile, and keep its memory for their next owner."""
@@ -71,7 +79,6 @@ class Ownership:
         passed, stored = profile_of(self._snapshot, pointer)
         end = passed[-1]
         if isinstance(stored, Profile) and identifier in stored.identifiers:
-            self.expected[identifier] = (pointer.profile_id,)
             if end != pointer.profile_id:
                 self.repairs.append(Repair(identifier, pointer.profile_id, end))
             return end

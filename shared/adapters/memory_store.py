@@ -1,0 +1,118 @@
+"""A profile store in memory: what `kith fold` writes to, and the fake that tests start from.
+
+One lock stands for the store's transactions; every condition is checked as DynamoDB would check it.
+"""
+
+from collections.abc import Collection, Sequence
+from threading import Lock
+
+from shared.app.ports import Committed, Conflict, Result, SegmentGoneError
+from shared.core.compile import Builder, Contribution
+from shared.core.identity.identifiers import Identifier
+from shared.core.plan import Plan, Point, Remove
+from shared.core.profile import Profile
+from shared.core.snapshot import Pointer, Redirect, Stored
+
+
+class MemoryStore:
+    """Implements `ProfileStore`. Profiles are held whole: there are no segments."""
+
+    def __init__(self) -> None:
+        self.pointed: dict[Identifier, Pointer] = {}
+        self.stored: dict[str, Stored] = {}
+        self.parked: dict[str, list[Contribution]] = {}
+        self._lock = Lock()
+
+    def pointers(
+        self,
+        identifiers: Collection[Identifier],
+        *,
+        fresh: bool,  # noqa: ARG002 - memory is never stale
+    ) -> dict[Identifier, Pointer | None]:
+        """Return where identifiers lead."""
+        with self._lock:
+            return {one: self.pointed.get(one) for one in identifiers}
+
+    def profiles(
+        self,
+        ids: Collection[str],
+        *,
+        fresh: bool,  # noqa: ARG002 - memory is never stale
+    ) -> dict[str, Stored | None]:
+        """Return what is stored under ids."""
+        with self._lock:
+            return {one: self.stored.get(one) for one in ids}
+
+    def load(self, builder: Builder, profile: Profile, names: Collection[str]) -> Profile:
+        """Raise: a profile in memory has no segments."""
+        raise SegmentGoneError(f"{profile.id} of {builder.name} has no segments {sorted(names)}")
+
+    def deltas(self, names: Collection[str]) -> dict[str, list[Contribution]]:
+        """Return parked contributions."""
+        with self._lock:
+            return {name: self.parked[name] for name in names if name in self.parked}
+
+    def commit(self, plans: Sequence[Plan]) -> list[Result]:
+        """Write each plan whole, or not at all."""
+        return [self._commit(one) for one in plans]
+
+    def park(self, profile_id: str, name: str, contributions: Sequence[Contribution]) -> bool:
+        """Leave contributions beside a live profile."""
+        with self._lock:
+            profile = self.stored.get(profile_id)
+            if not isinstance(profile, Profile):
+                return False
+            self.parked[name] = list(contributions)
+            if name not in profile.parked:
+                # A new object: what readers hold of the old one is theirs.
+                self.stored[profile_id] = _with_parked(profile, (*profile.parked, name))
+            return True
+
+    def _commit(self, plan: Plan) -> Result:
+        with self._lock:
+            if not self._holds(plan):
+                return Conflict({put.profile.id: self.stored.get(put.profile.id) for put in plan.puts})
+            for put in plan.puts:
+                self.stored[put.profile.id] = put.profile
+            for bury in plan.buries:
+                self.stored[bury.tombstone.id] = bury.tombstone
+            for remove in plan.removes:
+                self._remove(remove)
+            for point in (*plan.points, *plan.released):
+                if self._may_point(point):
+                    self.pointed[point.identifier] = point.pointer
+            for repair in plan.repairs:
+                pointer = self.pointed.get(repair.identifier)
+                if pointer is not None and pointer.profile_id == repair.expected:
+                    self.pointed[repair.identifier] = Pointer(repair.target, pointer.first_seen)
+            for name in plan.folded_deltas:
+                self.parked.pop(name, None)
+            return Committed()
+
+    def _remove(self, remove: Remove) -> None:
+        if remove.redirect is None:
+            del self.stored[remove.profile.id]
+        else:
+            self.stored[remove.profile.id] = Redirect(remove.profile.id, remove.rev, remove.redirect)
+
+    def _holds(self, plan: Plan) -> bool:
+        expected: dict[str, int | None] = {put.profile.id: put.expected for put in plan.puts}
+        expected.update({bury.tombstone.id: bury.expected for bury in plan.buries})
+        expected.update({remove.profile.id: remove.expected for remove in plan.removes})
+        expected.update(plan.checks)
+        for one, rev in expected.items():
+            stored = self.stored.get(one)
+            if (None if stored is None else stored.rev) != rev:
+                return False
+        return all(map(self._may_point, plan.points))
+
+    def _may_point(self, point: Point) -> bool:
+        pointer = self.pointed.get(point.identifier)
+        return pointer is None or pointer.profile_id in point.expected
+
+
+def _with_parked(profile: Profile, parked: tuple[str, ...]) -> Profile:
+    twin = Profile(**{name: getattr(profile, name) for name in profile.__struct_fields__})
+    twin.parked = parked
+    twin.rev += 1
+    return twin

@@ -1,0 +1,455 @@
+"""Groups and a snapshot in, writes out: everything that order decides is decided here, and nothing is done.
+
+Contributions are taken one by one, in order of (arrival, event id): founded, attached, merged, expired,
+limited, broken. What they change is folded into working copies, and comes out as conditional writes that
+either all still fit what is stored or are planned again.
+"""
+
+from collections import Counter
+from collections.abc import Sequence
+from typing import Any, Final, NamedTuple
+
+import msgspec
+
+from shared.core.compile import Builder, Contribution
+from shared.core.identity.identifiers import Identifier
+from shared.core.identity.ids import profile_id
+from shared.core.identity.limits import exceeds
+from shared.core.identity.resolve import Ownership, Repair
+from shared.core.memory import Memory, minute_of
+from shared.core.profile import (
+    CANONICAL_BYTES_MAX,
+    IDENTIFIERS_MAX,
+    Merge,
+    Profile,
+    canonical,
+    copy,
+    count,
+    expiry,
+    fold,
+    is_known,
+    merge,
+    new_profile,
+)
+from shared.core.retention import children_until, is_expired
+from shared.core.snapshot import Pointer, Snapshot, Tombstone
+
+ACTIONS_MAX: Final = 100
+"""What one transaction of the store takes (DynamoDB's limit)."""
+
+
+class Put(NamedTuple):
+    """Write a profile, if the stored revision is `expected` (None: if there is none)."""
+
+    profile: Profile
+    expected: int | None
+
+
+class Point(NamedTuple):
+    """Write a pointer, if it is absent or names one of `expected`."""
+
+    identifier: Identifier
+    pointer: Pointer
+    expected: tuple[str, ...]
+    until: int
+    """When it may go, ms UTC."""
+
+
+class Bury(NamedTuple):
+    """Replace a profile by its tombstone, if the stored revision is `expected`."""
+
+    tombstone: Tombstone
+    expected: int | None
+
+
+class Remove(NamedTuple):
+    """Delete a merged profile at this revision, or leave a redirect to its primary in its place."""
+
+    profile: Profile
+    expected: int
+    rev: int
+    redirect: str | None
+
+
+class Extend(NamedTuple):
+    """Let a profile's identifiers and segments live until then (ms UTC), before the profile is written."""
+
+    profile: Profile
+    until: int
+
+
+class Note(NamedTuple):
+    """Something that a log line tells: `merged`, `broken` or `set_aside`, with fields fit for logs."""
+
+    what: str
+    fields: dict[str, Any]
+
+
+class Plan(msgspec.Struct):
+    """The writes of one group, and what they mean.
+
+    Without structural change, `puts` are independent of each other. A `creation` is one put, then one
+    point. Otherwise everything up to `checks` is one transaction. `extends` come before it, `repairs`,
+    `released` pointers and `folded_deltas` after it; they are idempotent. `rest` was not planned: it is to
+    be planned again once this is written.
+    """
+
+    puts: list[Put] = []
+    points: list[Point] = []
+    buries: list[Bury] = []
+    removes: list[Remove] = []
+    checks: dict[str, int | None] = {}
+    extends: list[Extend] = []
+    repairs: list[Repair] = []
+    released: list[Point] = []
+    folded_deltas: list[str] = []
+    rest: Sequence[Contribution] = ()
+    tally: Counter[str] = msgspec.field(default_factory=Counter)
+    notes: list[Note] = []
+
+    @property
+    def is_creation(self) -> bool:
+        """Whether one put, then one point, each conditional, are enough."""
+        return (
+            len(self.puts) == len(self.points) == 1
+            and not (self.buries or self.removes or self.checks)
+            and not self.points[0].expected
+        )
+
+    @property
+    def is_structural(self) -> bool:
+        """Whether the writes must happen together or not at all."""
+        return bool(self.points or self.buries or self.removes or self.checks)
+
+
+class _Life:
+    """A live profile while it is planned; copied when it first changes."""
+
+    __slots__ = ("changed", "known", "profile", "stored")
+
+    def __init__(self, builder: Builder, profile: Profile, *, stored: bool) -> None:
+        self.profile = profile
+        self.stored = profile if stored else None
+        self.changed = not stored
+        self.known = is_known(builder, profile)
+
+    def change(self, builder: Builder) -> Profile:
+        """Return the profile to be changed."""
+        if not self.changed:
+            self.profile = copy(builder, self.profile)
+            self.changed = True
+        return self.profile
+
+
+class Planner:
+    """Plans one group of contributions. Use `plan`."""
+
+    def __init__(
+        self, builder: Builder, snapshot: Snapshot, rev_floor: int, actions_max: int | None = ACTIONS_MAX
+    ) -> None:
+        self.builder = builder
+        self.snapshot = snapshot
+        self.rev_floor = rev_floor
+        self.actions_max = actions_max
+        self.retention = builder.definition.retention
+        self.ownership = Ownership(builder.name, snapshot)
+        self.lives: dict[str, _Life] = {}
+        self.buried: dict[str, _Life] = {}
+        self.tombstones: dict[str, Tombstone] = {}
+        self.merged: dict[str, str] = {}
+        self.removes: list[Remove] = []
+        self.tally: Counter[str] = Counter()
+        self.notes: list[Note] = []
+
+    def take(self, contribution: Contribution) -> bool:
+        """Take one contribution; False, and nothing changed, when this plan has no room for it."""
+        minute = minute_of(contribution.arrival)
+        identifiers = contribution.identifiers
+        lives = self._owners(identifiers)
+        if self._is_duplicate(contribution, minute, lives):
+            self.tally["events_duplicate"] += 1
+            return True
+        if self.builder.limits:
+            identifiers = self._within_limits(contribution, identifiers)
+            lives = self._owners(identifiers)
+        has_room = self._has_room(identifiers, lives)
+        if not has_room and self._actions() > 0:
+            return False
+
+        for life in lives[:]:
+            if self._is_expired(life, contribution.arrival):
+                self._bury(life, minute)
+                self.tally["profiles_expired"] += 1
+                lives.remove(life)
+        if not lives:
+            life = self._found(contribution, identifiers)
+        elif len(lives) == 1:
+            life = lives[0]
+        else:
+            life = self._merge(contribution, identifiers, lives, redirect=not has_room)
+        self._fold(contribution, identifiers, life)
+        self._break_if_too_large(life, minute)
+        return True
+
+    def _has_room(self, identifiers: Sequence[Identifier], lives: list[_Life]) -> bool:
+        """Whether one transaction still takes what this event changes, pointers of the merged included."""
+        if self.actions_max is None:
+            return True
+        attached = sum(1 for one in identifiers if self.ownership.owner(one) is None)
+        moved = sum(len(life.profile.identifiers) for life in lives) if len(lives) > 1 else 0
+        if not (attached or moved or self.ownership.expected):
+            return True  # nothing structural: every put stands alone
+        # An attached identifier takes a write, and a check of where its pointer led before.
+        needed = len(lives) + 1 + 3 * attached + moved
+        return self._actions() + needed <= self.actions_max
+
+    def _is_expired(self, life: _Life, arrival: int) -> bool:
+        return is_expired(self.retention, life.profile.updated_at, arrival, known=life.known)
+
+    def _owners(self, identifiers: Sequence[Identifier]) -> list[_Life]:
+        lives: list[_Life] = []
+        for identifier in identifiers:
+            owner = self.ownership.owner(identifier)
+            if owner is not None:
+                life = self._life(owner)
+                if life not in lives:
+                    lives.append(life)
+        return lives
+
+    def _life(self, owner: str) -> _Life:
+        life = self.lives.get(owner)
+        if life is None:
+            stored = self.snapshot.profiles[owner]
+            if not isinstance(stored, Profile):
+                raise TypeError(f"profile {owner} owns an identifier but is not live")
+            life = self.lives[owner] = _Life(self.builder, stored, stored=True)
+        return life
+
+    def _is_duplicate(self, contribution: Contribution, minute: int, lives: list[_Life]) -> bool:
+        for life in lives:
+            if life.profile.memory.remembers(contribution.hash, minute):
+                return True
+        for identifier in contribution.identifiers:
+            grave = self.ownership.grave(identifier)
+            if grave is not None and grave.remembers(contribution.hash, minute):
+                return True
+        return False
+
+    def _within_limits(
+        self, contribution: Contribution, identifiers: tuple[Identifier, ...]
+    ) -> tuple[Identifier, ...]:
+        """Set aside the lowest-priority identifiers until what is left may be one person."""
+        while len(identifiers) > 1:
+            united = set(identifiers)
+            for life in self._owners(identifiers):
+                if not self._is_expired(life, contribution.arrival):
+                    united.update(life.profile.identifiers)
+            if not exceeds(self.builder.limits, united):
+                break
+            kind = identifiers[-1].type
+            identifiers = identifiers[:-1]
+            self.tally[f"set_aside.{kind}.limit"] += 1
+            self.notes.append(Note("set_aside", {"identifier_type": kind, "reason": "limit"}))
+        return identifiers
+
+    def _found(self, contribution: Contribution, identifiers: tuple[Identifier, ...]) -> _Life:
+        """Create a profile; a later life of its founder gets an id of its own, and the memory."""
+        founder, arrival = identifiers[0], contribution.arrival
+        graves = [grave for one in identifiers if (grave := self.ownership.grave(one)) is not None]
+        later = bool(graves) or any(self.ownership.relied_on(one) for one in identifiers)
+        new_id, again = profile_id(self.builder.name, founder), 0
+        if later or self._is_taken(new_id):
+            new_id = profile_id(self.builder.name, founder, arrival)
+            while self._is_taken(new_id):
+                again += 1
+                new_id = profile_id(self.builder.name, founder, arrival, again)
+        profile = new_profile(self.builder, new_id, founder, arrival)
+        for grave in graves:
+            for minute, hashed in grave.traces():
+                profile.memory.add(hashed, minute)
+        life = self.lives[new_id] = _Life(self.builder, profile, stored=False)
+        self.tally["profiles_created"] += 1
+        return life
+
+    def _is_taken(self, new_id: str) -> bool:
+        return (
+            new_id in self.lives
+            or new_id in self.buried
+            or new_id in self.merged
+            or self.snapshot.profiles.get(new_id) is not None
+        )
+
+    def _merge(
+        self,
+        contribution: Contribution,
+        identifiers: tuple[Identifier, ...],
+        lives: list[_Life],
+        *,
+        redirect: bool,
+    ) -> _Life:
+        lives = sorted(lives, key=lambda one: (one.profile.created_at, one.profile.id))
+        primary, secondaries = lives[0], lives[1:]
+        profile = primary.change(self.builder)
+        for life in secondaries:
+            secondary = life.profile
+            linked_by = tuple(
+                one.type for one in identifiers if self.ownership.owner(one) in (profile.id, secondary.id)
+            )
+            how = Merge(secondary.id, contribution.arrival, linked_by)
+            counted_twice = merge(self.builder, profile, secondary, how)
+            if counted_twice:
+                self.tally["invariant_violations"] += counted_twice
+            primary.known = primary.known or life.known
+            forward = redirect and life.stored is not None
+            self.ownership.hand_over(secondary, profile.id, pointers=not forward)
+            if forward:
+                profile.aliases = (*profile.aliases, secondary.id, *secondary.aliases)
+            profile.parked = (*profile.parked, *secondary.parked)
+            del self.lives[secondary.id]
+            self.merged[secondary.id] = profile.id
+            if life.stored is not None:
+                rev = max(life.stored.rev + 1, self.rev_floor)
+                target = profile.id if forward else None
+                self.removes.append(Remove(life.stored, life.stored.rev, rev, target))
+            self.tally["profiles_merged"] += 1
+            self.notes.append(
+                Note("merged", {"primary": profile.id, "secondary": secondary.id, "linked_by": linked_by})
+            )
+        return primary
+
+    def _fold(self, contribution: Contribution, identifiers: tuple[Identifier, ...], life: _Life) -> None:
+        profile = life.change(self.builder)
+        for identifier in identifiers:
+            if identifier not in profile.identifiers:
+                profile.identifiers[identifier] = contribution.arrival
+                self.ownership.attach(identifier, profile.id)
+                life.known = life.known or identifier.type in self.builder.known
+        count(profile, contribution)
+        fold(self.builder, profile, contribution)
+        self.tally["events_folded"] += 1
+
+    def _break_if_too_large(self, life: _Life, minute: int) -> None:
+        profile = life.profile
+        reason = ""
+        if len(profile.identifiers) > IDENTIFIERS_MAX:
+            reason = "identifiers"
+        elif profile.bytes_max > CANONICAL_BYTES_MAX:
+            profile.bytes_max = len(canonical(self.builder, profile))
+            if profile.bytes_max > CANONICAL_BYTES_MAX:
+                reason = "size"
+        if reason:
+            self._bury(life, minute)
+            self.tally["profiles_broken"] += 1
+            self.notes.append(Note("broken", {"profile": profile.id, "reason": reason}))
+
+    def _bury(self, life: _Life, minute: int) -> None:
+        profile = life.profile
+        traces = tuple(profile.memory.recent(minute))
+        self.ownership.bury(profile, Memory(traces))
+        del self.lives[profile.id]
+        self.buried[profile.id] = life
+        rev = self.rev_floor if life.stored is None else max(life.stored.rev + 1, self.rev_floor)
+        self.tombstones[profile.id] = Tombstone(profile.id, rev, traces, profile.parked)
+
+    def _actions(self) -> int:
+        """Return how many actions a transaction of what is planned so far takes, at most."""
+        changed = sum(1 for life in self.lives.values() if life.changed)
+        return changed + len(self.ownership.expected) + len(self.buried) + len(self.removes)
+
+    def finish(self, rest: Sequence[Contribution]) -> Plan:
+        """Turn what has been decided into writes."""
+        plan = Plan(rest=rest, tally=self.tally, notes=self.notes, removes=self.removes)
+        self._adopt_half_created()
+        if not rest:
+            plan.folded_deltas = self._folded_deltas()
+        for life in self.lives.values():
+            if life.changed:
+                self._put(plan, life)
+        for profile_id_, life in self.buried.items():
+            tombstone = self.tombstones[profile_id_]
+            plan.buries.append(Bury(tombstone, None if life.stored is None else life.stored.rev))
+            self._release(plan, life.profile, tombstone)
+        self._point(plan)
+        written = {put.profile.id for put in plan.puts}
+        plan.repairs = [one for one in self.ownership.repairs if one.target in written]
+        return plan
+
+    def _adopt_half_created(self) -> None:
+        """Have the missing pointers of a crashed creation written, in a write that bumps the profile."""
+        for identifier in self.ownership.missing:
+            owner = self.ownership.owner(identifier)
+            if owner is not None:
+                self._life(owner).change(self.builder)
+                self.ownership.expected.setdefault(identifier, ())
+
+    def _folded_deltas(self) -> list[str]:
+        folded: list[str] = []
+        for life in list(self.lives.values()):
+            mine = [name for name in life.profile.parked if name in self.snapshot.deltas]
+            if mine:
+                profile = life.change(self.builder)
+                profile.parked = tuple(name for name in profile.parked if name not in mine)
+                folded += mine
+        for buried, tombstone in self.tombstones.items():
+            mine = [name for name in tombstone.parked if name in self.snapshot.deltas]
+            if mine:
+                left = tuple(name for name in tombstone.parked if name not in mine)
+                self.tombstones[buried] = msgspec.structs.replace(tombstone, parked=left)
+                folded += mine
+        return folded
+
+    def _put(self, plan: Plan, life: _Life) -> None:
+        profile = life.profile
+        expected = None if life.stored is None else life.stored.rev
+        profile.rev = self.rev_floor if expected is None else max(expected + 1, self.rev_floor)
+        ends = expiry(self.builder, profile)
+        if ends > profile.children_until:
+            profile.children_until = children_until(self.retention, ends, known=life.known)
+            if life.stored is not None:
+                plan.extends.append(Extend(life.stored, profile.children_until))
+        if profile.memory.evicted:
+            plan.tally["dedup_evictions"] += profile.memory.evicted
+            profile.memory.evicted = 0
+        plan.puts.append(Put(profile, expected))
+
+    def _point(self, plan: Plan) -> None:
+        for identifier, expected in self.ownership.expected.items():
+            owner = self.ownership.owner(identifier)
+            if owner is None:
+                continue  # removed with its profile, or only looked at
+            profile = self.lives[owner].profile
+            first_seen = profile.identifiers[identifier]
+            pointer = Pointer(owner, first_seen)
+            plan.points.append(Point(identifier, pointer, expected, profile.children_until))
+            for one, rev in self.ownership.relied_on(identifier).items():
+                if one not in self.buried and one not in self.lives:
+                    plan.checks[one] = rev
+
+    def _release(self, plan: Plan, profile: Profile, tombstone: Tombstone) -> None:
+        """Let the identifiers of a removed profile lead to its tombstone, and then go with it."""
+        for identifier, first_seen in profile.identifiers.items():
+            if self.ownership.owner(identifier) is None:
+                expected = self.ownership.expected.get(identifier, (profile.id,))
+                pointer = Pointer(tombstone.id, first_seen)
+                plan.released.append(Point(identifier, pointer, expected, 0))
+
+
+def plan(
+    builder: Builder,
+    contributions: Sequence[Contribution],
+    snapshot: Snapshot,
+    rev_floor: int,
+    actions_max: int | None = ACTIONS_MAX,
+) -> Plan:
+    """Plan the writes of one group: contributions that share identifiers, or profiles through them.
+
+    `contributions` are sorted by `order`. `rev_floor` is at least the time in microseconds: revisions never
+    repeat for a key, not even after it was removed and created again. `actions_max` bounds what one
+    transaction must hold; None for a store without that limit. Raises `NotLoadedError` when segments are
+    needed first. The snapshot is not changed.
+    """
+    planner = Planner(builder, snapshot, rev_floor, actions_max)
+    for index, contribution in enumerate(contributions):
+        if not planner.take(contribution):
+            return planner.finish(contributions[index:])
+    return planner.finish(())
