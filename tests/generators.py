@@ -77,7 +77,7 @@ def any_json():
         st.none()
         | st.booleans()
         | st.integers()
-        | st.sampled_from([10**400, -(10**400), 10**5000, 2**63, 0])
+        | st.sampled_from([10**400, -(10**400), 2**63, 0])
         | st.floats()
         | st.decimals()
         | st.sampled_from(
