@@ -62,8 +62,7 @@ def add_months(time_ms: int, months: int) -> int:
 
 def _milliseconds(moment: datetime) -> int | None:
     elapsed = moment - (_EPOCH if moment.tzinfo is None else _EPOCH_AWARE)
-    # The integer form of `elapsed // _MILLISECOND`, at half its price.
-    time_ms = (elapsed.days * 86_400 + elapsed.seconds) * 1000 + elapsed.microseconds // 1000
+    time_ms = elapsed // _MILLISECOND
     return time_ms if 0 <= time_ms <= TIME_MS_MAX else None
 
 
