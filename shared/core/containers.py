@@ -86,6 +86,8 @@ def decode_object(text: bytes) -> dict[str, Any]:
         raise UnreadableError("too_deep", f"an event nests at most {DEPTH_MAX} deep") from None
     except (msgspec.ValidationError, InvalidOperation):
         raise UnreadableError("number_out_of_range", "a number is too large to be read") from None
+    except UnicodeDecodeError:
+        raise UnreadableError("not_json", "the text is not UTF-8") from None
     except msgspec.DecodeError as error:
         raise UnreadableError("not_json", str(error)) from None
     if type(body) is not dict:
@@ -97,7 +99,7 @@ def decode_object(text: bytes) -> dict[str, Any]:
 
 
 def open_record(record: bytes) -> list[Element]:
-    """Take the events out of a record, in their order; raises UnreadableError if all of it is to be rejected."""
+    """Take the events out of a record, in their order; raises UnreadableError to reject all of it."""
     if not record.startswith(kpl.MAGIC):
         only = _unpack(record)
         _check_size([only])
@@ -200,7 +202,7 @@ def _array_pieces(text: bytes) -> list[bytes] | None:
     """Cut an array into its elements; None if it does not parse as one."""
     try:
         return [bytes(raw) for raw in _decode_array(text)]
-    except (msgspec.DecodeError, RecursionError):
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         return None
 
 
@@ -231,9 +233,9 @@ def _split_array(text: bytes) -> list[bytes] | None:
 
 
 def _read_all(pieces: list[bytes]) -> list[Element]:
-    pieces = [piece for piece in pieces if piece and not piece.isspace()]
-    _check_count(len(pieces))
-    return [(piece, _read(piece)) for piece in pieces]
+    texts = [text for piece in pieces if (text := piece.strip())]
+    _check_count(len(texts))
+    return [(text, _read(text)) for text in texts]
 
 
 def _read(piece: bytes) -> dict[str, Any] | UnreadableError:

@@ -55,7 +55,7 @@ def read_record(
         except UnreadableError:
             pass  # perhaps lines of them
         else:
-            return [event_of(body, len(data), arrival, Position(shard, sequence, first_index))]
+            return [event_of(body, len(data.rstrip()), arrival, Position(shard, sequence, first_index))]
     try:
         elements = open_record(data)
         whole = False
