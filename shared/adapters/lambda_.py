@@ -1,11 +1,15 @@
 """The ingestion function on AWS Lambda: its aliases, their event source mappings, and calls to it."""
 
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any, Final
 
+import msgspec
+from botocore.exceptions import BotoCoreError, ClientError
+
 from shared import contract
+from shared.app.delivery import Envelope, IngestionUnavailableError, VersionGoneError
 
 SETTLE_ATTEMPTS_MAX: Final = 20
 SETTLE_WAIT_S: Final = 3.0
@@ -94,6 +98,51 @@ class LambdaConsumers:
             except busy:
                 self._wait(SETTLE_WAIT_S)
         return change()
+
+
+class LambdaIngestion:
+    """The `Ingestion` port: calls the ingestion function as the stream does, and waits for its answer."""
+
+    def __init__(self, client: Any, function: str) -> None:
+        self._client = client
+        self._function = function
+
+    def ingest(self, builder: str, version: int, records: Sequence[Envelope]) -> int:
+        """Have one version ingest records, and return how many it accepted, from the first one on."""
+        errors = self._client.exceptions
+        try:
+            answer = self._client.invoke(
+                FunctionName=self._function,
+                Qualifier=contract.version_alias(builder, version),
+                Payload=msgspec.json.encode({"Records": records}),
+            )
+            body = answer["Payload"].read()
+        except errors.ResourceNotFoundException as error:
+            raise VersionGoneError(f"version {version} of {builder} consumes no more") from error
+        except errors.RequestTooLargeException:
+            return 0
+        except (BotoCoreError, ClientError) as error:
+            raise IngestionUnavailableError(type(error).__name__) from error
+        return 0 if answer.get("FunctionError") else _accepted(msgspec.json.decode(body), records)
+
+    def alias_of(self, mapping: str) -> str | None:
+        """Name the alias that an event source mapping calls; None if the mapping is gone or calls none."""
+        try:
+            found = self._client.get_event_source_mapping(UUID=mapping)
+        except self._client.exceptions.ResourceNotFoundException:
+            return None
+        alias = found["FunctionArn"].removeprefix(f"{self._function}:")
+        return None if alias == found["FunctionArn"] else alias
+
+
+def _accepted(answer: Any, records: Sequence[Envelope]) -> int:
+    """Count the records before the first one that the answer names as failed, as the stream would."""
+    failures = (answer or {}).get("batchItemFailures") or []
+    if not failures:
+        return len(records)
+    failed = {failure.get("itemIdentifier") for failure in failures}
+    numbers = (record["kinesis"]["sequenceNumber"] for record in records)
+    return next((index for index, number in enumerate(numbers) if number in failed), 0)
 
 
 def _start(t0: int) -> dict[str, Any]:

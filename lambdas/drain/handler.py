@@ -1,0 +1,58 @@
+"""Delivers, every few minutes, the batches that Lambda gave up on; see `shared/app/drain.py`."""
+
+import os
+import time
+from collections.abc import Sequence
+from typing import Any, Final
+
+from shared import contract
+from shared.adapters.lambda_ import LambdaIngestion
+from shared.adapters.quarantine import S3Quarantine
+from shared.adapters.s3 import S3Objects
+from shared.app.drain import CALL_MS_MAX, Drain, Drained, Outcome, Result
+from shared.runtime import aws
+from shared.runtime.log import LogCode, log, logger
+from shared.runtime.metrics import emit
+from shared.runtime.settings import DrainSettings, read_settings
+
+SETTINGS: Final = read_settings(DrainSettings, os.environ)
+OBJECTS: Final = S3Objects(aws.client("s3"), SETTINGS.archive_bucket)
+INGESTION: Final = LambdaIngestion(
+    aws.client("lambda", read_timeout_s=CALL_MS_MAX // 1000), SETTINGS.ingest_function
+)
+
+LINES: Final = {
+    Outcome.FAILING: LogCode.DRAIN_FAILING,
+    Outcome.GAVE_UP: LogCode.DRAIN_GAVE_UP,
+    Outcome.UNREADABLE: LogCode.DRAIN_UNREADABLE,
+}
+
+
+@logger.inject_lambda_context(clear_state=True)
+def handler(_event: Any, context: Any) -> None:
+    """Run the drain once, within the time that this invocation has."""
+    drain = Drain(
+        OBJECTS,
+        INGESTION,
+        S3Quarantine(OBJECTS),
+        INGESTION.alias_of,
+        context.get_remaining_time_in_millis,
+    )
+    _report(drain.run(now=time.time_ns() // 1_000_000))
+
+
+def _report(drained: Drained) -> None:
+    for one in drained.results:
+        if one.outcome in LINES:
+            log(LINES[one.outcome], key=one.key, builder=one.builder, failed=one.failed, records=one.records)
+    if drained.unavailable:
+        log(LogCode.DRAIN_UNAVAILABLE)
+    emit({contract.METRIC_BATCHES_FAILED: drained.waiting})
+    for builder in {one.builder for one in drained.results}:
+        emit({contract.METRIC_EVENTS_QUARANTINED: _given_up(drained.results, builder)}, builder)
+    log(LogCode.DRAIN_DONE, waiting=drained.waiting, looked_at=len(drained.results))
+
+
+def _given_up(results: Sequence[Result], builder: str) -> int:
+    """Count the records that went to quarantine: nobody knows how many events they hold."""
+    return sum(one.failed for one in results if one.builder == builder and one.outcome is Outcome.GAVE_UP)

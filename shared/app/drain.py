@@ -1,0 +1,198 @@
+"""The drain: batches that Lambda gave up on are delivered again, until ingestion or quarantine has them.
+
+A batch's object goes last, so a crash at any point repeats work and loses nothing: ingestion counts once.
+"""
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import Any, Final, NamedTuple, Protocol
+
+import msgspec
+
+from shared import contract
+from shared.app.delivery import (
+    Envelope,
+    Ingestion,
+    IngestionUnavailableError,
+    Undelivered,
+    VersionGoneError,
+    deliver,
+)
+from shared.app.quarantine import FAILED_REPEATEDLY, Entry, QuarantineStore, entry_of
+
+GIVE_UP_AFTER_MS: Final = 6 * 3_600_000
+"""With the longest age of a record on the stream, still well within the dedup window."""
+CALL_MS_MAX: Final = 130_000
+"""What one call of ingestion may take; no call starts with less time left."""
+BATCHES_MAX: Final = 1000
+"""Objects looked at in one run, the oldest first."""
+
+
+class UnreadableBatchError(Exception):
+    """The object is no batch of records that Lambda gave up on."""
+
+
+class Listed(Protocol):
+    """An object of the on-failure destination; `modified_at` ms UTC."""
+
+    @property
+    def key(self) -> str:
+        """Its name."""
+
+    @property
+    def modified_at(self) -> int:
+        """When Lambda gave up."""
+
+
+class FailedBatches(Protocol):
+    """The on-failure destination."""
+
+    def list(self, prefix: str) -> Iterable[Listed]:
+        """List objects."""
+
+    def get(self, key: str) -> tuple[bytes, str] | None:
+        """Return an object's bytes and its tag."""
+
+    def delete(self, key: str) -> None:
+        """Delete an object."""
+
+
+class Batch(NamedTuple):
+    """Records that one version of a builder did not accept, and why Lambda gave up on them."""
+
+    builder: str
+    version: int
+    condition: str
+    records: Sequence[Envelope]
+
+
+class Outcome(StrEnum):
+    """What became of one batch in one run."""
+
+    DRAINED = "drained"
+    FAILING = "failing"
+    GAVE_UP = "gave_up"
+    UNREADABLE = "unreadable"
+
+
+@dataclass(frozen=True, slots=True)
+class Result:
+    """One batch: its object, what became of it, its records, and those that were not accepted."""
+
+    key: str
+    outcome: Outcome
+    builder: str = ""
+    records: int = 0
+    failed: int = 0
+
+
+@dataclass(slots=True)
+class Drained:
+    """One run. `waiting` counts the batches found; `unavailable` is set if ingestion could not be called."""
+
+    waiting: int = 0
+    results: list[Result] = field(default_factory=list)
+    unavailable: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Drain:
+    """The use case on its ports.
+
+    `time_left_ms` tells how long this run may still take; `alias_of` names the alias behind the mapping with
+    a given UUID, or None.
+    """
+
+    batches: FailedBatches
+    ingestion: Ingestion
+    quarantine: QuarantineStore
+    alias_of: Callable[[str], str | None]
+    time_left_ms: Callable[[], int]
+
+    def run(self, now: int) -> Drained:
+        """Deliver what waits, the oldest first, each within its share of the time. `now` is ms UTC."""
+        waiting = sorted(self.batches.list(contract.PREFIX_FAILED), key=lambda one: one.modified_at)
+        drained = Drained(waiting=len(waiting))
+        waiting = waiting[:BATCHES_MAX]
+        for done, listed in enumerate(waiting):
+            spare_ms = self.time_left_ms() - CALL_MS_MAX
+            if spare_ms <= 0:
+                break
+            stop_at_ms = CALL_MS_MAX + spare_ms - spare_ms // (len(waiting) - done)
+            try:
+                drained.results.append(self._drain(listed, now, stop_at_ms))
+            except IngestionUnavailableError:
+                drained.unavailable = True
+                break
+        return drained
+
+    def _drain(self, listed: Listed, now: int, stop_at_ms: int) -> Result:
+        found = self.batches.get(listed.key)
+        if found is None:  # another run was quicker
+            return Result(listed.key, Outcome.DRAINED)
+        try:
+            batch = read_batch(listed.key, found[0], self.alias_of)
+        except UnreadableBatchError:
+            return Result(listed.key, Outcome.UNREADABLE)
+        left = self._deliver(batch, stop_at_ms)
+        outcome = Outcome.DRAINED
+        if left and now - listed.modified_at < GIVE_UP_AFTER_MS:
+            outcome = Outcome.FAILING
+        elif left:
+            self.quarantine.put([_given_up(batch, envelope) for envelope in left])
+            outcome = Outcome.GAVE_UP
+        if outcome is not Outcome.FAILING:
+            self.batches.delete(listed.key)
+        return Result(listed.key, outcome, batch.builder, len(batch.records), len(left))
+
+    def _deliver(self, batch: Batch, stop_at_ms: int) -> Sequence[Envelope]:
+        """Deliver a batch and return what was not accepted; at least one call is made."""
+        calls = 0
+
+        def ingest(part: Sequence[Envelope]) -> int:
+            nonlocal calls
+            calls += 1
+            return self.ingestion.ingest(batch.builder, batch.version, part)
+
+        def may_go_on() -> bool:
+            return calls == 0 or self.time_left_ms() > stop_at_ms
+
+        try:
+            left: Undelivered[Envelope] = deliver(ingest, batch.records, may_go_on)
+        except VersionGoneError:
+            return batch.records
+        return [*left.failed, *left.untried]
+
+
+def read_batch(key: str, data: bytes, alias_of: Callable[[str], str | None]) -> Batch:
+    """Read an object of the on-failure destination; UnreadableBatchError if it is no batch of records."""
+    try:
+        document = msgspec.json.decode(data)
+        context = document["requestContext"]
+        builder, version = _consumer(key, context["functionArn"], alias_of)
+        payload = document["payload"]
+        if isinstance(payload, str):
+            payload = msgspec.json.decode(payload)
+        batch = Batch(builder, version, str(context.get("condition", "")), payload["Records"])
+        for envelope in batch.records:
+            _given_up(batch, envelope)
+    except (msgspec.MsgspecError, KeyError, TypeError, ValueError, AttributeError) as error:
+        raise UnreadableBatchError(key) from error
+    return batch
+
+
+def _consumer(key: str, function: str, alias_of: Callable[[str], str | None]) -> tuple[str, int]:
+    """Name the builder and version that a batch was for: by the function's alias, else by the mapping.
+
+    The UUID of the mapping is the first part of the key below Lambda's prefix.
+    """
+    try:
+        return contract.version_of_alias(function.rpartition(":")[2])
+    except ValueError:
+        mapping = key.removeprefix(contract.PREFIX_FAILED).partition("/")[0]
+        return contract.version_of_alias(alias_of(mapping) or "")
+
+
+def _given_up(batch: Batch, envelope: Mapping[str, Any]) -> Entry:
+    return entry_of(batch.builder, batch.version, envelope, FAILED_REPEATEDLY, batch.condition)
