@@ -12,9 +12,12 @@ import threading
 import time
 from pathlib import Path
 
+import boto3
+
 from local.event_sources.checkpoints import FileCheckpoints
 from local.event_sources.kinesis import Clients, KinesisStream, LambdaInvoker, S3Destination, list_mappings
-from local.event_sources.ports import PortError
+from local.event_sources.ports import Checkpoints, PortError, Stream
+from local.event_sources.settings import Settings
 from local.event_sources.supervisor import Outside, Supervisor
 from local.event_sources.worker import Ports
 
@@ -29,15 +32,12 @@ def main() -> int:
     logging.basicConfig(
         level=logging.INFO, format="%(asctime)s %(levelname)s %(threadName)s %(message)s", stream=sys.stdout
     )
+    logging.getLogger("botocore").setLevel(logging.WARNING)
     stop = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: stop.set())
-    clients = Clients(
-        os.environ["AWS_ENDPOINT_URL"],
-        os.environ["AWS_REGION"],
-        os.environ["AWS_ACCESS_KEY_ID"],
-        os.environ["AWS_SECRET_ACCESS_KEY"],
-    )
+    # boto3 reads region and credentials from the environment.
+    clients = Clients(os.environ["AWS_ENDPOINT_URL"], boto3.Session())
     supervisor = Supervisor(_outside(clients, Path(os.environ["KITH_LOCAL_CHECKPOINTS"])))
     try:
         return _follow(clients, supervisor, stop)
@@ -61,12 +61,16 @@ def _follow(clients: Clients, supervisor: Supervisor, stop: threading.Event) -> 
 
 
 def _outside(clients: Clients, folder: Path) -> Outside:
-    invoker, destination = LambdaInvoker(clients.functions), S3Destination(clients.s3)
-    return Outside(
-        stream=lambda settings: KinesisStream(clients.kinesis, settings.stream_arn, _now_ms),
-        checkpoints=lambda settings: FileCheckpoints(folder, settings.uuid),
-        ports=lambda checkpoints: Ports(invoker, destination, checkpoints, _now_ms),
-    )
+    invoker = LambdaInvoker(clients.functions)
+
+    def connect(settings: Settings, checkpoints: Checkpoints) -> tuple[Stream, Ports]:
+        # Reading the stream and writing failures take the function's role, as on AWS: with the
+        # engine's IAM enforcement on, a permission that is missing there is missing here.
+        theirs = clients.assume(invoker.role(settings.function_arn))
+        stream = KinesisStream(theirs.kinesis, settings.stream_arn, _now_ms)
+        return stream, Ports(invoker, S3Destination(theirs.s3), checkpoints, _now_ms)
+
+    return Outside(connect, lambda uuid: FileCheckpoints(folder, uuid))
 
 
 def _now_ms() -> int:

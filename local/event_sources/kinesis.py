@@ -3,11 +3,13 @@
 import json
 from collections.abc import Callable
 from functools import cache
-from typing import Any
+from typing import Any, Final
 
 import boto3
 from botocore.config import Config
+from botocore.credentials import DeferredRefreshableCredentials, create_assume_role_refresher
 from botocore.exceptions import BotoCoreError, ClientError
+from botocore.session import get_session
 
 from local.event_sources.lane import Answer, NotInvoked, Outcome
 from local.event_sources.ports import Clock, PortError, Reading
@@ -21,26 +23,44 @@ ITERATOR_MS_MAX = 60_000
 FUNCTION_S_MAX = 900
 
 
+QUICK: Final = Config(connect_timeout=2, read_timeout=30, retries={"total_max_attempts": 2})
+# The loop retries by its own rules; the client must not invoke a function twice.
+PATIENT: Final = Config(
+    connect_timeout=2,
+    read_timeout=FUNCTION_S_MAX + 10,
+    retries={"total_max_attempts": 1},
+    max_pool_connections=100,
+)
+
+
 class Clients:
     """The boto3 clients of the local engine; thread-safe, as boto3's low-level clients are.
 
     They are Any: boto3 makes their methods at run time.
     """
 
-    def __init__(self, endpoint_url: str, region: str, access_key: str, secret_key: str) -> None:
-        session = boto3.Session(access_key, secret_key, region_name=region)
-        quick = Config(connect_timeout=2, read_timeout=30, retries={"total_max_attempts": 2})
-        # The loop retries by its own rules; the client must not invoke a function twice.
-        patient = Config(
-            connect_timeout=2,
-            read_timeout=FUNCTION_S_MAX + 10,
-            retries={"total_max_attempts": 1},
-            max_pool_connections=100,
+    def __init__(self, endpoint_url: str, session: boto3.Session) -> None:
+        self._endpoint_url = endpoint_url
+        self._session = session
+        self.kinesis: Any = self._client("kinesis", QUICK)
+        self.mappings: Any = self._client("lambda", QUICK)
+        self.functions: Any = self._client("lambda", PATIENT)
+        self.s3: Any = self._client("s3", QUICK)
+
+    def assume(self, role: str) -> "Clients":
+        """Give the clients of a role: Lambda reads a stream with the role of the function it feeds."""
+        refresh = create_assume_role_refresher(
+            self._client("sts", QUICK), {"RoleArn": role, "RoleSessionName": "event-source-mapping"}
         )
-        self.kinesis: Any = session.client("kinesis", endpoint_url=endpoint_url, config=quick)
-        self.mappings: Any = session.client("lambda", endpoint_url=endpoint_url, config=quick)
-        self.functions: Any = session.client("lambda", endpoint_url=endpoint_url, config=patient)
-        self.s3: Any = session.client("s3", endpoint_url=endpoint_url, config=quick)
+        botocore_session = get_session()
+        botocore_session._credentials = DeferredRefreshableCredentials(  # type: ignore[attr-defined] # noqa: SLF001 - as boto3 does
+            refresh_using=refresh, method="sts-assume-role"
+        )
+        session = boto3.Session(botocore_session=botocore_session, region_name=self._session.region_name)
+        return Clients(self._endpoint_url, session)
+
+    def _client(self, service: str, config: Config) -> Any:
+        return self._session.client(service, endpoint_url=self._endpoint_url, config=config)  # type: ignore[call-overload]
 
 
 class KinesisShardReader:

@@ -29,11 +29,10 @@ logger = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class Outside:
-    """Makes the ports of each mapping."""
+    """Makes the ports of each mapping; `connect` raises PortError."""
 
-    stream: Callable[[Settings], Stream]
-    checkpoints: Callable[[Settings], Checkpoints]
-    ports: Callable[[Checkpoints], Ports]
+    connect: Callable[[Settings, Checkpoints], tuple[Stream, Ports]]
+    checkpoints: Callable[[str], Checkpoints]
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,9 +52,8 @@ class MappingRunner:
 
     def __init__(self, settings: Settings, outside: Outside) -> None:
         self.settings = settings
-        self._stream = outside.stream(settings)
-        self._checkpoints = outside.checkpoints(settings)
-        self._ports = outside.ports(self._checkpoints)
+        self._checkpoints = outside.checkpoints(settings.uuid)
+        self._stream, self._ports = outside.connect(settings, self._checkpoints)
         self._known = self._checkpoints.load()
         self._running: dict[str, _Running] = {}
         self._next_listing_ms = 0
@@ -144,16 +142,23 @@ class Supervisor:
             logger.info("mapping %s: stopped", uuid)
             self._runners.pop(uuid).stop(forget=uuid not in listed)
         for uuid, settings in wanted.items():
-            if uuid not in self._runners:
-                logger.info("mapping %s: started: %s", uuid, settings)
-                self._runners[uuid] = MappingRunner(settings, self._outside)
-            self._runners[uuid].tick()
+            if uuid in self._runners or self._begin(uuid, settings):
+                self._runners[uuid].tick()
 
     def stop(self) -> None:
         """End all mappings; their checkpoints stay."""
         for runner in self._runners.values():
             runner.stop()
         self._runners.clear()
+
+    def _begin(self, uuid: str, settings: Settings) -> bool:
+        try:
+            self._runners[uuid] = MappingRunner(settings, self._outside)
+        except PortError as error:
+            logger.warning("mapping %s cannot start yet: %s", uuid, error)
+            return False
+        logger.info("mapping %s: started: %s", uuid, settings)
+        return True
 
     def _settings(self, mapping: Mapping[str, Any]) -> Settings | None:
         try:

@@ -6,6 +6,7 @@ from datetime import UTC, datetime
 import pytest
 
 from local.event_sources.lane import Answer
+from local.event_sources.ports import PortError
 from local.event_sources.settings import Position, UnsupportedMappingError, read_settings
 from local.event_sources.supervisor import Outside, Supervisor
 from local.event_sources.worker import Ports
@@ -45,6 +46,7 @@ class Cloud:
         self.function = FakeFunction(self.answer)
         self.checkpoints = MemoryCheckpoints()
         self.clock = Clock()
+        self.unreachable = False
         self.arrived = threading.Semaphore(0)
         self.supervisor = self.restarted()
 
@@ -56,12 +58,16 @@ class Cloud:
     def restarted(self) -> Supervisor:
         self.supervisor = Supervisor(
             Outside(
-                stream=lambda _: self.stream,
+                connect=self.connect,
                 checkpoints=lambda _: self.checkpoints,
-                ports=lambda kept: Ports(self.function, FakeDestination(), kept, self.clock),
             )
         )
         return self.supervisor
+
+    def connect(self, _, checkpoints):
+        if self.unreachable:
+            raise PortError("ServiceException")
+        return self.stream, Ports(self.function, FakeDestination(), checkpoints, self.clock)
 
     def tick(self, *mappings) -> None:
         self.clock.now_ms += 10_000
@@ -147,6 +153,16 @@ def test_a_stream_that_cannot_be_listed_is_listed_later():
     cloud = Cloud(FakeStream({"a": records(1)}, failing=True))
     cloud.tick(mapping())
     cloud.stream.failing = False
+    cloud.tick(mapping())
+    cloud.expect(1)
+    assert cloud.settled() == ["1000"]
+
+
+def test_a_mapping_whose_function_cannot_be_asked_yet_is_run_later():
+    cloud = Cloud(FakeStream({"a": records(1)}))
+    cloud.unreachable = True
+    cloud.tick(mapping())
+    cloud.unreachable = False
     cloud.tick(mapping())
     cloud.expect(1)
     assert cloud.settled() == ["1000"]
