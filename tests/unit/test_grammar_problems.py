@@ -1,0 +1,397 @@
+"""What the grammar of builder.yaml says of a text that is no definition."""
+
+import json
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from shared.core.grammar import DefinitionError, Problem, parse_definition
+
+HEAD = "name: shop\nidentifiers: {user_id: {from: userId}}\n"
+
+
+def problems_of(text):
+    with pytest.raises(DefinitionError) as caught:
+        parse_definition(text)
+    return list(caught.value.problems)
+
+
+def the_problem(text):
+    """Return (line, path, message) of the only problem of a text."""
+    (problem,) = problems_of(text)
+    return problem.line, problem.path, problem.message
+
+
+def the_attribute_problem(attribute):
+    return the_problem(f"{HEAD}attributes:\n  total: {attribute}\n")
+
+
+def test_all_problems_come_at_once_in_the_order_of_their_lines():
+    text = """name: Shop
+identifiers:
+  user_id: {from: userId, knwon: true}
+  email:
+    from: [traits..email, 'items[0].id']
+    normalize: mail
+attributes:
+  x: {from: a, type: string, aggregation: first_last}
+  x_last: {from: a, type: strin, aggregation: summ}
+retention: {known: forever}
+colour: red
+"""
+    with pytest.raises(DefinitionError) as caught:
+        parse_definition(text, "shop.yaml")
+    assert str(caught.value) == (
+        "shop.yaml:1:1: name: must be 1 to 64 of a-z, 0-9 and _, the first a letter\n"
+        "shop.yaml:3:27: identifiers.user_id.knwon: is not a key here (did you mean `known`?); "
+        "allowed: from, normalize, known, limit, priority, block\n"
+        "shop.yaml:5:12: identifiers.email.from.0: must be a dotted path without empty keys, "
+        "such as `context.page.url`\n"
+        "shop.yaml:5:27: identifiers.email.from.1: must be a plain dotted path: there are no wildcards or "
+        "indexes (an array at the end of a path gives each of its elements to list and unique_list)\n"
+        "shop.yaml:6:5: identifiers.email.normalize: must be one of none, lower, email, phone "
+        "(did you mean `email`?)\n"
+        "shop.yaml:9:3: attributes.x_last: presents `x_last`, which `x` presents already; "
+        "rename one of them\n"
+        "shop.yaml:9:21: attributes.x_last.type: must be one of string, number, boolean, datetime, ip "
+        "(did you mean `string`?)\n"
+        "shop.yaml:9:34: attributes.x_last.aggregation: must be one of first, last, first_last, list, "
+        "unique_list, min, max, sum, count (did you mean `sum`?)\n"
+        "shop.yaml:10:13: retention.known: must be a number of months from `1 month` to `120 months`\n"
+        "shop.yaml:11:1: colour: is not a key here; allowed: name, identifiers, attributes, retention, "
+        "block, anonymous, anonymous_profiles, env, fetch, profile_function"
+    )
+
+
+@pytest.mark.parametrize(
+    ("attribute", "path", "message"),
+    [
+        ("{}", "aggregation", "is required"),
+        ("5", "", "must be a mapping (`key: value`)"),
+        ("{from: a, aggregation: sum}", "aggregation", "`sum` needs a type: number"),
+        ("{type: ip, aggregation: last}", "aggregation", "`last` needs `from`, the path of its values"),
+        (
+            "{aggregation: max}",
+            "aggregation",
+            "`max` needs a type: number, datetime and needs `from`, the path of its values",
+        ),
+        ("{from: a, type: ip, aggregation: list, keep: newest}", "keep", "is only for unique_list"),
+        (
+            "{from: a, type: ip, aggregation: unique_list, keep: oldest}",
+            "keep",
+            "must be one of earliest, newest",
+        ),
+        ("{from: [], aggregation: count}", "from", "must not be an empty list"),
+        ("{from: 5, aggregation: count}", "from", "must be a dotted path, such as `context.page.url`"),
+        ("{from: {a: b}, aggregation: count}", "from", "must be a dotted path, such as `context.page.url`"),
+        (
+            "{from: .a, aggregation: count}",
+            "from",
+            "must be a dotted path without empty keys, such as `context.page.url`",
+        ),
+        (f"{{from: {'.'.join('a' * 17)}, aggregation: count}}", "from", "must have at most 16 keys"),
+        ("{aggregation: count, when: {}}", "when", "needs at least one entry"),
+        ("{aggregation: count, when: {event: []}}", "when.event", "must not be an empty list"),
+        (
+            "{aggregation: count, when: {event: {a: b}}}",
+            "when.event",
+            "must be text, a number, true or false",
+        ),
+        (
+            "{aggregation: count, when: {event: [[a]]}}",
+            "when.event.0",
+            "must be text, a number, true or false",
+        ),
+        (
+            "{aggregation: count, when: {event: null}}",
+            "when.event",
+            "empty; give it a value, or remove the key",
+        ),
+        (
+            "{aggregation: count, when: {event: 1e999}}",
+            "when.event",
+            "a number out of range; quote it if it is text",
+        ),
+        ("{aggregation: count, when: [event]}", "when", "must be a mapping (`key: value`)"),
+    ],
+)
+def test_an_attribute_says_what_is_wrong_with_it(attribute, path, message):
+    full_path = f"attributes.total.{path}" if path else "attributes.total"
+    assert the_attribute_problem(attribute) == (4, full_path, message)
+
+
+@pytest.mark.parametrize("path", ["items[0].id", "items.*.id", "'*'"])
+def test_a_path_has_no_wildcards_and_says_so(path):
+    assert "there are no wildcards" in the_attribute_problem(f'{{from: "{path}", aggregation: count}}')[2]
+
+
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [
+        ('""', "must have at least 1 character"),
+        ("x" * 256, "must have at most 255 characters"),
+        (r'"a\0"', "must not contain control characters"),
+        (r'"a\n"', "must not contain control characters"),
+    ],
+)
+def test_an_attribute_name_says_what_is_wrong_with_it(name, message):
+    text = f"{HEAD}attributes:\n  ? {name}\n  : {{aggregation: count}}\n"
+    line, path, said = the_problem(text)
+    assert (line, said) == (4, message)
+    assert path.isprintable()
+
+
+@pytest.mark.parametrize(
+    ("identifier", "path", "message"),
+    [
+        ("{}", ".from", "is required"),
+        ("", "", "empty; give it a value, or remove the key"),
+        ("{from: a, limit: 0}", ".limit", "must be 1 or more"),
+        ("{from: a, limit: 1.5}", ".limit", "must be a whole number"),
+        ("{from: a, priority: high}", ".priority", "must be a whole number"),
+        ("{from: a, known: yes}", ".known", "must be true or false"),
+        (
+            "{from: a, block: {defaults: false}}",
+            ".block.defaults",
+            "is not a key here; allowed: exact, regex",
+        ),
+        (
+            "{from: a, block: [[a]]}",
+            ".block.0",
+            "must be text or a whole number; quote true, false and other numbers",
+        ),
+    ],
+)
+def test_an_identifier_says_what_is_wrong_with_it(identifier, path, message):
+    text = f"name: shop\nidentifiers:\n  user_id: {identifier}\n"
+    assert the_problem(text) == (3, f"identifiers.user_id{path}", message)
+
+
+@pytest.mark.parametrize("name", ["User", "1st", "_id", "a-b", "a.b", "x" * 65, "é", '""'])
+def test_an_identifier_name_is_plain(name):
+    line, _, message = the_problem(f"name: shop\nidentifiers:\n  {name}: {{from: a}}\n")
+    assert (line, message) == (3, "must be 1 to 64 of a-z, 0-9 and _, the first a letter")
+
+
+@pytest.mark.parametrize(
+    ("lines", "path", "message"),
+    [
+        (
+            "retention: {known: 13}",
+            "retention.known",
+            "must be a number of months from `1 month` to `120 months`",
+        ),
+        (
+            "retention: {other: 0 months}",
+            "retention.other",
+            "must be a number of months from `1 month` to `120 months`",
+        ),
+        (
+            "retention: {other: 121 months}",
+            "retention.other",
+            "must be a number of months from `1 month` to `120 months`",
+        ),
+        (
+            "retention: {others: 1 month}",
+            "retention.others",
+            "is not a key here (did you mean `other`?); allowed: known, other",
+        ),
+        (
+            "block: {regex: ['(']}",
+            "block.regex.0",
+            "must be a regular expression of Python: missing ), unterminated subpattern at position 0",
+        ),
+        (
+            "block: {regex: ['[[a]']}",
+            "block.regex.0",
+            "must be a regular expression of Python: Possible nested set at position 1",
+        ),
+        (f"block: {{regex: [{'a' * 1001}]}}", "block.regex.0", "must have at most 1000 characters"),
+        ("block: [true]", "block.0", "must be text or a whole number; quote true, false and other numbers"),
+        ("block: nobody", "block", "must be a mapping (`key: value`)"),
+        ("anonymous: true", "anonymous", "must be a mapping (`key: value`)"),
+        ("anonymous: {}", "anonymous.when", "is required"),
+        ("anonymous_profiles: no", "anonymous_profiles", "must be true or false"),
+        ("env: {PORT: 80}", "env.PORT", "must be text; quote it if it looks like something else"),
+        ("env: {1A: x}", "env.1A", "must be 1 to 128 letters, digits and _, the first no digit"),
+        ("fetch: [a]", "fetch", "must be a mapping (`key: value`)"),
+        (
+            "profile_function: {window: 1 year}",
+            "profile_function",
+            "`window` must be from `1 day` to `365 days`",
+        ),
+        ("retention:", "retention", "empty; give it a value, or remove the key"),
+    ],
+)
+def test_every_other_key_says_what_is_wrong_with_it(lines, path, message):
+    assert the_problem(HEAD + lines) == (3, path, message)
+
+
+def test_a_definition_needs_a_name_and_an_identifier():
+    assert problems_of("attributes: {}") == [
+        Problem(1, 1, "identifiers", "is required"),
+        Problem(1, 1, "name", "is required"),
+    ]
+    assert the_problem("name: shop\nidentifiers: {}") == (2, "identifiers", "needs at least one entry")
+
+
+@pytest.mark.parametrize("second", ["x_first", "x_last"])
+def test_two_attributes_that_present_one_name_are_a_problem(second):
+    both = "{from: a, type: string, aggregation: first_last}", "{from: b, type: ip, aggregation: last}"
+    one_way = f"{HEAD}attributes:\n  x: {both[0]}\n  {second}: {both[1]}\n"
+    other_way = f"{HEAD}attributes:\n  {second}: {both[1]}\n  x: {both[0]}\n"
+    assert the_problem(one_way) == (
+        5,
+        f"attributes.{second}",
+        f"presents `{second}`, which `x` presents already; rename one of them",
+    )
+    assert the_problem(other_way) == (
+        5,
+        "attributes.x",
+        f"presents `{second}`, which `{second}` presents already; rename one of them",
+    )
+
+
+def test_an_attribute_may_have_the_plain_name_that_first_last_does_not_present():
+    attributes = "{x: {from: a, type: ip, aggregation: first_last}, x_first_last: {aggregation: count}}"
+    assert len(parse_definition(f"{HEAD}attributes: {attributes}").attributes) == 2
+
+
+def test_a_key_given_twice_is_a_problem_that_names_both_lines():
+    text = f"{HEAD}attributes:\n  n: {{aggregation: count}}\n  n: {{aggregation: count}}\n"
+    assert the_problem(text) == (5, "attributes.n", "given twice; line 4 has it already")
+
+
+@pytest.mark.parametrize(
+    ("text", "line", "message"),
+    [
+        ("", 1, "empty; a definition has at least name and identifiers"),
+        ("# nothing\n", 1, "empty; a definition has at least name and identifiers"),
+        ("null", 1, "empty; give it a value, or remove the key"),
+        ("- a", 1, "must be a mapping (`key: value`)"),
+        (
+            "name: a\nb: [",
+            2,
+            (
+                "not readable as YAML: while parsing a flow node expected the node content, but found "
+                "'<stream end>'"
+            ),
+        ),
+        (
+            "name: a\n\tb: c",
+            2,
+            (
+                "not readable as YAML: while scanning for the next token found character '\\t' "
+                "that cannot start any token"
+            ),
+        ),
+        (
+            "a: b\n---\nc: d",
+            2,
+            "not readable as YAML: expected a single document in the stream but found another document",
+        ),
+        ("a: &x 1\nb: *x", 2, "not readable as YAML: aliases are not supported: repeat the value"),
+        ("[" * 100_000, 1, "not readable as YAML: nested deeper than 16 levels"),
+        ("a: b\nc: \x07", 2, "a character that YAML does not allow"),
+        ("a: \ud800", 1, "a character that YAML does not allow"),
+        (r'a: "\UFFFFFFFF"', 1, "not readable as YAML: an escape that is no character"),
+        ("#" * 300_000, 1, "longer than 256 KiB, the most that a definition may have"),
+    ],
+)
+def test_a_text_that_is_not_even_sound_yaml_says_where(text, line, message):
+    assert the_problem(text) == (line, "", message)
+
+
+def test_billions_of_laughs_are_refused_at_the_first():
+    bomb = "a: &a [x]\n" + "".join(
+        f"{b}: &{b} [*{a}, *{a}]\n" for a, b in zip("abcdefgh", "bcdefghi", strict=True)
+    )
+    assert the_problem(bomb)[0] == 2
+
+
+@pytest.mark.parametrize(
+    "value", ["!!python/name:os.system x", "!!int x", "!!set {a}", "!custom [a]", "!!binary aGk="]
+)
+def test_tags_are_refused(value):
+    assert the_problem(f"{HEAD}env: {{A: {value}}}") == (3, "env.A", "tags (`!...`) are not supported")
+
+
+def test_half_a_surrogate_pair_is_no_text():
+    assert the_problem(HEAD + r'env: {A: "\ud800"}')[1:] == ("env.A", "half a surrogate pair is no text")
+    assert the_problem(HEAD + r'env: {"\ud800": a}')[1:] == ("env", "a key must be plain text")
+
+
+def test_a_value_of_the_environment_is_never_repeated_in_a_message():
+    with pytest.raises(DefinitionError) as caught:
+        parse_definition(f"{HEAD}env: {{A: [hunter2], B: 31337}}")
+    assert "hunter2" not in str(caught.value)
+    assert "31337" not in str(caught.value)
+
+
+WORDS = ["name: a", "identifiers:", "attributes:", "from: a", "type: number", "aggregation: sum", "when: "]
+SCRAPS = [*WORDS, *"[]{}:-,?|>~#(\"'\n\t\x85a", ": ", "  ", "- ", "&x ", "*x", "!!map ", "---", "<<: ", "\\u"]
+yaml_scraps = st.lists(st.sampled_from(SCRAPS), max_size=40).map("".join)
+
+
+def problems_if_any(text):
+    """Return the problems of a text, none if it is a definition."""
+    try:
+        parse_definition(text)
+    except DefinitionError as error:
+        return list(error.problems) or pytest.fail("an error without a problem")
+    return []
+
+
+@settings(max_examples=100, deadline=None)
+@given(
+    st.one_of(yaml_scraps, st.text(st.characters(codec=None)), yaml_scraps.map(lambda scrap: HEAD + scrap))
+)
+def test_no_text_whatever_raises_anything_but_a_definition_error(text):
+    for one in problems_if_any(text):
+        assert one.line >= 1
+        assert one.column >= 1
+        assert one.message
+
+
+json_trees = st.recursive(
+    st.none()
+    | st.booleans()
+    | st.integers()
+    | st.floats(allow_nan=False, allow_infinity=False)
+    | st.text(max_size=8),
+    lambda inner: (
+        st.lists(inner, max_size=3)
+        | st.dictionaries(
+            st.sampled_from(
+                ["from", "type", "aggregation", "when", "keep", "block", "exact", "regex", "known", "x"]
+            ),
+            inner,
+            max_size=3,
+        )
+    ),
+    max_leaves=8,
+)
+
+
+@settings(max_examples=100, deadline=None)
+@given(
+    st.dictionaries(
+        st.sampled_from(
+            [
+                "name",
+                "identifiers",
+                "attributes",
+                "retention",
+                "block",
+                "anonymous",
+                "env",
+                "fetch",
+                "profile_function",
+            ]
+        ),
+        json_trees | st.dictionaries(st.text(max_size=4), json_trees, max_size=3),
+    )
+)
+def test_no_tree_of_values_whatever_raises_anything_but_a_definition_error(tree):
+    problems_if_any(json.dumps(tree))
