@@ -51,10 +51,12 @@ _CHUNK_BYTES: Final = 512
 
 _decode_any: Final = msgspec.json.Decoder(float_hook=Decimal).decode
 _decode_array: Final = msgspec.json.Decoder(list[msgspec.Raw]).decode
-# A whole string, or a mark that gives the text its structure; a quote alone opens a string that never ends.
-_TOKEN: Final = re.compile(rb'"[^"\\]*+(?:\\.[^"\\]*+)*+"|["\[\]{},]', re.DOTALL)
-
-
+# Up to the next mark that gives a text its structure, over whole strings and whatever else there is.
+# A quote that is found as a mark opens a string that never ends.
+_NEXT_MARK: Final = re.compile(
+    rb'(?:[^"\[\]{},]++|"[^"\\]*+(?:\\.[^"\\]*+)*+")*+([\[\]{},"])',
+    re.DOTALL,
+)
 _MARKS: Final = (b",", b"\n", b"[", b"{")
 _TEXT_TOO_LARGE: Final = f"a record has at most {TEXT_BYTES_MAX} bytes of text"
 _JSON_TYPES: Final = {list: "array", str: "string", bool: "boolean", int: "number", Decimal: "number"}
@@ -212,23 +214,24 @@ def _split_array(text: bytes) -> list[bytes] | None:
     None if brackets and quotes do not match up, so that it cannot be told where an element ends.
     """
     pieces: list[bytes] = []
-    depth = start = 0
-    for token in _TOKEN.finditer(text):
-        mark = token[0]
+    depth = start = end = 0
+    while found := _NEXT_MARK.match(text, end):
+        mark, at, end = found[1], found.start(1), found.end()
         if mark == b'"':
             return None
         if mark in b"[{":
             depth += 1
-            if depth == 1:
-                start = token.end()
         elif mark in b"]}":
             depth -= 1
-            if depth == 0:
-                pieces.append(text[start : token.start()])
-                return pieces if token.end() == len(text) else None
-        elif mark == b"," and depth == 1:
-            pieces.append(text[start : token.start()])
-            start = token.end()
+        # The bracket that opens the array, a comma between its elements, the bracket that closes it.
+        if at == 0:
+            start = end
+        elif depth == 0 or (depth == 1 and mark == b","):
+            pieces.append(text[start:at])
+            start = end
+            _check_count(len(pieces))
+        if depth == 0:
+            return pieces if end == len(text) else None
     return None
 
 
