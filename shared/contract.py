@@ -56,6 +56,8 @@ OUTPUT_DASHBOARD: Final = "DashboardName"
 
 # Metrics, one namespace; dimensions `stage` and `builder`, beside Powertools' `service`.
 METRICS_NAMESPACE: Final = "Kith"
+DIMENSION_STAGE: Final = "stage"
+DIMENSION_BUILDER: Final = "builder"
 METRIC_EVENTS_IN: Final = "EventsIn"
 METRIC_EVENTS_FOLDED: Final = "EventsFolded"
 METRIC_EVENTS_DROPPED: Final = "EventsDropped"
