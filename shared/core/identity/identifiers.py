@@ -78,21 +78,30 @@ _Decision = Identifier | Reason
 
 def identifier_reader(definition: Definition) -> Reader:
     """Compile how a definition reads identifiers; do it once, for the reader remembers its decisions."""
-    deciders = [(kind, _decider(kind, definition.block)) for kind in definition.identifiers]
     sources = tuple(
-        (path[0], path[1:], decide, kind.name) for kind, decide in deciders for path in kind.paths
+        (path[0], path[1:], remembered, decide, kind.name)
+        for kind, (remembered, decide) in (
+            (one, _deciders(one, definition)) for one in definition.identifiers
+        )
+        for path in kind.paths
     )
 
     def read(body: dict[str, Any]) -> tuple[tuple[Identifier, ...], tuple[SetAside, ...]]:
         found: list[Identifier] = []
         set_aside: list[SetAside] = []
-        for first, rest, decide, name in sources:
+        for first, rest, remembered, decide, name in sources:
             value = body.get(first)
             for key in rest:
+                if value is None:
+                    break
                 value = value.get(key) if isinstance(value, dict) else None
             if value is None:
                 continue
-            decision = decide(value)
+            # Nearly all values are short text, and this runs for every path of every event: no call between.
+            if value.__class__ is str and len(value) <= IDENTIFIER_BYTES_MAX:
+                decision = remembered(value)
+            else:
+                decision = decide(value)
             if isinstance(decision, str):
                 set_aside.append(SetAside(name, ".".join((first, *rest)), decision))
             elif decision not in found:
@@ -102,12 +111,14 @@ def identifier_reader(definition: Definition) -> Reader:
     return read
 
 
-def _decider(identifier_type: IdentifierType, block: Block) -> Callable[[Any], _Decision]:
-    """Compile what becomes of a raw value of one type, with its latest decisions remembered."""
-    name = identifier_type.name
-    normalize = NORMALIZERS[identifier_type.normalize]
-    failure = _FAILURES[identifier_type.normalize]
-    blocks = _blocker(block, identifier_type.block)
+def _deciders(
+    kind: IdentifierType, definition: Definition
+) -> tuple[Callable[[str], _Decision], Callable[[Any], _Decision]]:
+    """Compile what becomes of a raw value of one type: of short text, remembering the latest; of anything."""
+    name = kind.name
+    normalize = NORMALIZERS[kind.normalize]
+    failure = _FAILURES[kind.normalize]
+    blocks = _blocker(definition.block, kind.block)
 
     def decide_text(raw: str) -> _Decision:
         text = raw.strip()
@@ -124,16 +135,15 @@ def _decider(identifier_type: IdentifierType, block: Block) -> Callable[[Any], _
             return "too_long"
         return "blocked" if value != text and blocks(value) else Identifier(name, value)
 
-    remembered = lru_cache(_DECISIONS_MAX)(decide_text)
-
-    def decide(raw: object) -> _Decision:
+    def decide(raw: Any) -> _Decision:
         if isinstance(raw, str):
-            return remembered(raw) if len(raw) <= IDENTIFIER_BYTES_MAX else decide_text(raw)
+            return decide_text(raw)
         if isinstance(raw, bool) or not isinstance(raw, int):
             return "wrong_type"
         return remembered(str(raw)) if raw.bit_length() <= _INTEGER_BITS_MAX else "too_long"
 
-    return decide
+    remembered = lru_cache(_DECISIONS_MAX)(decide_text)
+    return remembered, decide
 
 
 def _bytes_of(text: str) -> int | None:
