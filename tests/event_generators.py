@@ -1,4 +1,4 @@
-"""Events and JSON values, at random."""
+"""Events as sources send them, and the JSON that they are made of."""
 
 from decimal import Decimal
 from typing import Any
@@ -6,6 +6,7 @@ from typing import Any
 from hypothesis import strategies as st
 
 from shared.core.times import format_time
+from tests.generators import any_time
 
 TRANSPORT_FIELDS = ("sentAt", "receivedAt")
 KNOWN_FIELDS = (
@@ -30,11 +31,6 @@ def any_json() -> st.SearchStrategy[Any]:
         lambda inner: st.lists(inner, max_size=4) | st.dictionaries(any_text(), inner, max_size=4),
         max_leaves=8,
     )
-
-
-def any_time() -> st.SearchStrategy[int]:
-    """Milliseconds UTC within the years that Kith knows."""
-    return st.integers(0, 253_402_300_799_999)
 
 
 def any_timestamp() -> st.SearchStrategy[str | int]:

@@ -21,7 +21,8 @@ from shared.core.records import (
     read_record,
     reject,
 )
-from tests.event_generators import any_event, any_odd_event, any_text, any_time
+from tests.event_generators import any_event, any_odd_event, any_text
+from tests.generators import any_time
 from tests.kinesis import (
     ARRIVAL,
     SEQUENCE,
