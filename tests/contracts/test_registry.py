@@ -1,0 +1,178 @@
+"""The registry's promises, on the table and on the fake that stands for it; and how ingestion reads it."""
+
+from dataclasses import replace
+
+import pytest
+
+from shared.adapters.definitions import Definitions, UnknownVersionError
+from shared.adapters.registry import DynamoRegistry
+from shared.app.frozen import DamagedDefinitionError, freeze
+from shared.app.registry import Draft, RegistryConflictError, Status, Version
+from shared.core.grammar import parse_definition
+from tests.fakes.registry import FakeRegistry
+from tests.moto_cloud import create_bucket, create_registry_table, empty_registry_table, moto_clients
+
+REGION = "eu-central-1"
+DEFINITION = parse_definition("name: customers\nidentifiers: {user_id: {from: userId}}\n")
+
+
+@pytest.fixture(scope="module")
+def aws():
+    """Return what makes clients of an AWS that has an empty registry table and an archive bucket."""
+    with moto_clients(REGION) as client:
+        create_registry_table(client("dynamodb"), "registry")
+        create_bucket(client("s3"), "archive", REGION)
+        yield client
+
+
+@pytest.fixture(scope="module")
+def dynamo_registry(aws):  # noqa: ARG001 - it needs the region that `aws` sets
+    return DynamoRegistry("registry")
+
+
+@pytest.fixture
+def table(aws, dynamo_registry):
+    empty_registry_table(aws("dynamodb"), "registry")
+    return dynamo_registry
+
+
+@pytest.fixture(params=["table", "fake"])
+def registry(request):
+    return request.getfixturevalue("table") if request.param == "table" else FakeRegistry()
+
+
+def version(number: int = 1, **fields) -> Version:
+    return Version(
+        **{
+            "builder": "customers",
+            "version": number,
+            "status": Status.BUILDING,
+            "definition_key": f"definitions/customers/{number}/abc.json",
+            "sha256": "abc",
+            "t0": 0,
+            "created_at": 1_700_000_000_123,
+            "created_by": "ann",
+            **fields,
+        }
+    )
+
+
+def draft(at: int, sha256: str = "abc") -> Draft:
+    return Draft(builder="customers", definition_key="k", sha256=sha256, created_at=at, created_by="ann")
+
+
+def test_an_empty_registry_knows_nothing(registry):
+    assert registry.active() == {}
+    assert registry.versions("customers") == []
+    assert registry.version("customers", 1) is None
+    assert registry.draft("customers") is None
+
+
+def test_a_version_comes_back_as_it_was_added(registry):
+    one = version(reason="why", progress={"objects": 3})
+    registry.add(one)
+    assert registry.version("customers", 1) == one
+
+
+def test_versions_are_listed_by_number_without_draft_and_pointer(registry):
+    for number in (10, 2, 1):
+        registry.add(version(number))
+    registry.put_draft(draft(1))
+    registry.activate(version(2), was=None)
+    registry.add(version(1, builder="accounts"))
+    assert [one.version for one in registry.versions("customers")] == [1, 2, 10]
+
+
+def test_a_version_is_added_once(registry):
+    registry.add(version())
+    with pytest.raises(RegistryConflictError):
+        registry.add(version(sha256="other"))
+    assert registry.version("customers", 1) == version()
+
+
+def test_of_two_changes_to_one_version_the_second_is_refused(registry):
+    registry.add(version())
+    read = registry.version("customers", 1)
+    written = registry.replace(read, replace(read, status=Status.FAILED, reason="object lost"))
+    assert registry.version("customers", 1) == written
+    with pytest.raises(RegistryConflictError):
+        registry.replace(read, replace(read, status=Status.RETIRED))
+    assert registry.version("customers", 1) == written
+
+
+def test_activation_moves_status_and_pointer_together(registry):
+    registry.add(version(1))
+    registry.add(version(2))
+    registry.activate(version(1), was=None)
+    registry.activate(version(2), was=1)
+    assert registry.active() == {"customers": 2}
+    assert registry.version("customers", 2).status is Status.ACTIVE
+
+
+def test_of_two_activations_at_once_the_second_changes_nothing(registry):
+    registry.add(version(1))
+    registry.add(version(2))
+    registry.activate(version(1), was=None)
+    with pytest.raises(RegistryConflictError):
+        registry.activate(version(2), was=None)
+    assert registry.active() == {"customers": 1}
+    assert registry.version("customers", 2) == version(2)
+
+
+def test_activation_refuses_a_stale_version(registry):
+    registry.add(version())
+    registry.replace(version(), replace(version(), t0=5))
+    with pytest.raises(RegistryConflictError):
+        registry.activate(version(), was=None)
+    assert registry.active() == {}
+
+
+def test_a_draft_gives_way_only_to_a_newer_one(registry):
+    registry.put_draft(draft(2, "two"))
+    with pytest.raises(RegistryConflictError):
+        registry.put_draft(draft(1, "one"))
+    assert registry.draft("customers") == draft(2, "two")
+    registry.put_draft(draft(3, "three"))
+    assert registry.draft("customers") == draft(3, "three")
+
+
+def test_dropping_a_draft_spares_a_newer_one(registry):
+    registry.put_draft(draft(2))
+    registry.drop_draft(draft(1))
+    assert registry.draft("customers") == draft(2)
+    registry.drop_draft(draft(2))
+    assert registry.draft("customers") is None
+    registry.drop_draft(draft(2))
+
+
+@pytest.fixture
+def definitions(aws, table):
+    s3 = aws("s3")
+    data, sha256 = freeze(DEFINITION, {"builder.yaml": "text"})
+    s3.put_object(Bucket="archive", Key="right", Body=data)
+    s3.put_object(Bucket="archive", Key="damaged", Body=data + b" ")
+    table.add(version(1, definition_key="right", sha256=sha256, t0=77))
+    table.add(version(2, definition_key="damaged", sha256=sha256))
+    return Definitions(aws("dynamodb"), s3, "registry", "archive")
+
+
+def test_ingestion_loads_a_definition_as_it_was_frozen(definitions):
+    loaded = definitions.load("customers", 1)
+    assert (loaded.frozen.definition, loaded.frozen.files) == (DEFINITION, {"builder.yaml": "text"})
+    assert loaded.t0 == 77
+
+
+def test_ingestion_loads_a_definition_once_per_process(aws, definitions):
+    loaded = definitions.load("customers", 1)
+    aws("s3").delete_object(Bucket="archive", Key="right")
+    assert definitions.load("customers", 1) is loaded
+
+
+def test_ingestion_refuses_a_damaged_definition(definitions):
+    with pytest.raises(DamagedDefinitionError):
+        definitions.load("customers", 2)
+
+
+def test_ingestion_refuses_a_version_that_nobody_published(definitions):
+    with pytest.raises(UnknownVersionError):
+        definitions.load("customers", 3)

@@ -1,0 +1,54 @@
+"""The registry in memory, with the conditions of the real one."""
+
+from dataclasses import replace
+
+from shared.app.registry import Draft, RegistryConflictError, Status, Version
+
+
+class FakeRegistry:
+    def __init__(self) -> None:
+        self.rows: dict[tuple[str, int], Version] = {}
+        self.drafts: dict[str, Draft] = {}
+        self.pointers: dict[str, int] = {}
+
+    def active(self) -> dict[str, int]:
+        return dict(self.pointers)
+
+    def version(self, builder: str, version: int) -> Version | None:
+        return self.rows.get((builder, version))
+
+    def versions(self, builder: str) -> list[Version]:
+        return [row for (name, _), row in sorted(self.rows.items()) if name == builder]
+
+    def draft(self, builder: str) -> Draft | None:
+        return self.drafts.get(builder)
+
+    def add(self, version: Version) -> None:
+        if (version.builder, version.version) in self.rows:
+            raise RegistryConflictError
+        self.rows[version.builder, version.version] = version
+
+    def replace(self, old: Version, new: Version) -> Version:
+        current = self.rows.get((old.builder, old.version))
+        if current is None or current.rev != old.rev:
+            raise RegistryConflictError
+        written = replace(new, rev=old.rev + 1)
+        self.rows[old.builder, old.version] = written
+        return written
+
+    def activate(self, version: Version, was: int | None) -> Version:
+        if self.pointers.get(version.builder) != was:
+            raise RegistryConflictError
+        written = self.replace(version, replace(version, status=Status.ACTIVE))
+        self.pointers[version.builder] = version.version
+        return written
+
+    def put_draft(self, draft: Draft) -> None:
+        current = self.drafts.get(draft.builder)
+        if current is not None and current.created_at > draft.created_at:
+            raise RegistryConflictError
+        self.drafts[draft.builder] = draft
+
+    def drop_draft(self, draft: Draft) -> None:
+        if self.drafts.get(draft.builder) == draft:
+            del self.drafts[draft.builder]
