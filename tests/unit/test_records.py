@@ -235,7 +235,7 @@ class TestRejections:
 
     @pytest.mark.parametrize("filling", [b"x", b"[", b'""', b'"', b'\\"', b"{}", b"{},"])
     def test_a_long_array_without_an_end_takes_no_long_time(self, filling):
-        text = b"[" + filling * 1_000_000
+        text = b"[" + filling * 300_000
         assert rejected(text) in {"not_json", "too_deep", "too_large", "too_many_events"}
 
     def test_a_comma_too_many_costs_no_event(self):
