@@ -1,0 +1,1 @@
+"""The CDK app: stack.py composes, and each other file is one capability of the system."""

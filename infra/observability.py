@@ -1,0 +1,208 @@
+"""Observability: alarms on what must not happen unseen, and one page that shows the rest."""
+
+from collections.abc import Sequence
+from typing import Final
+
+from aws_cdk import Duration
+from aws_cdk import aws_cloudwatch as cloudwatch
+from aws_cdk import aws_cloudwatch_actions as actions
+from aws_cdk import aws_iam as iam
+from aws_cdk import aws_kms as kms
+from aws_cdk import aws_sns as sns
+from aws_cdk import aws_sns_subscriptions as subscriptions
+from constructs import Construct
+
+from infra.function import Function
+from infra.settings import Settings
+from infra.stream import Stream
+from shared import contract
+
+PERIOD: Final = Duration.minutes(5)
+
+COUNTED: Final = {
+    "Quarantined": (
+        contract.METRIC_EVENTS_QUARANTINED,
+        "Events wait in quarantine: see `kith quarantine list`, mend the cause, then replay them.",
+    ),
+    "BatchesFailed": (
+        contract.METRIC_BATCHES_FAILED,
+        "Lambda gave up on batches; the drain takes them through ingestion again.",
+    ),
+    "ProfilesBroken": (
+        contract.METRIC_PROFILES_BROKEN,
+        "Profiles outgrew a limit and were removed: an identifier is probably shared by many people.",
+    ),
+    "InvariantViolated": (
+        contract.METRIC_INVARIANT_VIOLATIONS,
+        "What must never happen did: the log says what. Do not publish before it is understood.",
+    ),
+}
+"""What runtime counts and nobody should overlook, each with what to do about it."""
+
+
+class Observability(Construct):
+    """Alarms, sent by e-mail where a stage names an address, and a dashboard."""
+
+    def __init__(
+        self,
+        scope: Construct,
+        settings: Settings,
+        *,
+        stream: Stream,
+        ingest: Function,
+        others: Sequence[Function],
+    ) -> None:
+        super().__init__(scope, "Observability")
+        self._stage = settings.stage
+        functions = [ingest, *others]
+        alarms = [
+            self._alarm_on_lag(ingest),
+            self._alarm_on_refused_records(stream),
+            *(self._alarm_on_errors(function) for function in functions),
+            *(self._alarm_on_throttles(function) for function in functions),
+            *(self._alarm_on_count(name, *counted) for name, counted in COUNTED.items()),
+        ]
+        if settings.alarm_email:
+            topic = _mailed_topic(self, settings.alarm_email)
+            for alarm in alarms:
+                alarm.add_alarm_action(actions.SnsAction(topic))
+        self.dashboard = self._dashboard(alarms, stream, ingest, functions)
+
+    def _alarm_on_lag(self, ingest: Function) -> cloudwatch.Alarm:
+        return self._alarm(
+            "IngestionLags",
+            "Profiles are over ten minutes behind the stream: records wait, or ingestion keeps failing.",
+            ingest.resource.metric("IteratorAge", statistic="max", period=PERIOD),
+            threshold=Duration.minutes(10).to_milliseconds(),
+            periods=3,
+        )
+
+    def _alarm_on_refused_records(self, stream: Stream) -> cloudwatch.Alarm:
+        return self._alarm(
+            "RecordsRefused",
+            "The stream refuses records of producers: raise `shards`, or spread the partition keys.",
+            stream.stream.metric("WriteProvisionedThroughputExceeded", statistic="sum", period=PERIOD),
+            periods=3,
+        )
+
+    def _alarm_on_errors(self, function: Function) -> cloudwatch.Alarm:
+        return self._alarm(
+            f"{function.name.title()}Errors",
+            f"The function {function.name} fails: its log says why.",
+            function.resource.metric_errors(period=PERIOD),
+        )
+
+    def _alarm_on_throttles(self, function: Function) -> cloudwatch.Alarm:
+        return self._alarm(
+            f"{function.name.title()}Throttles",
+            f"The function {function.name} is refused: raise its concurrency, or the account's.",
+            function.resource.metric_throttles(period=PERIOD),
+            periods=3,
+        )
+
+    def _alarm_on_count(self, name: str, metric: str, description: str) -> cloudwatch.Alarm:
+        return self._alarm(name, description, self._counted(metric))
+
+    def _alarm(
+        self,
+        name: str,
+        description: str,
+        metric: cloudwatch.IMetric,
+        *,
+        threshold: float = 0,
+        periods: int = 1,
+    ) -> cloudwatch.Alarm:
+        """Alarm once the metric exceeds the threshold for some periods; no data is no alarm."""
+        return cloudwatch.Alarm(
+            self,
+            name,
+            alarm_description=description,
+            metric=metric,
+            threshold=threshold,
+            evaluation_periods=periods,
+            comparison_operator=cloudwatch.ComparisonOperator.GREATER_THAN_THRESHOLD,
+            treat_missing_data=cloudwatch.TreatMissingData.NOT_BREACHING,
+        )
+
+    def _counted(
+        self, metric: str, *, total: str = "SUM", by: str | None = None
+    ) -> cloudwatch.MathExpression:
+        """Query a metric of ours over all builders of the stage, also those published later."""
+        query = (
+            f"SELECT {total}({metric}) FROM {contract.METRICS_NAMESPACE}"  # noqa: S608  # our own names
+            f" WHERE {contract.DIMENSION_STAGE} = '{self._stage}'"
+        )
+        return cloudwatch.MathExpression(
+            expression=f"{query} GROUP BY {by}" if by else query, label=metric, period=PERIOD
+        )
+
+    def _dashboard(
+        self,
+        alarms: Sequence[cloudwatch.Alarm],
+        stream: Stream,
+        ingest: Function,
+        functions: Sequence[Function],
+    ) -> cloudwatch.Dashboard:
+        dashboard = cloudwatch.Dashboard(self, "Dashboard")
+        dashboard.add_widgets(cloudwatch.AlarmStatusWidget(title="Alarms", alarms=list(alarms), width=24))
+        dashboard.add_widgets(
+            self._graph(
+                "Events",
+                contract.METRIC_EVENTS_IN,
+                contract.METRIC_EVENTS_FOLDED,
+                contract.METRIC_EVENTS_DROPPED,
+                contract.METRIC_EVENTS_DUPLICATE,
+                contract.METRIC_EVENTS_QUARANTINED,
+            ),
+            self._graph(
+                "Profiles",
+                contract.METRIC_PROFILES_CREATED,
+                contract.METRIC_PROFILES_MERGED,
+                contract.METRIC_PROFILES_BROKEN,
+            ),
+            self._graph(
+                "Writes",
+                contract.METRIC_REQUEST_UNITS,
+                contract.METRIC_CONFLICTS,
+                contract.METRIC_DELTAS_PARKED,
+            ),
+        )
+        dashboard.add_widgets(
+            _graph(
+                "Lag (ms)",
+                self._counted(contract.METRIC_BATCH_AGE, total="MAX"),
+                ingest.resource.metric("IteratorAge", statistic="max", period=PERIOD),
+            ),
+            _graph(
+                "Events folded, by builder",
+                self._counted(contract.METRIC_EVENTS_FOLDED, by=contract.DIMENSION_BUILDER),
+            ),
+            _graph(
+                "Stream",
+                stream.stream.metric_incoming_records(period=PERIOD),
+                stream.stream.metric("WriteProvisionedThroughputExceeded", statistic="sum", period=PERIOD),
+            ),
+        )
+        dashboard.add_widgets(
+            _graph("Invocations", *(each.resource.metric_invocations(period=PERIOD) for each in functions)),
+            _graph("Errors", *(each.resource.metric_errors(period=PERIOD) for each in functions)),
+            _graph("Duration (ms)", *(each.resource.metric_duration(period=PERIOD) for each in functions)),
+        )
+        return dashboard
+
+    def _graph(self, title: str, *metrics: str) -> cloudwatch.GraphWidget:
+        return _graph(title, *(self._counted(metric) for metric in metrics))
+
+
+def _graph(title: str, *metrics: cloudwatch.IMetric) -> cloudwatch.GraphWidget:
+    return cloudwatch.GraphWidget(title=title, left=list(metrics), width=8)
+
+
+def _mailed_topic(scope: Construct, address: str) -> sns.Topic:
+    """Make an encrypted topic that mails what alarms say; the address must confirm once."""
+    key = kms.Key(scope, "AlarmKey", description="Encrypts alarms on their way", enable_key_rotation=True)
+    alarms = iam.ServicePrincipal("cloudwatch.amazonaws.com")
+    key.grant(alarms, "kms:Decrypt", "kms:GenerateDataKey")
+    topic = sns.Topic(scope, "AlarmTopic", master_key=key, enforce_ssl=True)
+    topic.add_subscription(subscriptions.EmailSubscription(address))
+    return topic

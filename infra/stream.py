@@ -1,0 +1,29 @@
+"""Stream: where events come in."""
+
+from aws_cdk import Duration
+from aws_cdk import aws_kinesis as kinesis
+from constructs import Construct
+
+from infra import nag
+from infra.settings import Settings
+
+
+class Stream(Construct):
+    """An encrypted Kinesis stream that keeps records for 7 days, for versions that must catch up."""
+
+    def __init__(self, scope: Construct, settings: Settings) -> None:
+        super().__init__(scope, "Stream")
+        self.stream = kinesis.Stream(
+            self,
+            "Resource",
+            stream_mode=kinesis.StreamMode[settings.stream_mode.upper()],
+            shard_count=settings.shards,
+            retention_period=Duration.days(7),
+            encryption=kinesis.StreamEncryption.MANAGED,
+            removal_policy=settings.removal_policy,
+        )
+        nag.acknowledge(
+            self.stream,
+            "AwsSolutions-KDS3",
+            "With AWS's own key, producers of other teams need no grant on a key of ours.",
+        )
