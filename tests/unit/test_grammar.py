@@ -237,3 +237,23 @@ def test_the_default_builder_reads_the_sample_stream():
 def test_the_sample_stream_is_what_its_generator_writes(capsys):
     runpy.run_path(str(BUILDERS / "customers/samples/generate.py"), run_name="__main__")
     assert capsys.readouterr().out == (BUILDERS / "customers/samples/events.jsonl").read_text()
+
+
+def test_every_example_of_the_documentation_is_a_definition():
+    page = (ROOT / "docs" / "builders.md").read_text()
+    examples = [part.split("```")[0] for part in page.split("```yaml\n")[1:]]
+    assert len(examples) >= 5
+    for example in examples:
+        name = "" if "name:" in example else "name: shop\n"
+        identifiers = "" if "identifiers:" in example else "identifiers: {user_id: {from: userId}}\n"
+        assert parse_definition(name + identifiers + example)
+
+
+def test_the_documentation_names_every_key_and_every_default_of_the_block_list():
+    page = (ROOT / "docs" / "builders.md").read_text().lower()
+    schema = json.loads(json_schema_text())
+    for model in (schema, *schema["$defs"].values()):
+        for key in model["properties"]:
+            assert f"`{key}`" in page or f"{key}:" in page, key
+    for value in DEFAULT_BLOCK.exact:
+        assert f"`{value}`" in page or value == ""
