@@ -1,0 +1,106 @@
+"""A batch of the stream: records in, profiles written; what cannot be read is set aside."""
+
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from typing import Final
+
+import msgspec
+
+from shared.app.delivery import Envelope
+from shared.app.ingest import Ingest
+from shared.app.quarantine import Entry, QuarantineStore, entries_of
+from shared.core.compile import Builder, Contribution, Dropped
+from shared.core.event import Event
+from shared.core.plan import Note
+from shared.core.records import Record, Rejection, kinesis_record, read_record, reject
+
+ERRORS_TOLD: Final = 20
+"""Kinds of errors that an outcome names; a batch that fails has few, but each may be on every event."""
+
+
+class BatchOutcome(msgspec.Struct):
+    """What became of a batch.
+
+    `failed` is the lowest sequence number that must come again, with all that follow, or None; `errors` says
+    why. `tally` counts events, values, profiles and writes. `oldest` is the earliest arrival, ms UTC.
+    """
+
+    tally: Counter[str]
+    notes: list[Note]
+    failed: str | None
+    errors: list[str]
+    oldest: int | None
+
+
+class Batch:
+    """Ingests batches for one version of a builder; records that arrived before `t0` are not its own."""
+
+    def __init__(
+        self, builder: Builder, version: int, t0: int, ingest: Ingest, quarantine: QuarantineStore
+    ) -> None:
+        self._builder = builder
+        self._version = version
+        self._t0 = t0
+        self._ingest = ingest
+        self._quarantine = quarantine
+
+    def run(self, envelopes: Sequence[Envelope]) -> BatchOutcome:
+        """Ingest records as Lambda delivers them, in their order.
+
+        Whatever is written stays written: a batch that comes again is counted once. Raises only when
+        nothing at all can be said of the batch: no envelope of Lambda's, or quarantine out of reach.
+        """
+        tally: Counter[str] = Counter()
+        records = [kinesis_record(envelope) for envelope in envelopes]
+        contributions: list[Contribution] = []
+        entries: list[Entry] = []
+        for record in records:
+            if record.arrival < self._t0:
+                tally["records_before_t0"] += 1
+                continue
+            rejections = self._read(record, contributions, tally)
+            if rejections:
+                tally["events_quarantined"] += len(rejections)
+                for rejection in rejections:
+                    tally[f"quarantined.{rejection.reason}"] += 1
+                entries += entries_of(self._builder.name, self._version, record, rejections)
+        if entries:
+            self._quarantine.put(entries)
+        outcome = self._ingest.run(contributions)
+        tally.update(outcome.tally)
+        tally["events_failed"] += len(outcome.failed)
+        failed = {position.sequence for position, _ in outcome.failed}
+        return BatchOutcome(
+            tally=tally,
+            notes=outcome.notes,
+            failed=_first(records, failed),
+            errors=sorted({error for _, error in outcome.failed})[:ERRORS_TOLD],
+            oldest=min((record.arrival for record in records), default=None),
+        )
+
+    def _read(
+        self, record: Record, contributions: list[Contribution], tally: Counter[str]
+    ) -> list[Rejection]:
+        """Read a record's events into contributions; return what is none."""
+        rejections: list[Rejection] = []
+        for item in read_record(*record):
+            tally["events_in"] += 1
+            found = self._contribute(item, tally) if isinstance(item, Event) else item
+            if isinstance(found, Contribution):
+                contributions.append(found)
+            elif isinstance(found, Dropped):
+                tally[f"dropped.{found.reason}"] += 1
+            else:
+                rejections.append(found)
+        return rejections
+
+    def _contribute(self, event: Event, tally: Counter[str]) -> Contribution | Dropped | Rejection:
+        try:
+            return self._builder.contribute(event, tally)
+        except Exception as error:  # noqa: BLE001 - one event must never stop its neighbours
+            return reject(event, type(error).__qualname__)
+
+
+def _first(records: Iterable[Record], failed: set[str]) -> str | None:
+    """Return the sequence number of the first record, in the order of the batch, that failed."""
+    return next((record.sequence for record in records if record.sequence in failed), None)

@@ -1,0 +1,184 @@
+"""Reads as little as planning needs, and says which contributions must be planned together."""
+
+from collections.abc import Sequence
+from typing import Final
+
+from shared.app.ports import ProfileStore
+from shared.core.aggregations.base import NotLoadedError
+from shared.core.compile import Builder, Contribution
+from shared.core.identity.grouping import Components
+from shared.core.identity.identifiers import Identifier
+from shared.core.plan import Plan, plan
+from shared.core.profile import Profile, missing_segments
+from shared.core.snapshot import Pointer, Redirect, Snapshot, Tombstone, profile_of
+
+REDIRECTS_MAX: Final = 8
+"""Redirects followed in a row; each is a merge whose follow-up has not finished."""
+
+Group = list[Contribution]
+"""Contributions that must be planned together, in the order in which they are taken."""
+
+
+class Loading:
+    """What is known of the store while a batch is ingested: a snapshot that grows as groups need it.
+
+    With `fresh`, reads are consistent: once a race was lost, a stale read would only lose it again.
+    """
+
+    def __init__(self, builder: Builder, store: ProfileStore) -> None:
+        self.builder = builder
+        self.store = store
+        self.snapshot = Snapshot()
+        self.fresh = False
+        self._deltas: dict[str, list[Contribution]] = {}
+
+    def load(self, contributions: Sequence[Contribution]) -> list[Group]:
+        """Return the groups, and have in the snapshot what planning them takes.
+
+        One pointer is read per group, then its profile, then what that does not list. Contributions parked
+        beside a profile join the group that will write it.
+        """
+        contributions = list(contributions)
+        while True:
+            wanted = [
+                [one for each in group for one in each.identifiers] for group in self._shared(contributions)
+            ]
+            self._read_pointers({identifiers[0] for identifiers in wanted})
+            for identifiers in wanted:
+                self._imply_pointers(identifiers)
+            self._read_pointers({one for identifiers in wanted for one in identifiers})
+            parked = self._read_deltas()
+            if not parked:
+                return self._together(contributions)
+            contributions.extend(parked)
+
+    def plan(self, group: Group, rev_floor: int) -> Plan:
+        """Plan a group, loading segments as they turn out to be needed.
+
+        Raises `SegmentGoneError` when the group's profiles have been written since they were read.
+        """
+        while True:
+            try:
+                return plan(self.builder, group, self.snapshot, rev_floor)
+            except NotLoadedError as error:
+                self._read_segments(set(error.names))
+
+    def forget(self, group: Group, planned: Plan | None = None) -> None:
+        """Drop from the snapshot what a group looked at or changed."""
+        snapshot = self.snapshot
+        ids: set[str] = set()
+        if planned is not None:
+            ids |= {one.profile.id for one in planned.puts} | {one.profile.id for one in planned.removes}
+            ids |= {one.tombstone.id for one in planned.buries} | planned.checks.keys()
+        for contribution in group:
+            for identifier in contribution.identifiers:
+                ids.update(profile_of(snapshot, snapshot.pointers.pop(identifier, None))[0])
+        for one in ids:
+            stored = snapshot.profiles.pop(one, None)
+            if isinstance(stored, Profile):
+                for identifier in stored.identifiers:
+                    snapshot.pointers.pop(identifier, None)
+
+    @staticmethod
+    def _shared(contributions: list[Contribution]) -> list[Group]:
+        """Group by shared identifiers alone."""
+        components = Components()
+        for contribution in contributions:
+            components.join(contribution.identifiers)
+        return _by_component(contributions, components)
+
+    def _together(self, contributions: list[Contribution]) -> list[Group]:
+        """Group by shared identifiers, by profiles reached through them, and by what is parked there."""
+        components = Components()
+        for contribution in contributions:
+            components.join(contribution.identifiers)
+            for identifier in contribution.identifiers:
+                pointer = self.snapshot.pointers.get(identifier)
+                if pointer is not None:
+                    components.join((identifier, *profile_of(self.snapshot, pointer)[0]))
+        if self._deltas:
+            for stored in self.snapshot.profiles.values():
+                if isinstance(stored, Profile | Tombstone):
+                    for name in stored.parked:
+                        for contribution in self._deltas.get(name, ()):
+                            components.join((stored.id, *contribution.identifiers))
+        return _by_component(contributions, components)
+
+    def _read_pointers(self, identifiers: set[Identifier]) -> None:
+        """Read pointers and where they lead, but for what a loaded profile lists anyway."""
+        snapshot = self.snapshot
+        unknown = identifiers - snapshot.pointers.keys()
+        if not unknown:
+            return
+        found = self.store.pointers(unknown, fresh=self.fresh)
+        snapshot.pointers.update(found)
+        self._read_profiles({one.profile_id for one in found.values() if one is not None}, fresh=self.fresh)
+        # A pointer that leads nowhere may just be newer than what a stale read showed of its profile.
+        doubtful = {one for one in unknown if self._is_doubtful(one)}
+        if doubtful and not self.fresh:
+            snapshot.pointers.update(self.store.pointers(doubtful, fresh=True))
+            targets = {one.profile_id for each in doubtful if (one := snapshot.pointers[each]) is not None}
+            for target in targets:
+                snapshot.profiles.pop(target, None)
+            self._read_profiles(targets, fresh=True)
+
+    def _is_doubtful(self, identifier: Identifier) -> bool:
+        pointer = self.snapshot.pointers[identifier]
+        if pointer is None:
+            return False
+        stored = profile_of(self.snapshot, pointer)[1]
+        return not isinstance(stored, Profile) or identifier not in stored.identifiers
+
+    def _read_profiles(self, ids: set[str], *, fresh: bool) -> None:
+        snapshot = self.snapshot
+        for _ in range(REDIRECTS_MAX):
+            unknown = {one for one in ids if one not in snapshot.profiles}
+            if not unknown:
+                return
+            found = self.store.profiles(unknown, fresh=fresh)
+            snapshot.profiles.update(found)
+            ids = {stored.target for stored in found.values() if isinstance(stored, Redirect)}
+
+    def _imply_pointers(self, identifiers: list[Identifier]) -> None:
+        """Take a live profile's word for the identifiers it lists.
+
+        That is safe, and saves reading their pointers: whoever moves a pointer bumps the revision of the
+        profile that it leaves.
+        """
+        pointers = self.snapshot.pointers
+        head = profile_of(self.snapshot, pointers[identifiers[0]])[1]
+        if isinstance(head, Profile):
+            for identifier in identifiers:
+                first_seen = head.identifiers.get(identifier)
+                if first_seen is not None:
+                    pointers.setdefault(identifier, Pointer(head.id, first_seen))
+
+    def _read_deltas(self) -> list[Contribution]:
+        """Return the contributions parked beside the profiles of these, once."""
+        parked = {
+            name
+            for stored in self.snapshot.profiles.values()
+            if isinstance(stored, Profile | Tombstone)
+            for name in stored.parked
+        }
+        new = parked - self.snapshot.deltas
+        if not new:
+            return []
+        found = self.store.deltas(new)
+        self.snapshot.deltas.update(new)
+        self._deltas.update(found)
+        return [one for each in found.values() for one in each]
+
+    def _read_segments(self, names: set[str]) -> None:
+        for profile_id, stored in self.snapshot.profiles.items():
+            if isinstance(stored, Profile):
+                wanted = names.intersection(missing_segments(self.builder, stored))
+                if wanted:
+                    self.snapshot.profiles[profile_id] = self.store.load(self.builder, stored, wanted)
+
+
+def _by_component(contributions: list[Contribution], components: Components) -> list[Group]:
+    groups: dict[object, Group] = {}
+    for contribution in sorted(contributions, key=lambda one: one.order):
+        groups.setdefault(components.find(contribution.identifiers[0]), []).append(contribution)
+    return list(groups.values())

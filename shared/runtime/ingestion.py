@@ -1,0 +1,101 @@
+"""Composition of ingestion: one `Batch` per version, made when its alias is first called."""
+
+import os
+from typing import Any, Final
+
+import botocore.session
+from botocore.config import Config
+
+from shared import contract
+from shared.adapters.clock import SystemClock
+from shared.adapters.definitions import Definitions
+from shared.adapters.dynamo.store import WRITERS_MAX, DynamoStore
+from shared.adapters.quarantine import S3Quarantine
+from shared.adapters.s3 import S3Objects
+from shared.app.batch import Batch, BatchOutcome
+from shared.app.ingest import Ingest
+from shared.core.compile import Builder
+from shared.runtime.settings import IngestSettings, read_settings
+
+METRICS: Final = {
+    "events_in": contract.METRIC_EVENTS_IN,
+    "events_folded": contract.METRIC_EVENTS_FOLDED,
+    "events_duplicate": contract.METRIC_EVENTS_DUPLICATE,
+    "events_quarantined": contract.METRIC_EVENTS_QUARANTINED,
+    "profiles_created": contract.METRIC_PROFILES_CREATED,
+    "profiles_merged": contract.METRIC_PROFILES_MERGED,
+    "profiles_broken": contract.METRIC_PROFILES_BROKEN,
+    "conflicts": contract.METRIC_CONFLICTS,
+    "deltas_parked": contract.METRIC_DELTAS_PARKED,
+    "dedup_evictions": contract.METRIC_DEDUP_EVICTIONS,
+    "invariant_violations": contract.METRIC_INVARIANT_VIOLATIONS,
+}
+"""What a batch's tally counts, by the names of the metrics that show it."""
+
+
+class Ingestion:
+    """Everything that one process needs to ingest; clients are made once, definitions loaded once."""
+
+    def __init__(self, settings: IngestSettings) -> None:
+        self._settings = settings
+        session = botocore.session.get_session()
+        # Retries are few: what the store refuses for long is the stream's to retry.
+        config = Config(
+            connect_timeout=2,
+            read_timeout=5,
+            retries={"mode": "standard", "total_max_attempts": 4},
+            max_pool_connections=WRITERS_MAX,
+        )
+        self._dynamodb = session.create_client("dynamodb", config=config)
+        s3 = session.create_client("s3", config=config)
+        self._definitions = Definitions(self._dynamodb, s3, settings.registry_table, settings.archive_bucket)
+        self._quarantine = S3Quarantine(S3Objects(s3, settings.archive_bucket))
+        self._batches: dict[tuple[str, int], tuple[Batch, DynamoStore]] = {}
+
+    def run(self, builder: str, version: int, envelopes: list[dict[str, Any]]) -> tuple[BatchOutcome, float]:
+        """Ingest a batch for one version; return its outcome and the request units it took."""
+        batch, store = self._batch(builder, version)
+        before = store.units.total
+        outcome = batch.run(envelopes)
+        return outcome, store.units.total - before
+
+    def _batch(self, builder: str, version: int) -> tuple[Batch, DynamoStore]:
+        known = self._batches.get((builder, version))
+        if known is None:
+            loaded = self._definitions.load(builder, version)
+            compiled = Builder(loaded.frozen.definition)
+            clock = SystemClock()
+            store = DynamoStore(
+                self._dynamodb,
+                compiled,
+                version,
+                self._settings.profiles_table,
+                self._settings.identifiers_table,
+                clock=clock,
+            )
+            ingest = Ingest(compiled, store, clock)
+            known = Batch(compiled, version, loaded.t0, ingest, self._quarantine), store
+            self._batches[builder, version] = known
+        return known
+
+
+def ingestion() -> Ingestion:
+    """Compose ingestion from the environment; SettingsError if it is incomplete."""
+    return Ingestion(read_settings(IngestSettings, os.environ))
+
+
+def metrics_of(outcome: BatchOutcome, units: float, now_ms: int) -> dict[str, float]:
+    """Return a batch's metrics by name."""
+    values: dict[str, float] = {name: outcome.tally[key] for key, name in METRICS.items()}
+    dropped = {key: count for key, count in outcome.tally.items() if key.startswith("dropped.")}
+    values[contract.METRIC_EVENTS_DROPPED] = sum(dropped.values())
+    for key, count in dropped.items():
+        reason = key.removeprefix("dropped.")
+        values[f"{contract.METRIC_EVENTS_DROPPED}.{reason}"] = count
+    values[contract.METRIC_VALUES_SET_ASIDE] = sum(
+        count for key, count in outcome.tally.items() if key.startswith(("set_aside.", "left_out."))
+    )
+    values[contract.METRIC_REQUEST_UNITS] = units
+    if outcome.oldest is not None:
+        values[contract.METRIC_BATCH_AGE] = max(0, now_ms - outcome.oldest)
+    return values
