@@ -41,7 +41,7 @@ def at(time, value, event_id="e", index=0):
         for value_type in sorted(one.types)
     ],
 )
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=40, deadline=None)
 @given(data=st.data())
 def test_the_laws_hold_for(aggregation, keep, value_type, data):
     keyed_values = data.draw(any_keyed_values(value_type))
