@@ -99,7 +99,7 @@ def many_keyed_values(seed: int, count: int, distinct: int) -> list[Keyed]:
 
     Long histories come from a seed: drawn value by value they would cost hypothesis seconds.
     """
-    random = Random(seed)  # noqa: S311 - nothing is secret here
+    random = Random(seed)
     keyed = [
         ((random.randrange(count), f"id-{number}", 0), f"/page/{random.randrange(distinct)}")
         for number in range(count)
