@@ -56,6 +56,8 @@ OUTPUT_DASHBOARD: Final = "DashboardName"
 
 # Metrics, one namespace; dimensions `stage` and `builder`, beside Powertools' `service`.
 METRICS_NAMESPACE: Final = "Kith"
+SERVICE: Final = "kith"
+DIMENSION_SERVICE: Final = "service"
 DIMENSION_STAGE: Final = "stage"
 DIMENSION_BUILDER: Final = "builder"
 METRIC_EVENTS_IN: Final = "EventsIn"
