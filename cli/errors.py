@@ -1,0 +1,45 @@
+"""How a command fails as expected: a message on stderr, exit code 1, no traceback."""
+
+import sys
+
+import typer
+from typer.core import TyperGroup
+
+
+class Failure(Exception):  # noqa: N818 - a command's end, not a mistake in the program
+    """What went wrong, and what to do next."""
+
+
+class Commands(TyperGroup):
+    """The commands of `kith`: what fails as expected is said in a sentence."""
+
+    def invoke(self, ctx):  # type: ignore[no-untyped-def] # noqa: ANN001, ANN201 - typer hides click's types
+        """Run the command; end with a message and exit code 1 if it fails as expected."""
+        try:
+            return super().invoke(ctx)
+        except Failure as failure:
+            message = str(failure)
+        except Exception as error:
+            # botocore takes longer to import than most commands take to run: only look if it was used.
+            told = _told_by_aws(error) if "botocore" in sys.modules else None
+            if told is None:
+                raise
+            message = told
+        typer.echo(f"kith: {message}", err=True)
+        raise typer.Exit(1)
+
+
+def _told_by_aws(error: Exception) -> str | None:
+    """Return what to tell of an error that AWS, or the way to it, raised; None for any other."""
+    from botocore import exceptions as aws
+
+    cause = error
+    while not isinstance(cause, aws.BotoCoreError | aws.ClientError):
+        if not isinstance(cause.__cause__, Exception):
+            return None
+        cause = cause.__cause__
+    if isinstance(cause, aws.EndpointConnectionError | aws.ConnectionClosedError | aws.ConnectTimeoutError):
+        return f"{cause} If this is the local cloud: `make run` starts it."
+    if isinstance(cause, aws.NoCredentialsError | aws.NoRegionError):
+        return f"{cause}. Set up credentials and a region as for the `aws` command (AWS_PROFILE, AWS_REGION)."
+    return str(cause)

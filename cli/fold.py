@@ -1,0 +1,198 @@
+"""`kith fold`: profiles from local files, on the engine that runs live, without a cloud."""
+
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, NamedTuple
+
+import typer
+
+from cli.errors import Failure
+from cli.folders import read_definition
+
+if TYPE_CHECKING:
+    from cli.fold_parts import Part
+    from shared.app.fold import Finished, Rejected
+    from shared.core.definition import Definition
+
+
+def fold(
+    files: Annotated[
+        list[Path],
+        typer.Argument(
+            metavar="FILE...",
+            help="Files of JSON lines, one event each; gzip is read as well.",
+            exists=True,
+            dir_okay=False,
+            readable=True,
+        ),
+    ],
+    builder: Annotated[
+        Path, typer.Option(metavar="DIR", help="Folder of the builder.", exists=True, file_okay=False)
+    ],
+    out: Annotated[Path, typer.Option(metavar="FILE", help="Where the profiles go; - is stdout.")],
+    workers: Annotated[int, typer.Option(min=1, max=256, help="Processes that share the work.")] = 1,
+) -> None:
+    """Fold files of events into profiles: one canonical line each, sorted by profile_id.
+
+    An event arrives at its receivedAt, else at its timestamp. Expiry is judged by arrivals, never by today's
+    date. The order of files and lines does not matter, and a line that comes again is the same event.
+    Lines that cannot be read go to FILE.rejected, each with its reason; they are no failure.
+    """
+    definition = read_definition(builder)
+    for name in ("transform.py", "profile.py"):
+        if (builder / name).exists():
+            typer.echo(f"kith: {builder / name} is not run: this release folds events as they are", err=True)
+    files = list(dict.fromkeys(files))
+    try:
+        folded = _fold(files, definition, workers)
+        for path in files:
+            _write_rejected(path, folded.rejected[path])
+        _write(out, folded.finished)
+    except (OSError, EOFError) as error:
+        raise Failure(f"cannot fold: {error}") from None
+    _report(folded)
+
+
+class _Folded(NamedTuple):
+    finished: "list[Finished]"
+    rejected: "dict[Path, list[Rejected]]"
+    tally: Counter[str]
+
+
+def _fold(files: Sequence[Path], definition: "Definition", workers: int) -> _Folded:
+    from cli.fold_parts import PART_BYTES_MAX, parts_of
+
+    total = sum(path.stat().st_size for path in files)
+    part_bytes = max(1, min(PART_BYTES_MAX, -(-total // workers)))
+    parts = [part for path in files for part in parts_of(path, part_bytes)]
+    if workers == 1 and total <= PART_BYTES_MAX:
+        return _fold_at_once(parts, definition)
+    return _fold_in_parts(parts, definition, workers)
+
+
+def _fold_at_once(parts: "Sequence[Part]", definition: "Definition") -> _Folded:
+    """Fold what fits in memory."""
+    from cli.fold_parts import lines_of
+    from shared.app.fold import Scan, link, scan
+    from shared.app.fold import fold as fold_person
+    from shared.core.compile import Builder
+
+    builder = Builder(definition)
+    scanned = Scan()
+    rejected: dict[Path, list[Rejected]] = {}
+    finished: list[Finished] = []
+    with _no_garbage_collection():
+        for part in parts:
+            scanned.rejected = rejected[part.path] = []
+            scan(builder, lines_of(part), scanned)
+        for person in link(scanned.groups):
+            contributions = [one for group in person for one in scanned.groups.pop(group)]
+            finished += fold_person(builder, contributions, scanned.tally)
+    return _Folded(sorted(finished), rejected, scanned.tally)
+
+
+def _fold_in_parts(parts: "Sequence[Part]", definition: "Definition", workers: int) -> _Folded:
+    """Fold by way of spools on disk, in as many processes as asked for."""
+    import tempfile
+    from concurrent.futures import ProcessPoolExecutor
+    from multiprocessing import get_context
+
+    from cli.fold_parts import SHARES_PER_WORKER, Worker, deal
+    from shared.core.definition import definition_json
+
+    with ExitStack() as stack:
+        folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="kith-fold-")))
+        pool = stack.enter_context(
+            ProcessPoolExecutor(
+                workers,
+                get_context("spawn"),  # the one way to start a process that every platform has
+                initializer=Worker.start,
+                initargs=(definition_json(definition),),
+            )
+        )
+        spools = [folder / str(number) for number in range(len(parts))]
+        reads = list(pool.map(Worker.read, parts, spools))
+        tally: Counter[str] = Counter()
+        rejected: dict[Path, list[Rejected]] = {}
+        lines: Counter[Path] = Counter()
+        for read in reads:
+            tally.update(read.tally)
+            before = lines[read.part.path]
+            lines[read.part.path] += read.lines
+            rejected.setdefault(read.part.path, []).extend(
+                one._replace(line=before + one.line) for one in read.rejected
+            )
+        finished: list[Finished] = []
+        shares = deal(reads, max(len(parts), workers * SHARES_PER_WORKER))
+        for some, counted in pool.map(Worker.fold, shares):
+            finished += some
+            tally.update(counted)
+    return _Folded(sorted(finished), rejected, tally)
+
+
+@contextmanager
+def _no_garbage_collection() -> Iterator[None]:
+    """Keep the collector from walking through millions of live objects: folding makes no cycles."""
+    import gc
+
+    was_enabled = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if was_enabled:
+            gc.enable()
+
+
+def _write(out: Path, finished: "Sequence[Finished]") -> None:
+    """Write the profiles; a file appears whole or not at all."""
+    import sys
+
+    if str(out) == "-":
+        sys.stdout.buffer.writelines(one.line + b"\n" for one in finished)
+        return
+    partial = out.with_name(out.name + ".partial")
+    with partial.open("wb") as file:
+        file.writelines(one.line + b"\n" for one in finished)
+    partial.replace(out)
+
+
+def _write_rejected(path: Path, rejected: "Sequence[Rejected]") -> None:
+    """Write the lines of a file that were rejected beside it, in place of those of an earlier run."""
+    beside = path.with_name(path.name + ".rejected")
+    if not rejected:
+        beside.unlink(missing_ok=True)
+        return
+    with beside.open("wb") as file:
+        file.writelines(_rejected_line(one) for one in rejected)
+    typer.echo(f"{path}: {len(rejected)} lines rejected, see {beside}", err=True)
+
+
+def _rejected_line(rejected: "Rejected") -> bytes:
+    """Return one line of JSON: the data as text, or in base64 where it is no UTF-8."""
+    from base64 import b64encode
+
+    from shared.core.canonical import canonical_json
+
+    try:
+        data = {"data": rejected.data.decode()}
+    except UnicodeDecodeError:
+        data = {"data_base64": b64encode(rejected.data).decode("ascii")}
+    return canonical_json({"line": rejected.line, "reason": rejected.reason, **data}) + b"\n"
+
+
+def _report(folded: _Folded) -> None:
+    """Say on stderr what became of the events: stdout may be the profiles."""
+    tally = folded.tally
+    parts = [f"{tally['events_in']} events", f"{len(folded.finished)} profiles"]
+    parts += [f"{tally['events_duplicate']} duplicates"] if tally["events_duplicate"] else []
+    parts += [
+        f"{count} dropped ({name.partition('.')[2]})"
+        for name, count in sorted(tally.items())
+        if name.startswith("events_dropped.")
+    ]
+    rejected = sum(map(len, folded.rejected.values()))
+    parts += [f"{rejected} lines rejected"] if rejected else []
+    typer.echo(", ".join(parts), err=True)

@@ -1,0 +1,170 @@
+"""Folding in parts: files cut at lines, contributions spooled, people dealt to whoever is free.
+
+    read (part of a file -> spool of contributions, by identifiers)   each part alone
+    link (identifiers of all parts -> people, dealt to shares)        once, over identifiers only
+    fold (share -> finished profiles)                                 each share alone
+
+Parts bound the memory; with several processes they are also what runs side by side. The result does not
+depend on how files are cut, for every person's contributions come together again before they are folded.
+"""
+
+import gc
+import gzip
+import mmap
+import pickle
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack
+from itertools import pairwise
+from pathlib import Path
+from typing import BinaryIO, Final, NamedTuple
+
+from shared.app.fold import Finished, Identifiers, Rejected, Scan, fold, link, scan
+from shared.core.compile import Builder, Contribution
+
+PART_BYTES_MAX: Final = 512 * 2**20
+"""Text that is read at a time; its contributions take about twice as much memory."""
+SHARES_PER_WORKER: Final = 4
+"""So that a worker that was dealt busy people does not keep the others waiting."""
+
+_GZIP: Final = b"\x1f\x8b"
+
+
+class Part(NamedTuple):
+    """The lines of a file that start in these bytes; a compressed file is one part, without an end."""
+
+    path: Path
+    start: int
+    end: int | None
+
+
+class Blob(NamedTuple):
+    """Contributions of one tuple of identifiers, in a spool."""
+
+    spool: Path
+    start: int
+    size: int
+
+
+class Read(NamedTuple):
+    """What one part gave; its rejected lines count from the part's own first line."""
+
+    part: Part
+    blobs: list[tuple[Identifiers, Blob]]
+    rejected: list[Rejected]
+    lines: int
+    tally: Counter[str]
+
+
+Share = list[list[Blob]]
+"""People to fold: for each, where the contributions are."""
+
+
+def parts_of(path: Path, part_bytes: int) -> list[Part]:
+    """Cut a file into parts of about equal size, none larger than asked for. Raises OSError."""
+    size = path.stat().st_size
+    with path.open("rb") as file:
+        if file.read(2) == _GZIP:
+            return [Part(path, 0, None)]
+    count = max(1, -(-size // part_bytes))  # rounded up
+    cuts = [size * index // count for index in range(count + 1)]
+    return [Part(path, start, end) for start, end in pairwise(cuts)]
+
+
+def lines_of(part: Part) -> Iterator[bytes]:
+    """Yield the lines of a part. Raises OSError, or EOFError for compressed data that ends too early."""
+    if part.end is None:
+        with gzip.open(part.path) as unpacked:
+            yield from unpacked
+        return
+    with part.path.open("rb") as file:
+        yield from _lines_between(file, part.start, part.end)
+
+
+def _lines_between(file: BinaryIO, start: int, end: int) -> Iterator[bytes]:
+    at = start
+    if start:
+        # The line that begins before this part belongs to the part before; it may end right here.
+        file.seek(start - 1)
+        at += len(file.readline()) - 1
+    while at < end:
+        line = file.readline()
+        if not line:
+            return
+        at += len(line)
+        yield line
+
+
+def read_part(builder: Builder, part: Part, spool: Path) -> Read:
+    """Scan a part and write its contributions to a spool of its own."""
+    scanned = Scan()
+    scan(builder, lines_of(part), scanned)
+    blobs: list[tuple[Identifiers, Blob]] = []
+    with spool.open("wb") as file:
+        at = 0
+        for identifiers, contributions in scanned.groups.items():
+            data = pickle.dumps(contributions, pickle.HIGHEST_PROTOCOL)
+            file.write(data)
+            blobs.append((identifiers, Blob(spool, at, len(data))))
+            at += len(data)
+    return Read(part, blobs, scanned.rejected, scanned.lines, scanned.tally)
+
+
+def deal(reads: Sequence[Read], shares: int) -> list[Share]:
+    """Link identifiers to people over all parts, and deal the people into shares of about equal size."""
+    blobs: dict[Identifiers, list[Blob]] = {}
+    for read in reads:
+        for identifiers, blob in read.blobs:
+            blobs.setdefault(identifiers, []).append(blob)
+    dealt: list[Share] = [[] for _ in range(shares)]
+    sizes = [0] * shares
+    for person in link(blobs):
+        mine = [blob for identifiers in person for blob in blobs[identifiers]]
+        smallest = sizes.index(min(sizes))
+        dealt[smallest].append(mine)
+        sizes[smallest] += sum(blob.size for blob in mine)
+    return [share for share in dealt if share]
+
+
+def fold_share(builder: Builder, share: Share) -> tuple[list[Finished], Counter[str]]:
+    """Fold the people of a share."""
+    finished: list[Finished] = []
+    tally: Counter[str] = Counter()
+    with ExitStack() as stack:
+        spools: dict[Path, mmap.mmap] = {}
+        for blobs in share:
+            contributions: list[Contribution] = []
+            for blob in blobs:
+                if blob.spool not in spools:
+                    file = stack.enter_context(blob.spool.open("rb"))
+                    spools[blob.spool] = stack.enter_context(
+                        mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
+                    )
+                data = spools[blob.spool][blob.start : blob.start + blob.size]
+                contributions += pickle.loads(data)  # noqa: S301 - written a moment ago, in our own folder
+            finished += fold(builder, contributions, tally)
+    return finished, tally
+
+
+class Worker:
+    """A process that folds: it compiles the builder once, and collects no garbage, for it makes no cycles."""
+
+    builder: Builder
+
+    @classmethod
+    def start(cls, definition: bytes) -> None:
+        """Prepare this process."""
+        from shared.core.definition import definition_of_json
+
+        gc.disable()
+        cls.builder = Builder(definition_of_json(definition))
+
+    @classmethod
+    def read(cls, part: Part, spool: Path) -> Read:
+        """Run `read_part` with this process's builder."""
+        return read_part(cls.builder, part, spool)
+
+    @classmethod
+    def fold(cls, share: Share) -> tuple[list[Finished], Counter[str]]:
+        """Run `fold_share` with this process's builder."""
+        return fold_share(cls.builder, share)

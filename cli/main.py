@@ -1,0 +1,24 @@
+"""`kith`, the command line: one module per command, heavy imports inside the commands."""
+
+import typer
+
+from cli import fold, send
+from cli.errors import Commands
+
+app = typer.Typer(
+    name="kith",
+    cls=Commands,
+    help="Customer profiles in your own AWS account: the same events always give the same profiles.",
+    no_args_is_help=True,
+    add_completion=False,
+    rich_markup_mode=None,  # plain text, in a terminal as in a pipe
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
+)
+app.command("send")(send.send)
+app.command("fold")(fold.fold)
+
+
+def main() -> None:
+    """Run the command line."""
+    app(prog_name="kith")

@@ -1,0 +1,137 @@
+"""Folding files: lines of events in, finished profiles out, on the engine that runs live and without a store.
+
+    scan (lines -> contributions, by their identifiers) -> link (who may be one person) -> fold (each alone)
+
+Neither the order of files and lines nor how the work is split changes the result: events are taken in order
+of arrival, and an event that has neither an id nor a timestamp is named by what its line says.
+"""
+
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from hashlib import blake2b
+from typing import Final, NamedTuple
+
+import msgspec
+
+from shared.core.compile import Builder, Contribution, Dropped
+from shared.core.containers import UnreadableError, decode_object
+from shared.core.event import Position, arrival_of, event_of
+from shared.core.identity.grouping import Components
+from shared.core.identity.identifiers import Identifier
+from shared.core.plan import plan
+from shared.core.profile import canonical
+from shared.core.snapshot import Snapshot
+
+NO_ARRIVAL: Final = "no_arrival"
+"""Why a line is rejected that neither `receivedAt` nor `timestamp` dates."""
+
+_FILE: Final = Position("file", "line", 0)
+_UNNAMED: Final = "/".join(map(str, _FILE))
+"""The event id that comes of the position alone, which says nothing in a file: see `_id_of`."""
+
+Identifiers = tuple[Identifier, ...]
+Groups = dict[Identifiers, list[Contribution]]
+"""Contributions by their identifiers: there are far fewer of these than events."""
+
+
+class Rejected(NamedTuple):
+    """A line that is no event with an arrival; lines count from 1."""
+
+    line: int
+    reason: str
+    data: bytes
+
+
+class Scan(msgspec.Struct):
+    """What was read so far: `lines` are those of the current file or part of a file."""
+
+    groups: Groups = {}
+    rejected: list[Rejected] = []
+    lines: int = 0
+    tally: Counter[str] = msgspec.field(default_factory=Counter)
+
+
+class Finished(NamedTuple):
+    """A live profile at the end of all events: its id, and its canonical form."""
+
+    profile_id: str
+    line: bytes
+
+
+def scan(builder: Builder, lines: Iterable[bytes], into: Scan) -> None:
+    """Read lines of one event each; blank lines are none. Never raises for what a line says."""
+    groups, tally = into.groups, into.tally
+    number = read = 0
+    for number, line in enumerate(lines, 1):
+        try:
+            body = decode_object(line)
+        except UnreadableError as error:
+            text = line.strip()
+            if text:
+                into.rejected.append(Rejected(number, error.reason, text))
+            continue
+        arrival = arrival_of(body)
+        if arrival is None:
+            into.rejected.append(Rejected(number, NO_ARRIVAL, line.strip()))
+            continue
+        read += 1
+        event = event_of(body, len(line), arrival, _FILE)
+        if event.id == _UNNAMED:
+            event.id = _id_of(line)
+        contribution = builder.contribute(event, tally)
+        if isinstance(contribution, Dropped):
+            tally[f"events_dropped.{contribution.reason}"] += 1
+            continue
+        group = groups.get(contribution.identifiers)
+        if group is None:
+            groups[contribution.identifiers] = [contribution]
+        else:
+            contribution.identifiers = group[0].identifiers  # equal; one object instead of thousands
+            group.append(contribution)
+    into.lines += number
+    tally["events_in"] += read
+
+
+def link(groups: Iterable[Identifiers]) -> list[list[Identifiers]]:
+    """Return which groups may be one person: connected components over the identifiers they share."""
+    groups = list(groups)
+    components = Components()
+    for identifiers in groups:
+        components.join(identifiers)
+    linked: dict[object, list[Identifiers]] = {}
+    for identifiers in groups:
+        linked.setdefault(components.find(identifiers[0]), []).append(identifiers)
+    return list(linked.values())
+
+
+def fold(builder: Builder, contributions: Sequence[Contribution], tally: Counter[str]) -> list[Finished]:
+    """Fold all contributions of one component, in any order, and return the profiles that are live then."""
+    ended = plan(builder, _in_order(contributions), Snapshot(), rev_floor=1, actions_max=None)
+    tally.update(ended.tally)
+    return [Finished(put.profile.id, canonical(builder, put.profile)) for put in ended.puts]
+
+
+def _id_of(line: bytes) -> str:
+    """Name an event by its line: unlike its place, that is the same wherever the line stands."""
+    return "line/" + blake2b(line.strip(), digest_size=16).hexdigest()
+
+
+def _in_order(contributions: Sequence[Contribution]) -> list[Contribution]:
+    """Sort by arrival and id; where both are equal, by what the events say, so that order is total."""
+    keys = [(one.arrival, one.key[1]) for one in contributions]
+    tied = len(set(keys)) < len(keys)
+    ties = {key for key, times in Counter(keys).items() if times > 1} if tied else frozenset()
+
+    def rank(one: Contribution) -> tuple[int, str, str]:
+        key = (one.arrival, one.key[1])
+        return (*key, _content(one) if key in ties else "")
+
+    return sorted(contributions, key=rank if tied else _order)
+
+
+def _order(one: Contribution) -> tuple[int, str]:
+    return (one.arrival, one.key[1])
+
+
+def _content(one: Contribution) -> str:
+    return repr((one.key, one.identifiers, one.values, one.traits))
