@@ -114,5 +114,5 @@ def _any_event(random: Random, number: int, arrival: int, people: int) -> Event:
     }
     if random.random() < 0.2:
         body["traits"]["email"] = random.choice(["A@example.com", "b@example.com"])
-    time = arrival - random.choice([0, 0, 1000, HOUR, 3 * DAY])
+    time = arrival - random.choice([0, 0, 1000, HOUR, 3 * DAY, arrival % DAY])
     return Event(body, body["messageId"], time, arrival, 400, Position("shard-0", f"{number:04}", 0))

@@ -52,14 +52,14 @@ class Loading:
                 return self._together(contributions)
             contributions.extend(parked)
 
-    def plan(self, group: Group, rev_floor: int) -> Plan:
+    def plan(self, group: Group, rev_floor: int, actions_max: int) -> Plan:
         """Plan a group, loading segments as they turn out to be needed.
 
         Raises `SegmentGoneError` when the group's profiles have been written since they were read.
         """
         while True:
             try:
-                return plan(self.builder, group, self.snapshot, rev_floor)
+                return plan(self.builder, group, self.snapshot, rev_floor, actions_max)
             except NotLoadedError as error:
                 self._read_segments(set(error.names))
 
@@ -113,9 +113,9 @@ class Loading:
         found = self.store.pointers(unknown, fresh=self.fresh)
         snapshot.pointers.update(found)
         self._read_profiles({one.profile_id for one in found.values() if one is not None}, fresh=self.fresh)
-        # A pointer that leads nowhere may just be newer than what a stale read showed of its profile.
+        # A pointer that seems to lead nowhere may just be newer than what was read of its profile.
         doubtful = {one for one in unknown if self._is_doubtful(one)}
-        if doubtful and not self.fresh:
+        if doubtful:
             snapshot.pointers.update(self.store.pointers(doubtful, fresh=True))
             targets = {one.profile_id for each in doubtful if (one := snapshot.pointers[each]) is not None}
             for target in targets:

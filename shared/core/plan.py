@@ -421,9 +421,14 @@ class Planner:
             first_seen = profile.identifiers[identifier]
             pointer = Pointer(owner, first_seen)
             plan.points.append(Point(identifier, pointer, expected, profile.children_until))
-            for one, rev in self.ownership.relied_on(identifier).items():
-                if one not in self.buried and one not in self.lives:
-                    plan.checks[one] = rev
+            plan.checks.update(self.ownership.relied_on(identifier))
+        # What is written anyway has its own condition, and a transaction names each item once.
+        for one in (
+            *(put.profile.id for put in plan.puts),
+            *(bury.tombstone.id for bury in plan.buries),
+            *(remove.profile.id for remove in plan.removes),
+        ):
+            plan.checks.pop(one, None)
 
     def _release(self, plan: Plan, profile: Profile, tombstone: Tombstone) -> None:
         """Let the identifiers of a removed profile lead to its tombstone, and then go with it."""
