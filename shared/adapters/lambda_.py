@@ -126,10 +126,10 @@ class LambdaIngestion:
         return 0 if answer.get("FunctionError") else _accepted(msgspec.json.decode(body), records)
 
     def alias_of(self, mapping: str) -> str | None:
-        """Name the alias that an event source mapping calls; None if the mapping is gone or calls none."""
+        """Name the alias that an event source mapping calls; None if that cannot be told."""
         try:
             found = self._client.get_event_source_mapping(UUID=mapping)
-        except self._client.exceptions.ResourceNotFoundException:
+        except (BotoCoreError, ClientError):
             return None
         alias = found["FunctionArn"].removeprefix(f"{self._function}:")
         return None if alias == found["FunctionArn"] else alias

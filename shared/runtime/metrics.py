@@ -9,15 +9,12 @@ from aws_lambda_powertools.metrics import Metrics, MetricUnit
 
 from shared import contract
 
-DIMENSION_STAGE: Final = "stage"
-DIMENSION_BUILDER: Final = "builder"
 METRICS_PER_LINE_MAX: Final = 100
 """CloudWatch's limit for one embedded line."""
 
 _MILLISECONDS: Final = frozenset({contract.METRIC_BATCH_AGE})
 _STAGE: Final = os.environ.get(contract.ENV_STAGE, "unknown")
-_SERVICE: Final = os.environ.get("POWERTOOLS_SERVICE_NAME", "kith")
-_METRICS: Final = Metrics(namespace=contract.METRICS_NAMESPACE, service=_SERVICE)
+_METRICS: Final = Metrics(namespace=contract.METRICS_NAMESPACE, service=contract.SERVICE)
 
 
 def emit(values: Mapping[str, float], builder: str | None = None) -> None:
@@ -29,10 +26,14 @@ def emit(values: Mapping[str, float], builder: str | None = None) -> None:
     while part := list(
         islice(left, METRICS_PER_LINE_MAX - 1)
     ):  # at the limit itself Powertools flushes early
-        _METRICS.add_dimension(DIMENSION_STAGE, _STAGE)
+        _METRICS.add_dimension(contract.DIMENSION_STAGE, _STAGE)
         if builder is not None:
             _METRICS.add_dimensions(
-                **{"service": _SERVICE, DIMENSION_STAGE: _STAGE, DIMENSION_BUILDER: builder}
+                **{
+                    contract.DIMENSION_SERVICE: contract.SERVICE,
+                    contract.DIMENSION_STAGE: _STAGE,
+                    contract.DIMENSION_BUILDER: builder,
+                }
             )
         for name, value in part:
             unit = MetricUnit.Milliseconds if name in _MILLISECONDS else MetricUnit.Count
