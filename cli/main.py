@@ -2,7 +2,7 @@
 
 import typer
 
-from cli import fold, send
+from cli import events, fold, get, quarantine, send, validate
 from cli.errors import Commands
 
 app = typer.Typer(
@@ -15,8 +15,12 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
 )
+app.command("validate")(validate.validate)
 app.command("send")(send.send)
+app.command("get")(get.get)
+app.command("events")(events.events)
 app.command("fold")(fold.fold)
+app.add_typer(quarantine.app, name="quarantine")
 
 
 def main() -> None:

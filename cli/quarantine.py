@@ -1,0 +1,187 @@
+"""`kith quarantine`: records that could not be processed, and their replay."""
+
+from typing import TYPE_CHECKING, Annotated, Any, Final
+
+import typer
+
+from cli.errors import Failure
+from cli.options import AsJson, Stage
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from cli.target import Target
+    from shared.adapters.quarantine import S3Quarantine
+    from shared.app.quarantine import Entry, Stored
+
+app = typer.Typer(
+    help="Look at records that could not be processed, and replay them.",
+    no_args_is_help=True,
+    rich_markup_mode=None,
+)
+
+TEXT_SHOWN_MAX: Final = 2000
+
+Builder = Annotated[str | None, typer.Option(help="Only of this builder.", show_default=False)]
+Reason = Annotated[str | None, typer.Option(help="Only with this reason, like not_json.", show_default=False)]
+Since = Annotated[
+    str | None,
+    typer.Option(help="Only what arrived at this time (ISO 8601, UTC) or later.", show_default=False),
+]
+
+
+@app.command("list")
+def list_entries(
+    builder: Builder = None,
+    reason: Reason = None,
+    since: Since = None,
+    as_json: AsJson = False,
+    stage: Stage = None,
+) -> None:
+    """List what is in quarantine: id, arrival and reason of each entry."""
+    from cli.target import resolve
+    from shared.core.times import format_time
+
+    found = False
+    for stored in _store(resolve(stage)).list(builder, reason, _time(since)):
+        found = True
+        if as_json:
+            typer.echo(_json(_facts(stored.entry)))
+        else:
+            entry = stored.entry
+            typer.echo(f"{entry.id}  {format_time(entry.arrival)}  {entry.reason}  {entry.detail}".rstrip())
+    if not found and not as_json:
+        typer.echo("nothing is in quarantine" if not (builder or reason or since) else "nothing matches")
+
+
+@app.command()
+def show(
+    entry_id: Annotated[str, typer.Argument(metavar="ID", help="Id of the entry, as `list` prints it.")],
+    as_json: AsJson = False,
+    stage: Stage = None,
+) -> None:
+    """Show one entry: why it is there, and what it holds."""
+    from cli.target import resolve
+
+    stored = _store(resolve(stage)).get(entry_id)
+    if stored is None:
+        raise Failure("quarantine has no such entry; `kith quarantine list` prints the ids")
+    facts = _facts(stored.entry) | _content(stored.entry)
+    if as_json:
+        typer.echo(_json(facts))
+        return
+    for name, value in facts.items():
+        text = str(value)
+        more = len(text) - TEXT_SHOWN_MAX
+        typer.echo(
+            f"{name}: {text[:TEXT_SHOWN_MAX]}" + (f" ... and {more} characters more" if more > 0 else "")
+        )
+
+
+@app.command()
+def replay(
+    entry_ids: Annotated[
+        list[str] | None, typer.Argument(metavar="[ID]...", help="Ids of entries.", show_default=False)
+    ] = None,
+    everything: Annotated[
+        bool, typer.Option("--all", help="Replay every entry, or all that the other options select.")
+    ] = False,
+    builder: Builder = None,
+    reason: Reason = None,
+    since: Since = None,
+    as_json: AsJson = False,
+    stage: Stage = None,
+) -> None:
+    """Have ingestion process entries again, with their first arrival; those it accepts leave quarantine.
+
+    Exit code 1 if any of them stays.
+    """
+    from cli.target import resolve
+    from shared import contract
+    from shared.adapters.lambda_ import LambdaIngestion
+    from shared.app.quarantine import replay as replay_entries
+
+    if bool(entry_ids) == everything:
+        raise typer.BadParameter("give IDs, or --all")
+    if entry_ids and (builder or reason or since):
+        raise typer.BadParameter("--builder, --reason and --since select among all: use them with --all")
+    target = resolve(stage)
+    store = _store(target)
+    entries = store.list(builder, reason, _time(since)) if everything else _entries(store, entry_ids or [])
+    ingestion = LambdaIngestion(target.client("lambda"), target.output(contract.OUTPUT_INGEST_FUNCTION))
+    replayed = replay_entries(store, ingestion, entries)
+    outcomes = {
+        "accepted": replayed.accepted,
+        "still_bad": replayed.still_bad,
+        "failed": replayed.failed,
+        "orphaned": replayed.orphaned,
+    }
+    if as_json:
+        typer.echo(_json(outcomes))
+    else:
+        typer.echo(", ".join(f"{name.replace('_', ' ')}: {len(ids)}" for name, ids in outcomes.items()))
+    if sum(map(len, outcomes.values())) > len(replayed.accepted):
+        raise Failure(
+            "what is left stays in quarantine: still bad entries are unreadable for this release, failed ones are "
+            "explained in the ingestion function's log, orphaned ones belong to a version that has ended"
+        )
+
+
+def _store(target: "Target") -> "S3Quarantine":
+    from shared import contract
+    from shared.adapters.quarantine import S3Quarantine
+    from shared.adapters.s3 import S3Objects
+
+    return S3Quarantine(S3Objects(target.client("s3"), target.output(contract.OUTPUT_ARCHIVE_BUCKET)))
+
+
+def _entries(store: "S3Quarantine", ids: list[str]) -> "Iterator[Stored]":
+    for entry_id in ids:
+        stored = store.get(entry_id)
+        if stored is None:
+            raise Failure(f"quarantine has no entry {entry_id}; `kith quarantine list` prints the ids")
+        yield stored
+
+
+def _time(text: str | None) -> int | None:
+    from shared.core.times import parse_time
+
+    if text is None:
+        return None
+    moment = parse_time(text)
+    if moment is None:
+        raise typer.BadParameter("--since takes a time like 2026-01-31 or 2026-01-31T12:00:00Z")
+    return moment
+
+
+def _facts(entry: "Entry") -> dict[str, Any]:
+    from shared.core.times import format_time
+
+    return {
+        "id": entry.id,
+        "builder": entry.builder,
+        "version": entry.version,
+        "reason": entry.reason,
+        "detail": entry.detail,
+        "arrival": format_time(entry.arrival),
+        "shard": entry.shard,
+        "sequence": entry.sequence,
+        "index": entry.index,
+    }
+
+
+def _content(entry: "Entry") -> dict[str, str]:
+    """Return what the entry holds, as text, or in base64 where it is none."""
+    from shared.core.records import kinesis_record
+
+    data = kinesis_record(entry.envelope).data
+    try:
+        return {"data": data.decode()}
+    except UnicodeDecodeError:
+        return {"data_base64": entry.envelope["kinesis"]["data"]}
+
+
+def _json(value: Any) -> str:
+    from shared.core.canonical import canonical_json
+
+    return canonical_json(value).decode()
