@@ -4,12 +4,13 @@ No line holds a personal value: identifiers appear by type, events by position, 
 """
 
 import logging
-import os
 import traceback
 from enum import Enum
 from typing import Any, Final
 
 from aws_lambda_powertools.logging.logger import Logger
+
+from shared import contract
 
 _INFO, _WARNING, _ERROR = logging.INFO, logging.WARNING, logging.ERROR
 
@@ -126,9 +127,8 @@ class LogCode(Enum):
         self.advice = advice
 
 
-logger: Final = Logger(level=os.environ.get("KITH_LOG_LEVEL", "INFO"), location=None, utc=True)
-"""Powertools' logger, named by POWERTOOLS_SERVICE_NAME; handlers add each invocation's context to it."""
-
+logger: Final = Logger(service=contract.SERVICE, location=None, utc=True)
+"""Powertools' logger, at POWERTOOLS_LOG_LEVEL (INFO); handlers add each invocation's context to it."""
 
 _WRITE: Final = {_INFO: logger.info, _WARNING: logger.warning, _ERROR: logger.error}
 
