@@ -32,3 +32,25 @@ node_modules/.installed: package.json package-lock.json
 	@echo "Installing the CDK command line into node_modules ..."
 	@npm ci --silent --no-audit --no-fund
 	@touch $@
+
+lint: setup ## Check style, types and the direction of imports
+	@$(BIN)/ruff check .
+	@$(BIN)/ruff format --check --quiet .
+	@$(BIN)/mypy
+	@$(BIN)/lint-imports --no-logo
+
+format: setup ## Rewrite the code in the project's style
+	@$(BIN)/ruff check --fix --quiet .
+	@$(BIN)/ruff format --quiet .
+
+test: setup lint ## Run all tests, from nothing
+	@$(BIN)/python -m pytest -m "not soak"
+
+soak: setup ## Run what takes longer than `make test` allows
+	@$(BIN)/python -m pytest -m soak
+
+bench: setup ## Measure speed and cost, as ratios against peers of the same run
+	@$(BIN)/python -m benchmarks
+
+clean: ## Remove everything that was installed or built; the local cloud must be stopped
+	@rm -rf .venv .venv-engine node_modules .build cdk.out .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache

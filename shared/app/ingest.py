@@ -16,7 +16,7 @@ from shared.app.loading import Group, Loading
 from shared.app.ports import Clock, Committed, Conflict, Failed, ProfileStore, SegmentGoneError
 from shared.core.compile import Builder, Contribution
 from shared.core.event import Position
-from shared.core.plan import Note, Plan
+from shared.core.plan import ACTIONS_MAX, Note, Plan
 from shared.core.profile import Profile
 
 PARK_AFTER: Final = 5
@@ -47,10 +47,13 @@ class _Waiting(msgspec.Struct):
 class Ingest:
     """Ingests contributions of one builder into one store."""
 
-    def __init__(self, builder: Builder, store: ProfileStore, clock: Clock) -> None:
+    def __init__(
+        self, builder: Builder, store: ProfileStore, clock: Clock, actions_max: int = ACTIONS_MAX
+    ) -> None:
         self._builder = builder
         self._store = store
         self._clock = clock
+        self._actions_max = actions_max
 
     def run(self, contributions: Iterable[Contribution]) -> Outcome:
         """Write what the contributions change; return once each is written, parked or failed.
@@ -69,7 +72,7 @@ class Ingest:
             for group in groups:
                 one = _Waiting(group, max(lost.get(id(each), 0) for each in group))
                 try:
-                    planned.append((one, loading.plan(group, self._clock.now_us())))
+                    planned.append((one, loading.plan(group, self._clock.now_us(), self._actions_max)))
                 except SegmentGoneError:
                     loading.forget(group)
                     self._again(one, None, outcome, again)
