@@ -45,8 +45,7 @@ def _deploy() -> dict[str, str]:
         LambdaConsumers(aws.client("lambda"), settings.ingest_function),
     )
     folders = read_builder_folders(Path(os.environ.get("LAMBDA_TASK_ROOT", ".")) / contract.BUNDLED_BUILDERS)
-    consumer = read_consumer(settings.consumer)
-    outcomes = publisher.deploy(folders, consumer, now=time.time_ns() // 1_000_000)
+    outcomes = publisher.deploy(folders, read_consumer(settings.consumer), time.time_ns() // 1_000_000)
     for builder, found in outcomes.items():
         for outcome in found:
             line = LogCode.BUILDER_GONE if outcome is Outcome.GONE else LogCode.BUILDER_DEPLOYED
@@ -58,4 +57,4 @@ def _remove() -> dict[str, str]:
     settings = read_settings(PublishSettings, os.environ)
     removed = LambdaConsumers(aws.client("lambda"), settings.ingest_function).remove_all()
     log(LogCode.CONSUMERS_REMOVED, aliases=removed)
-    return {}
+    return {"removed": ", ".join(removed)}
