@@ -21,7 +21,7 @@ def fold(
     files: Annotated[
         list[Path],
         typer.Argument(
-            metavar="FILE...",
+            metavar="FILE",
             help="Files of JSON lines, one event each; gzip is read as well.",
             exists=True,
             dir_okay=False,
@@ -32,11 +32,14 @@ def fold(
         Path, typer.Option(metavar="DIR", help="Folder of the builder.", exists=True, file_okay=False)
     ],
     out: Annotated[Path, typer.Option(metavar="FILE", help="Where the profiles go; - is stdout.")],
-    workers: Annotated[int, typer.Option(min=1, max=256, help="Processes that share the work.")] = 1,
+    workers: Annotated[
+        int, typer.Option(metavar="N", min=1, max=256, help="Processes that share the work.")
+    ] = 1,
 ) -> None:
-    """Fold files of events into profiles: one canonical line each, sorted by profile_id.
+    """Fold files of events into profiles, without a cloud.
 
-    An event arrives at its receivedAt, else at its timestamp. Expiry is judged by arrivals, never by today's
+    Profiles come out as one canonical line each, sorted by profile_id. An event arrives at
+    its receivedAt, else at its timestamp. Expiry is judged by arrivals, never by today's
     date. The order of files and lines does not matter, and a line that comes again is the same event.
     Lines that cannot be read go to FILE.rejected, each with its reason; they are no failure.
     """

@@ -23,7 +23,7 @@ def get(
         str | None, typer.Argument(metavar="VALUE", help="Its value, as events carry it.", show_default=False)
     ] = None,
     profile_id: Annotated[
-        str | None, typer.Option("--id", help="Id of the profile, instead.", show_default=False)
+        str | None, typer.Option("--id", metavar="ID", help="Id of the profile, instead.", show_default=False)
     ] = None,
     builder: BuilderName = None,
     version: BuilderVersion = None,

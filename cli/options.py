@@ -7,17 +7,23 @@ import typer
 Stage = Annotated[
     str | None,
     typer.Option(
+        metavar="NAME",
         help="Stage on AWS: its stack is `kith-STAGE`. Default: the local cloud of `make run`.",
         show_default=False,
     ),
 ]
 BuilderName = Annotated[
-    str | None, typer.Option("--builder", help="Builder. Default: the only one.", show_default=False)
+    str | None,
+    typer.Option("--builder", metavar="NAME", help="Builder. Default: the only one.", show_default=False),
 ]
 BuilderVersion = Annotated[
     int | None,
     typer.Option(
-        "--version", min=1, help="Version of the builder. Default: the active one.", show_default=False
+        "--version",
+        metavar="N",
+        min=1,
+        help="Version of the builder. Default: the active one.",
+        show_default=False,
     ),
 ]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]

@@ -22,11 +22,18 @@ app = typer.Typer(
 
 TEXT_SHOWN_MAX: Final = 2000
 
-Builder = Annotated[str | None, typer.Option(help="Only of this builder.", show_default=False)]
-Reason = Annotated[str | None, typer.Option(help="Only with this reason, like not_json.", show_default=False)]
+Builder = Annotated[
+    str | None, typer.Option(metavar="NAME", help="Only of this builder.", show_default=False)
+]
+Reason = Annotated[
+    str | None,
+    typer.Option(metavar="REASON", help="Only with this reason, like not_json.", show_default=False),
+]
 Since = Annotated[
     str | None,
-    typer.Option(help="Only what arrived at this time (ISO 8601, UTC) or later.", show_default=False),
+    typer.Option(
+        metavar="TIME", help="Only what arrived at this time (ISO 8601, UTC) or later.", show_default=False
+    ),
 ]
 
 
@@ -81,7 +88,7 @@ def show(
 @app.command()
 def replay(
     entry_ids: Annotated[
-        list[str] | None, typer.Argument(metavar="[ID]...", help="Ids of entries.", show_default=False)
+        list[str] | None, typer.Argument(metavar="ID", help="Ids of entries.", show_default=False)
     ] = None,
     everything: Annotated[
         bool, typer.Option("--all", help="Replay every entry, or all that the other options select.")
@@ -92,9 +99,9 @@ def replay(
     as_json: AsJson = False,
     stage: Stage = None,
 ) -> None:
-    """Have ingestion process entries again, with their first arrival; those it accepts leave quarantine.
+    """Have ingestion process entries again.
 
-    Exit code 1 if any of them stays.
+    They keep their arrival. Those that ingestion accepts leave quarantine. Exit code 1 if any of them stays.
     """
     from cli.target import resolve
     from shared import contract
@@ -122,7 +129,7 @@ def replay(
         typer.echo(", ".join(f"{name.replace('_', ' ')}: {len(ids)}" for name, ids in outcomes.items()))
     if sum(map(len, outcomes.values())) > len(replayed.accepted):
         raise Failure(
-            "what is left stays in quarantine: still bad entries are unreadable for this release, failed ones are "
+            "what stays in quarantine: still bad entries are unreadable for this release, failed ones are "
             "explained in the ingestion function's log, orphaned ones belong to a version that has ended"
         )
 

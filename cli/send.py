@@ -23,13 +23,17 @@ SKIPPED_SHOWN: Final = 10
 
 
 def send(
-    file: Annotated[str, typer.Argument(help="File of JSON lines, one event each; - reads stdin.")],
+    file: Annotated[
+        str, typer.Argument(metavar="FILE", help="File of JSON lines, one event each; - reads stdin.")
+    ],
     rate: Annotated[
-        float | None, typer.Option(min=0.001, help="Events per second, at most.", show_default=False)
+        float | None,
+        typer.Option(metavar="N", min=0.001, help="Events per second, at most.", show_default=False),
     ] = None,
     builder: Annotated[
         str | None,
         typer.Option(
+            metavar="NAME",
             help="Builder whose identifier with the highest priority is the partition key of an event "
             "without anonymousId. Default: the first by name that finds any.",
             show_default=False,

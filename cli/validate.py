@@ -23,14 +23,17 @@ def validate(
     folders: Annotated[
         list[Path] | None,
         typer.Argument(
-            metavar="[DIR]...",
+            metavar="DIR",
             help="Folders of builders. Default: every folder in builders/.",
             show_default=False,
         ),
     ] = None,
     as_json: AsJson = False,
 ) -> None:
-    """Check builders, and tell everything that is wrong with them: path, line and what is allowed."""
+    """Check builders, and tell everything that is wrong.
+
+    Each problem is told with its path, its line and what is allowed instead.
+    """
     checked = [(folder, _problems(folder)) for folder in folders or _all_folders()]
     if as_json:
         from shared.core.canonical import canonical_json
