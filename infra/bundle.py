@@ -44,10 +44,7 @@ UNUSED: Final = (
     "**/*.pyi",
     "**/tests",
     "**/testdata",
-    "boto3/data",
-    "boto3/docs",
     "boto3/examples",
-    "botocore/docs",
     "zstandard/*cffi*",  # the second backend; CPython takes the C one
 )
 """What no function imports: glob patterns below the folder of packages."""

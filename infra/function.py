@@ -71,8 +71,7 @@ class Function(Construct):
             log_group=log_group,
             environment={
                 contract.ENV_STAGE: settings.stage,
-                "POWERTOOLS_SERVICE_NAME": name,
-                "POWERTOOLS_METRICS_NAMESPACE": contract.METRICS_NAMESPACE,
+                "POWERTOOLS_SERVICE_NAME": contract.SERVICE,
                 **environment,
             },
         )

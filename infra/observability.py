@@ -124,16 +124,30 @@ class Observability(Construct):
             treat_missing_data=cloudwatch.TreatMissingData.NOT_BREACHING,
         )
 
-    def _counted(
-        self, metric: str, *, total: str = "SUM", by: str | None = None
-    ) -> cloudwatch.MathExpression:
-        """Query a metric of ours over all builders of the stage, also those published later."""
-        query = (
-            f"SELECT {total}({metric}) FROM {contract.METRICS_NAMESPACE}"  # noqa: S608  # our own names
-            f" WHERE {contract.DIMENSION_STAGE} = '{self._stage}'"
+    def _counted(self, metric: str, statistic: str = "sum") -> cloudwatch.Metric:
+        """Name a metric of ours, over all builders of the stage."""
+        return cloudwatch.Metric(
+            namespace=contract.METRICS_NAMESPACE,
+            metric_name=metric,
+            dimensions_map={
+                contract.DIMENSION_SERVICE: contract.SERVICE,
+                contract.DIMENSION_STAGE: self._stage,
+            },
+            statistic=statistic,
+            period=PERIOD,
         )
+
+    def _folded_by_builder(self) -> cloudwatch.MathExpression:
+        """Query events folded for each builder, also those published later."""
+        dimensions = (contract.DIMENSION_BUILDER, contract.DIMENSION_SERVICE, contract.DIMENSION_STAGE)
+        schema = ", ".join((contract.METRICS_NAMESPACE, *dimensions))
         return cloudwatch.MathExpression(
-            expression=f"{query} GROUP BY {by}" if by else query, label=metric, period=PERIOD
+            expression=(
+                f"SELECT SUM({contract.METRIC_EVENTS_FOLDED}) FROM SCHEMA({schema})"  # noqa: S608  # our names
+                f" WHERE {contract.DIMENSION_STAGE} = '{self._stage}' GROUP BY {contract.DIMENSION_BUILDER}"
+            ),
+            label="",
+            period=PERIOD,
         )
 
     def _dashboard(
@@ -170,13 +184,10 @@ class Observability(Construct):
         dashboard.add_widgets(
             _graph(
                 "Lag (ms)",
-                self._counted(contract.METRIC_BATCH_AGE, total="MAX"),
+                self._counted(contract.METRIC_BATCH_AGE, "max"),
                 ingest.resource.metric("IteratorAge", statistic="max", period=PERIOD),
             ),
-            _graph(
-                "Events folded, by builder",
-                self._counted(contract.METRIC_EVENTS_FOLDED, by=contract.DIMENSION_BUILDER),
-            ),
+            _graph("Events folded, by builder", self._folded_by_builder()),
             _graph(
                 "Stream",
                 stream.stream.metric_incoming_records(period=PERIOD),
