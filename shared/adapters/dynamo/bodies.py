@@ -1,0 +1,121 @@
+"""Body items: segments and chunks beside a profile. They never change: what is known of them stays true."""
+
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from typing import Any, Final, NamedTuple
+
+from shared.adapters.dynamo.cache import Lru
+from shared.adapters.dynamo.client import Client
+from shared.adapters.dynamo.items import Items, seconds
+from shared.adapters.dynamo.keys import Keyspace, body_name
+from shared.adapters.dynamo.layout import Entries, Pile, Traces
+from shared.adapters.dynamo.units import WRITE_UNIT_BYTES, size_of
+from shared.adapters.dynamo.wire import Item
+from shared.app.ports import SegmentGoneError
+from shared.contract import TTL_ATTRIBUTE
+from shared.core.aggregations.base import SegmentedAggregation
+from shared.core.compile import Builder
+from shared.core.profile import Profile, copy
+
+PIECES_KNOWN_MAX: Final = 100_000
+"""Entries and traces of segments that a process keeps, about 30 MB."""
+
+
+class _Known(NamedTuple):
+    pieces: Sequence[Any]
+    size: int
+
+
+class Bodies:
+    """Reads, writes and deletes the body items of one version of one builder."""
+
+    def __init__(self, client: Client, table: str, keyspace: Keyspace, items: Items) -> None:
+        self._client = client
+        self._table = table
+        self._keyspace = keyspace
+        self._items = items
+        self._known: Lru[tuple[str, str], _Known] = Lru(PIECES_KNOWN_MAX)
+
+    def write(self, profile_id: str, bodies: Mapping[str, Item], until: int) -> None:
+        """Write body items by name, to live until then (ms UTC)."""
+        puts = [
+            {**self._keyspace.body(profile_id, name), **item, TTL_ATTRIBUTE: seconds(until)}
+            for name, item in bodies.items()
+        ]
+        self._client.write(self._table, puts, [])
+
+    def delete(self, profile_id: str, names: Iterable[str]) -> None:
+        """Delete body items that nothing lists any more."""
+        deletes = [
+            (self._keyspace.body(profile_id, name), self._size(profile_id, name)) for name in sorted(names)
+        ]
+        self._client.write(self._table, [], deletes)
+
+    def read(self, profile_id: str, names: Collection[str]) -> dict[str, Item]:
+        """Return the body items that there are, by name. Looks twice: a stale read may miss a new one."""
+        found: dict[str, Item] = {}
+        for consistent in (False, True):
+            keys = [self._keyspace.body(profile_id, name) for name in names if name not in found]
+            if keys:
+                items = self._client.get(self._table, keys, consistent=consistent)
+                found.update((body_name(item), item) for item in items)
+        return found
+
+    def remember(self, profile_id: str, name: str, pieces: Sequence[Any], item: Item) -> None:
+        """Keep what a segment holds."""
+        self._known.put((profile_id, name), _Known(pieces, size_of(item)), len(pieces))
+
+    def known(self, profile_id: str) -> Callable[[str], Sequence[Any] | None]:
+        """Return a function that tells what a segment holds, if that is kept."""
+
+        def pieces(name: str) -> Sequence[Any] | None:
+            known = self._known.get((profile_id, name))
+            return None if known is None else known.pieces
+
+        return pieces
+
+    def contents(
+        self, profile_id: str
+    ) -> Callable[[Pile[Any, Any], Iterable[str]], dict[str, Sequence[Any]]]:
+        """Return a function that tells what segments hold, and reads what is not kept.
+
+        The function raises `SegmentGoneError` when one does not exist any more.
+        """
+        known = self.known(profile_id)
+
+        def read(pile: Pile[Any, Any], names: Iterable[str]) -> dict[str, Sequence[Any]]:
+            held = {name: known(name) for name in names}
+            items = self.read(profile_id, [name for name, pieces in held.items() if pieces is None])
+            for name, item in items.items():
+                pieces = held[name] = pile.decode(item)
+                self.remember(profile_id, name, pieces, item)
+            found = {name: pieces for name, pieces in held.items() if pieces is not None}
+            if len(found) < len(held):
+                raise SegmentGoneError(f"{len(held) - len(found)} segments of {profile_id} are gone")
+            return found
+
+        return read
+
+    def load(self, builder: Builder, profile: Profile, names: Collection[str]) -> Profile:
+        """Return a copy of a profile with the named segments put back. Raises `SegmentGoneError`."""
+        loaded = copy(builder, profile)
+        contents = self.contents(profile.id)
+        for column, aggregation in enumerate(builder.aggregations):
+            state = loaded.attributes[column]
+            if state is None or not isinstance(aggregation, SegmentedAggregation):
+                continue
+            mine = [one.name for one in state.segments if one.name in names]
+            if mine:
+                held = contents(Entries(self._items, column, aggregation), mine)
+                entries = [entry for pieces in held.values() for entry in pieces]
+                loaded.attributes[column] = aggregation.extend(state, entries, mine)
+        remembered = [one.name for one in loaded.memory.segments if one.name in names]
+        if remembered:
+            held = contents(Traces(), remembered)
+            loaded.memory.load((trace for pieces in held.values() for trace in pieces), set(remembered))
+            # What is forgotten at this point was forgotten, and counted, when it was one too many.
+            loaded.memory.evicted = 0
+        return loaded
+
+    def _size(self, profile_id: str, name: str) -> int:
+        known = self._known.get((profile_id, name))
+        return WRITE_UNIT_BYTES if known is None else known.size

@@ -1,0 +1,214 @@
+"""The few DynamoDB calls that the store makes, on a low-level botocore client.
+
+Each counts the request units that it takes by the documented rules. What botocore's own retries could not
+mend is raised as botocore raises it.
+"""
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any, Final, NamedTuple, TypeVar
+
+import botocore.session
+from botocore.config import Config
+from botocore.exceptions import ClientError
+
+from shared.adapters.dynamo.units import Units, read_units, size_of, write_units
+from shared.adapters.dynamo.wire import Item, Wire
+from shared.app.ports import Clock
+
+GET_KEYS_MAX: Final = 100
+WRITE_ITEMS_MAX: Final = 25
+UNPROCESSED_ATTEMPTS_MAX: Final = 8
+TRANSACTION_FACTOR: Final = 2
+"""Transactions take twice the units."""
+CONNECTIONS_MAX: Final = 32
+ATTEMPTS_MAX: Final = 4
+T = TypeVar("T")
+
+
+class ConditionFailedError(Exception):
+    """Something else is stored than a write expected; `found` is the item, None if there is none."""
+
+    def __init__(self, found: Item | None) -> None:
+        super().__init__("the stored item is not as expected")
+        self.found = found
+
+
+class CanceledError(Exception):
+    """A transaction lost a race; `reasons` holds (code, found item or None) per action."""
+
+    def __init__(self, reasons: list[tuple[str, Item | None]]) -> None:
+        super().__init__(f"transaction canceled: {sorted({code for code, _ in reasons})}")
+        self.reasons = reasons
+
+
+class ThrottledError(Exception):
+    """A batch call left something undone, however often it was asked again."""
+
+
+class Condition(NamedTuple):
+    """A condition expression and the values it names."""
+
+    expression: str
+    values: Mapping[str, Wire] = {}
+
+    def arguments(self) -> dict[str, Any]:
+        """Return the condition as arguments of a call."""
+        arguments: dict[str, Any] = {"ConditionExpression": self.expression}
+        if self.values:  # DynamoDB takes no empty map here
+            arguments["ExpressionAttributeValues"] = self.values
+        return arguments
+
+
+class Action(NamedTuple):
+    """One action of a transaction: `verb` is Put, Delete or ConditionCheck; `target` an item or its key."""
+
+    verb: str
+    table: str
+    target: Item
+    condition: Condition
+    size: int
+    """Bytes of the larger of what is written and what is known to be there."""
+
+
+def dynamo_client(endpoint: str | None = None) -> Any:
+    """Return a DynamoDB client for many small calls at once, on the environment's region and endpoint."""
+    config = Config(
+        connect_timeout=3,
+        read_timeout=10,
+        max_pool_connections=CONNECTIONS_MAX,
+        parameter_validation=False,  # a third of the time of a call; the store's own tests check its calls
+        retries={"mode": "standard", "total_max_attempts": ATTEMPTS_MAX},
+        tcp_keepalive=True,
+    )
+    return botocore.session.get_session().create_client("dynamodb", endpoint_url=endpoint, config=config)
+
+
+class Client:
+    """Calls DynamoDB and counts units."""
+
+    def __init__(self, client: Any, clock: Clock) -> None:
+        self._client = client
+        self._clock = clock
+        self.units = Units()
+
+    def get(self, table: str, keys: Sequence[Item], *, consistent: bool) -> list[Item]:
+        """Return the items that exist under different keys, in no order."""
+        return [item for some in chunks(keys, GET_KEYS_MAX) for item in self._get(table, some, consistent)]
+
+    def write(self, table: str, puts: Sequence[Item], deletes: Sequence[tuple[Item, int]]) -> None:
+        """Put items and delete (key, size in bytes), without any condition."""
+        requests: list[tuple[Any, int]] = [({"PutRequest": {"Item": item}}, size_of(item)) for item in puts]
+        requests += [({"DeleteRequest": {"Key": key}}, size) for key, size in deletes]
+        for some in chunks(requests, WRITE_ITEMS_MAX):
+            waiting = [request for request, _ in some]
+            for attempt in range(1, UNPROCESSED_ATTEMPTS_MAX + 1):
+                answer = self._client.batch_write_item(RequestItems={table: waiting})
+                waiting = answer.get("UnprocessedItems", {}).get(table, [])
+                if not waiting:
+                    break
+                self._clock.pause(attempt)
+            else:
+                raise ThrottledError(f"{len(waiting)} items could not be written")
+            self.units.write(sum(write_units(size) for _, size in some))
+
+    def put(self, table: str, item: Item, condition: Condition, size: int) -> None:
+        """Put an item on a condition. `size` is that of the larger of it and what it replaces, in bytes.
+
+        Raises `ConditionFailedError` with what is stored.
+        """
+        try:
+            self._client.put_item(
+                TableName=table,
+                Item=item,
+                ReturnValuesOnConditionCheckFailure="ALL_OLD",
+                **condition.arguments(),
+            )
+        except ClientError as error:
+            found = _found_instead(error)
+            self.units.write(write_units(size if found is None else size_of(found)))
+            raise ConditionFailedError(found) from error
+        self.units.write(write_units(size))
+
+    def update(self, table: str, key: Item, expression: str, condition: Condition, size: int) -> bool:
+        """Update an item of about that many bytes; False when the condition does not hold."""
+        try:
+            self._client.update_item(
+                TableName=table, Key=key, UpdateExpression=expression, **condition.arguments()
+            )
+        except ClientError as error:
+            _found_instead(error)
+            self.units.write(write_units(size))
+            return False
+        self.units.write(write_units(size))
+        return True
+
+    def delete(self, table: str, key: Item, condition: Condition, size: int) -> bool:
+        """Delete an item of about that many bytes; False when the condition does not hold."""
+        try:
+            self._client.delete_item(TableName=table, Key=key, **condition.arguments())
+        except ClientError as error:
+            _found_instead(error)
+            self.units.write(write_units(size))
+            return False
+        self.units.write(write_units(size))
+        return True
+
+    def transact(self, actions: Sequence[Action]) -> None:
+        """Do all actions or none. Raises `CanceledError` when a condition or a rival stands against it."""
+        try:
+            self._client.transact_write_items(TransactItems=[_transact_item(one) for one in actions])
+        except ClientError as error:
+            if error.response["Error"]["Code"] != "TransactionCanceledException":
+                raise
+            raise CanceledError(_reasons(error)) from error
+        finally:
+            self.units.write(TRANSACTION_FACTOR * sum(write_units(one.size) for one in actions))
+
+    def _get(self, table: str, keys: Sequence[Item], consistent: bool) -> list[Item]:  # noqa: FBT001 - private
+        found: list[Item] = []
+        request: dict[str, Any] = {table: {"Keys": list(keys), "ConsistentRead": consistent}}
+        for attempt in range(1, UNPROCESSED_ATTEMPTS_MAX + 1):
+            answer = self._client.batch_get_item(RequestItems=request)
+            items = answer["Responses"].get(table, [])
+            found += items
+            request = answer.get("UnprocessedKeys") or {}
+            sizes = [size_of(item) for item in items]
+            if not request:  # keys that lead to nothing take a unit, too
+                sizes += [0] * (len(keys) - len(found))
+            self.units.read(sum(read_units(size, consistent=consistent) for size in sizes))
+            if not request:
+                return found
+            self._clock.pause(attempt)
+        raise ThrottledError(f"{len(request[table]['Keys'])} items could not be read")
+
+
+def chunks(whole: Sequence[T], size: int) -> Iterator[Sequence[T]]:
+    """Yield parts of at most `size`, in order."""
+    for start in range(0, len(whole), size):
+        yield whole[start : start + size]
+
+
+def _found_instead(error: ClientError) -> Item | None:
+    """Return what a failed condition found; raise any other error again."""
+    if error.response["Error"]["Code"] != "ConditionalCheckFailedException":
+        raise error
+    answer: dict[str, Any] = {**error.response}
+    return answer.get("Item") or None
+
+
+def _transact_item(action: Action) -> dict[str, Any]:
+    part = "Item" if action.verb == "Put" else "Key"
+    return {
+        action.verb: {
+            "TableName": action.table,
+            part: action.target,
+            "ReturnValuesOnConditionCheckFailure": "ALL_OLD",
+            **action.condition.arguments(),
+        }
+    }
+
+
+def _reasons(error: ClientError) -> list[tuple[str, Item | None]]:
+    answer: dict[str, Any] = {**error.response}
+    reasons = answer.get("CancellationReasons", [])
+    return [(one.get("Code") or "None", one.get("Item") or None) for one in reasons]

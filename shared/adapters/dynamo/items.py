@@ -1,0 +1,345 @@
+"""Items to what the core works with, and back. `docs/store.md` describes them for people."""
+
+from collections.abc import Iterable, Sequence
+from decimal import Decimal
+from operator import itemgetter
+from typing import Any, Final
+
+import msgspec
+
+from shared.adapters.dynamo.keys import SEPARATOR, Keyspace
+from shared.adapters.dynamo.state import (
+    KeyReader,
+    KeyWriter,
+    PackedTraces,
+    ProfileState,
+    SegmentState,
+    pack,
+    pack_hex,
+    pack_rest,
+    pack_traces,
+    unpack,
+    unpack_rest,
+    unpack_traces,
+)
+from shared.adapters.dynamo.wire import Item, Wire, from_wire, to_wire
+from shared.contract import PROFILES_SK, SK_BODY_PREFIX, TTL_ATTRIBUTE
+from shared.core.aggregations.base import Entry, Keyed
+from shared.core.canonical import canonical_json
+from shared.core.compile import Builder
+from shared.core.definition import Attribute
+from shared.core.identity.identifiers import Identifier
+from shared.core.memory import Memory, MemorySegment, Trace
+from shared.core.plan import Point, Remove
+from shared.core.profile import Merge, Profile, expiry, present_identifiers
+from shared.core.snapshot import Pointer, Redirect, Stored, Tombstone
+from shared.core.times import format_time, parse_time
+from shared.core.traits import Trait
+from shared.core.values import canonical_number
+
+KIND: Final = "kind"
+"""Tells tombstones and redirects from profiles, which have no such attribute."""
+TOMBSTONE: Final = "tombstone"
+REDIRECT: Final = "redirect"
+_JSON: Final = msgspec.json.Decoder(float_hook=lambda text: canonical_number(Decimal(text)))
+"""Reads numbers exactly."""
+BULKY: Final = ("attributes", "traits", "identifiers", "state")
+"""What leaves the item of a profile that would be too large for one."""
+
+
+class TombstoneState(msgspec.Struct, array_like=True):
+    """The state of a tombstone: the memory of the removed profile."""
+
+    memory: PackedTraces
+
+
+class MemorySegmentState(msgspec.Struct, array_like=True):
+    """The state of a segment of a memory."""
+
+    traces: PackedTraces
+
+
+def seconds(time_ms: int) -> Wire:
+    """Return a TTL: whole seconds, never before the moment itself."""
+    return {"N": str(-(-time_ms // 1000))}
+
+
+class Items:
+    """Encodes and decodes the items of one version of one builder."""
+
+    def __init__(self, builder: Builder, keyspace: Keyspace) -> None:
+        self._builder = builder
+        self._keyspace = keyspace
+        self._columns = tuple(
+            (attribute.name, aggregation, is_time(attribute))
+            for attribute, aggregation in zip(builder.attributes, builder.aggregations, strict=True)
+        )
+
+    def profile(self, profile: Profile) -> Item:
+        """Encode a profile, however large."""
+        keys = KeyWriter(profile.created_at)
+        attributes, rests = self._split(profile, keys)
+        traits, as_text = _readable_traits(profile.traits)
+        item = self._keyspace.profile(profile.id)
+        item.update(
+            identifiers=to_wire(present_identifiers(profile)),
+            founder={"S": SEPARATOR.join(profile.founder)},
+            created_at={"S": format_time(profile.created_at)},
+            updated_at={"S": format_time(profile.updated_at)},
+            event_count={"N": str(profile.event_count)},
+            rev={"N": str(profile.rev)},
+            state={"B": pack(_state(profile, rests, as_text, keys))},
+        )
+        item[TTL_ATTRIBUTE] = seconds(expiry(self._builder, profile))
+        if attributes:
+            item["attributes"] = {"M": attributes}
+        if traits:
+            item["traits"] = {"M": traits}
+        return _with_parked(item, profile.parked)
+
+    def stored(self, item: Item) -> Stored:
+        """Decode a profile, a tombstone or a redirect.
+
+        Raises `UnknownFormatError` for what another release wrote.
+        """
+        kind = item.get(KIND, {"S": ""})["S"]
+        profile_id, rev = self._keyspace.profile_id(item), int(item["rev"]["N"])
+        if kind == REDIRECT:
+            return Redirect(profile_id, rev, item[REDIRECT]["S"])
+        if kind == TOMBSTONE:
+            state = unpack(item["state"]["B"], TombstoneState)
+            return Tombstone(profile_id, rev, tuple(unpack_traces(state.memory)), _parked(item))
+        return self._profile(item, profile_id, rev)
+
+    def tombstone(self, tombstone: Tombstone, until: int) -> Item:
+        """Encode a tombstone that may go at `until` (ms UTC)."""
+        item = self._keyspace.profile(tombstone.id)
+        item[KIND] = {"S": TOMBSTONE}
+        item["rev"] = {"N": str(tombstone.rev)}
+        item["state"] = {"B": pack(TombstoneState(pack_traces(sorted(tombstone.traces))))}
+        item[TTL_ATTRIBUTE] = seconds(until)
+        return _with_parked(item, tombstone.parked)
+
+    def redirect(self, remove: Remove) -> Item:
+        """Encode the redirect that a merged profile leaves; it has no TTL yet."""
+        item = self._keyspace.profile(remove.profile.id)
+        item[KIND] = {"S": REDIRECT}
+        item["rev"] = {"N": str(remove.rev)}
+        item[REDIRECT] = {"S": remove.redirect or ""}
+        return item
+
+    def pointer(self, point: Point, until: int) -> Item:
+        """Encode a pointer that may go at `until` (ms UTC)."""
+        item = self._keyspace.pointer(point.identifier)
+        item["profile_id"] = {"S": point.pointer.profile_id}
+        item["first_seen"] = {"S": format_time(point.pointer.first_seen)}
+        item[TTL_ATTRIBUTE] = seconds(until)
+        return item
+
+    def entries(self, column: int, entries: Sequence[Keyed]) -> Item:
+        """Encode entries of a list as what a segment says: its attribute, the entries, and their ids."""
+        name, _, of_times = self._columns[column]
+        keys = KeyWriter()
+        pairs: list[int] = []
+        for (_, event_id, index), _value in entries:
+            pairs += (keys.event(event_id), index)
+        return {
+            "attribute": {"S": name},
+            "entries": {"L": [_shown_entry(one, of_times=of_times) for one in entries]},
+            "state": {"B": pack(SegmentState(keys.packed(), pairs))},
+        }
+
+    def entries_of(self, column: int, item: Item) -> list[Keyed]:
+        """Decode the entries of a segment of a list."""
+        _, _, of_times = self._columns[column]
+        state = unpack(item["state"]["B"], SegmentState)
+        keys, pairs = KeyReader(state.keys), iter(state.pairs)
+        return [
+            ((_time(wire["M"]["at"]), keys.event(number), next(pairs)), _value(wire["M"]["value"], of_times))
+            for wire, number in zip(item["entries"]["L"], pairs, strict=True)
+        ]
+
+    def _split(self, profile: Profile, keys: KeyWriter) -> tuple[dict[str, Wire], list[Any]]:
+        attributes: dict[str, Wire] = {}
+        rests: list[Any] = []
+        for (name, aggregation, of_times), state in zip(self._columns, profile.attributes, strict=True):
+            if state is None:
+                rests.append(None)
+                continue
+            readable, rest = aggregation.split(state)
+            rests.append(pack_rest(rest, keys))
+            for suffix, value in readable.items():
+                attributes[name + suffix] = _shown(value, of_times=of_times)
+        return attributes, rests
+
+    def _join(self, attributes: dict[str, Wire], rests: list[Any], keys: KeyReader) -> list[Any]:
+        states: list[Any] = []
+        for (name, aggregation, of_times), rest in zip(self._columns, rests, strict=True):
+            readable = {
+                suffix: _value(attributes[name + suffix], of_times)
+                for suffix in aggregation.suffixes
+                if name + suffix in attributes
+            }
+            states.append(aggregation.join(readable, unpack_rest(rest, keys)) if readable else None)
+        return states
+
+    def _profile(self, item: Item, profile_id: str, rev: int) -> Profile:
+        state = unpack(item["state"]["B"], ProfileState)
+        origin = _time(item["created_at"])
+        keys = KeyReader(state.keys, origin)
+        identifiers = [
+            Identifier(kind, wire["S"])
+            for kind, values in sorted(item["identifiers"]["M"].items(), key=itemgetter(0))
+            for wire in values["L"]
+        ]
+        kind, _, value = item["founder"]["S"].partition(SEPARATOR)
+        memory = Memory(
+            unpack_traces(state.memory),
+            tuple(MemorySegment(one[0].hex(), *one[1:]) for one in state.memory_segments),
+        )
+        return Profile(
+            id=profile_id,
+            founder=Identifier(kind, value),
+            created_at=origin,
+            updated_at=_time(item["updated_at"]),
+            event_count=int(item["event_count"]["N"]),
+            identifiers={
+                one: origin + since for one, since in zip(identifiers, state.first_seen, strict=True)
+            },
+            attributes=self._join(item.get("attributes", {"M": {}})["M"], state.attributes, keys),
+            traits=_traits(item.get("traits", {"M": {}})["M"], state, keys),
+            memory=memory,
+            bytes_max=state.bytes_max,
+            merges=tuple(Merge(one.hex(), at, tuple(types)) for one, at, types in state.merges),
+            aliases=tuple(one.hex() for one in state.aliases),
+            rev=rev,
+            children_until=state.children_until,
+            parked=_parked(item),
+        )
+
+
+def pointer_of(item: Item) -> Pointer:
+    """Decode a pointer."""
+    return Pointer(item["profile_id"]["S"], _time(item["first_seen"]))
+
+
+def traces(memory: Sequence[Trace]) -> Item:
+    """Encode traces, which must be sorted, as what a segment of a memory says."""
+    return {"state": {"B": pack(MemorySegmentState(pack_traces(memory)))}}
+
+
+def traces_of(item: Item) -> list[Trace]:
+    """Decode a segment of a memory."""
+    return unpack_traces(unpack(item["state"]["B"], MemorySegmentState).traces)
+
+
+def is_body(item: Item) -> bool:
+    """Whether an item is a segment or a chunk."""
+    sk: str = item[PROFILES_SK]["S"]
+    return sk.startswith(SK_BODY_PREFIX)
+
+
+def is_time(attribute: Attribute) -> bool:
+    """Whether an attribute's values are moments, held as ms and shown as text."""
+    return attribute.type == "datetime" and attribute.aggregation != "count"
+
+
+def _state(profile: Profile, rests: list[Any], as_text: list[str], keys: KeyWriter) -> ProfileState:
+    origin = profile.created_at
+    present: list[int] = []
+    removed: dict[str, int] = {}
+    for name, (key, value) in sorted(profile.traits.items(), key=itemgetter(0)):
+        if value is None:
+            removed[name] = keys.key(key)
+        else:
+            present.append(keys.key(key))
+    return ProfileState(
+        keys=keys.packed(),
+        attributes=rests,
+        traits=present,
+        removed=removed,
+        as_text=as_text,
+        first_seen=[since - origin for _, since in sorted(profile.identifiers.items(), key=itemgetter(0))],
+        memory=pack_traces(profile.memory.traces()),
+        memory_segments=[(pack_hex(one.name), *one[1:]) for one in profile.memory.segments],
+        merges=[(pack_hex(one.secondary), one.at, list(one.linked_by)) for one in profile.merges],
+        aliases=list(map(pack_hex, profile.aliases)),
+        bytes_max=profile.bytes_max,
+        children_until=profile.children_until,
+    )
+
+
+def _readable_traits(traits: dict[str, Trait]) -> tuple[dict[str, Wire], list[str]]:
+    """Return the traits as the item shows them, and the names of those that it shows as JSON text."""
+    shown: dict[str, Wire] = {}
+    as_text: list[str] = []
+    for name, (_, value) in traits.items():
+        if value is None:
+            continue
+        if _has_empty_name(value):
+            shown[name] = {"S": canonical_json(value).decode()}
+            as_text.append(name)
+        else:
+            shown[name] = to_wire(value)
+    return shown, as_text
+
+
+def _traits(shown: dict[str, Wire], state: ProfileState, keys: KeyReader) -> dict[str, Trait]:
+    traits: dict[str, Trait] = {}
+    for name, number in zip(sorted(shown), state.traits, strict=True):
+        value = _json(shown[name]["S"]) if name in state.as_text else from_wire(shown[name])
+        traits[name] = (keys.key(number), value)
+    for name, number in state.removed.items():
+        traits[name] = (keys.key(number), None)
+    return traits
+
+
+def _has_empty_name(value: Any) -> bool:
+    """Whether an object in there has an empty name, which DynamoDB does not take."""
+    if type(value) is list:
+        return any(map(_has_empty_name, value))
+    return type(value) is dict and ("" in value or any(map(_has_empty_name, value.values())))
+
+
+def _json(text: str) -> Any:
+    return _JSON.decode(text)
+
+
+def _shown(value: Any, *, of_times: bool) -> Wire:
+    if type(value) is list:
+        if value and type(value[0]) is Entry:
+            return {"L": [_shown_entry(one, of_times=of_times) for one in value]}
+        return {"L": [_shown(one, of_times=of_times) for one in value]}
+    return {"S": format_time(value)} if of_times else to_wire(value)
+
+
+def _shown_entry(entry: Keyed, *, of_times: bool) -> Wire:
+    key, value = entry
+    return {"M": {"value": _shown(value, of_times=of_times), "at": {"S": format_time(key[0])}}}
+
+
+def _value(wire: Wire, of_times: bool) -> Any:  # noqa: FBT001 - passed on for each of many values
+    """Return what `_shown` showed; an entry of a list comes as ((time,), value)."""
+    if "L" in wire:
+        return [_value(one, of_times) for one in wire["L"]]
+    if "M" in wire:
+        return (_time(wire["M"]["at"]),), _value(wire["M"]["value"], of_times)
+    return _time(wire) if of_times else from_wire(wire)
+
+
+def _time(wire: Wire) -> int:
+    time_ms = parse_time(wire["S"])
+    if time_ms is None:
+        raise ValueError("an item holds a time that is none")
+    return time_ms
+
+
+def _with_parked(item: Item, parked: Iterable[str]) -> Item:
+    names = list(parked)
+    if names:  # DynamoDB takes no empty set
+        item["parked"] = {"SS": names}
+    return item
+
+
+def _parked(item: Item) -> tuple[str, ...]:
+    return tuple(sorted(item["parked"]["SS"])) if "parked" in item else ()

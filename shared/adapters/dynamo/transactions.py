@@ -1,0 +1,96 @@
+"""A structural plan as one transaction: all of it happens, or nothing."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Final, NamedTuple
+
+from shared.adapters.dynamo.client import Action, CanceledError, Condition, chunks
+from shared.adapters.dynamo.items import Items
+from shared.adapters.dynamo.keys import Keyspace
+from shared.adapters.dynamo.units import size_of
+from shared.adapters.dynamo.wire import Item
+from shared.core.plan import Plan, Point
+
+TRANSACTION_BYTES_MAX: Final = 3 * 1024 * 1024
+"""Of DynamoDB's 4 MB; pointers and tombstones take the rest."""
+OPERANDS_MAX: Final = 100
+"""Of one IN."""
+LOST_RACE: Final = frozenset({"ConditionalCheckFailed", "TransactionConflict"})
+
+ABSENT: Final = Condition("attribute_not_exists(pk)")
+
+
+class Tables(NamedTuple):
+    """The names of the two tables."""
+
+    profiles: str
+    identifiers: str
+
+
+def at_revision(expected: int | None) -> Condition:
+    """Require that a profile item is stored at a revision, or (None) that there is none."""
+    return ABSENT if expected is None else Condition("rev = :rev", {":rev": {"N": str(expected)}})
+
+
+def leading_to(ids: Iterable[str]) -> Condition:
+    """Require that a pointer leads to one of these profiles."""
+    operands = {f":p{at}": {"S": one} for at, one in enumerate(dict.fromkeys(ids))}
+    lists = [f"profile_id IN ({', '.join(names)})" for names in chunks(list(operands), OPERANDS_MAX)]
+    return Condition(" OR ".join(lists), operands)
+
+
+def may_point(point: Point) -> Condition:
+    """Require that a pointer is absent, or leads where it is expected or, already, where it should."""
+    expected = leading_to((point.pointer.profile_id, *point.expected))
+    return Condition(f"{ABSENT.expression} OR {expected.expression}", expected.values)
+
+
+def item_bytes_max(plan: Plan, alone_max: int) -> int:
+    """Return how large a profile's item may be, so that the transaction stays within its limit."""
+    items = len(plan.puts) + len(plan.removes) + len(plan.buries)
+    return min(alone_max, TRANSACTION_BYTES_MAX // max(items, 1))
+
+
+def actions_of(
+    plan: Plan,
+    puts: Sequence[tuple[Item, int]],
+    tables: Tables,
+    items: Items,
+    keyspace: Keyspace,
+    sizes: Mapping[str, int],
+    grave_until: int,
+) -> list[tuple[str | None, Action]]:
+    """Return the actions of a plan, each with the id of the profile whose revision it requires, if it does.
+
+    `puts` holds item and size of each of the plan's profiles, `sizes` what is known to be stored by id, in
+    bytes. Tombstones may go at `grave_until`, ms UTC.
+    """
+    actions: list[tuple[str | None, Action]] = []
+
+    def act(verb: str, profile_id: str, target: Item, expected: int | None, size: int = 0) -> None:
+        size = max(size, sizes.get(profile_id, 0))
+        actions.append((profile_id, Action(verb, tables.profiles, target, at_revision(expected), size)))
+
+    for put, (item, size) in zip(plan.puts, puts, strict=True):
+        act("Put", put.profile.id, item, put.expected, size)
+    for bury in plan.buries:
+        item = items.tombstone(bury.tombstone, grave_until)
+        act("Put", bury.tombstone.id, item, bury.expected, size_of(item))
+    for remove in plan.removes:
+        if remove.redirect is None:
+            act("Delete", remove.profile.id, keyspace.profile(remove.profile.id), remove.expected)
+        else:
+            item = items.redirect(remove)
+            act("Put", remove.profile.id, item, remove.expected, size_of(item))
+    written = {profile_id for profile_id, _ in actions}
+    for profile_id, rev in plan.checks.items():
+        if profile_id not in written:  # one action per item: a write checks the revision itself
+            act("ConditionCheck", profile_id, keyspace.profile(profile_id), rev)
+    for point in plan.points:
+        item = items.pointer(point, point.until)
+        actions.append((None, Action("Put", tables.identifiers, item, may_point(point), size_of(item))))
+    return actions
+
+
+def is_lost_race(error: CanceledError) -> bool:
+    """Whether a transaction was canceled because others were faster, rather than throttled or refused."""
+    return any(code in LOST_RACE for code, _ in error.reasons)

@@ -1,0 +1,70 @@
+"""Request units, counted by DynamoDB's documented rules for the items actually read and written."""
+
+from collections.abc import Mapping
+from threading import Lock
+from typing import Any, Final
+
+from shared.adapters.dynamo.wire import Item
+
+WRITE_UNIT_BYTES: Final = 1024
+READ_UNIT_BYTES: Final = 4096
+CONTAINER_BYTES: Final = 3
+"""What an L or M takes beside its elements, and one more byte for each of them."""
+
+
+def size_of(item: Item) -> int:
+    """Return the bytes that DynamoDB counts for an item: names in UTF-8 and values."""
+    return sum(len(name.encode()) + _size(wire) for name, wire in item.items())
+
+
+def _size(wire: Mapping[str, Any]) -> int:  # noqa: PLR0911 - one return per type
+    letter: str
+    value: Any
+    ((letter, value),) = wire.items()
+    if letter == "S":
+        return len(value.encode())
+    if letter == "N":
+        digits = len(value.strip("-0.").replace(".", ""))
+        return (digits + 1) // 2 + 1 + value.startswith("-")
+    if letter == "B":
+        return len(value)
+    if letter == "L":
+        return CONTAINER_BYTES + sum(1 + _size(one) for one in value)
+    if letter == "M":
+        return CONTAINER_BYTES + sum(1 + len(name.encode()) + _size(one) for name, one in value.items())
+    if letter == "SS":
+        return sum(len(one.encode()) for one in value)
+    return 1  # BOOL and NULL
+
+
+def write_units(size: int) -> int:
+    """Return what writing, deleting, or failing to write an item of this many bytes takes."""
+    return max(1, -(-size // WRITE_UNIT_BYTES))
+
+
+def read_units(size: int, *, consistent: bool) -> float:
+    """Return what reading an item of this many bytes takes; 0 bytes for one that is not there."""
+    units = max(1, -(-size // READ_UNIT_BYTES))
+    return units if consistent else units / 2
+
+
+class Units:
+    """Request units consumed and calls made so far, of all threads."""
+
+    def __init__(self) -> None:
+        self.reads = 0.0
+        self.writes = 0.0
+        self.calls = 0
+        self._lock = Lock()
+
+    def read(self, units: float) -> None:
+        """Count one call that read."""
+        with self._lock:
+            self.reads += units
+            self.calls += 1
+
+    def write(self, units: float) -> None:
+        """Count one call that wrote, or tried to."""
+        with self._lock:
+            self.writes += units
+            self.calls += 1

@@ -1,0 +1,130 @@
+"""Stores under contract: each world makes stores on one storage, and shows all that is stored there."""
+
+import time
+
+from shared.adapters.dynamo.items import pointer_of
+from shared.adapters.dynamo.keys import Keyspace
+from shared.adapters.dynamo.store import DynamoStore
+from shared.adapters.memory_store import MemoryStore
+from shared.contract import PROFILES_SK, SK_DELTA_PREFIX, SK_PROFILE
+from shared.core.profile import Profile, canonical, missing_segments
+from tests.contracts.engines import create_tables, new_client
+
+
+class FakeClock:
+    """Starts now, and moves on by itself: nobody has to wait."""
+
+    def __init__(self):
+        self.us = time.time_ns() // 1000
+
+    def now_us(self):
+        self.us += 1
+        return self.us
+
+    def pause(self, attempt):
+        self.us += attempt
+
+
+class MemoryWorld:
+    def __init__(self):
+        self._store = MemoryStore()
+
+    def store(self, _builder, **_options):
+        return self._store
+
+    def reset(self):
+        self._store = MemoryStore()
+
+    def stored(self, _builder):
+        return dict(self._store.stored)
+
+    def pointers(self):
+        return dict(self._store.pointed)
+
+    def deltas(self):
+        return set(self._store.parked)
+
+
+class DynamoWorld:
+    """Tables on an engine; `reset` is a new version of the builder."""
+
+    def __init__(self, endpoint, suffix):
+        self.endpoint = endpoint
+        self.profiles_table, self.identifiers_table = create_tables(endpoint, suffix)
+        self.client = new_client(endpoint)
+        self.version = 1
+
+    def store(self, builder, client=None, *, cache=True):
+        return DynamoStore(
+            client or self.client,
+            builder,
+            self.version,
+            self.profiles_table,
+            self.identifiers_table,
+            FakeClock(),
+            cache=cache,
+        )
+
+    def reset(self):
+        self.version += 1
+
+    def items(self, table, name="people"):
+        """All items of this version."""
+        prefix = {":prefix": {"S": f"{name}#{self.version}#"}}
+        pages = self.client.get_paginator("scan").paginate(
+            TableName=table,
+            FilterExpression="begins_with(pk, :prefix)",
+            ExpressionAttributeValues=prefix,
+            ConsistentRead=True,
+        )
+        return [item for page in pages for item in page["Items"]]
+
+    def stored(self, builder):
+        store = self.store(builder, cache=False)
+        keyspace = Keyspace(builder.name, self.version)
+        ids = [
+            keyspace.profile_id(item)
+            for item in self.items(self.profiles_table)
+            if item[PROFILES_SK]["S"] == SK_PROFILE
+        ]
+        found = {}
+        for one, stored in store.profiles(ids, fresh=True).items():
+            found[one] = stored
+            if isinstance(stored, Profile) and (names := missing_segments(builder, stored)):
+                found[one] = store.load(builder, stored, names)
+        return found
+
+    def pointers(self):
+        keyspace = Keyspace("people", self.version)
+        return {keyspace.identifier(item): pointer_of(item) for item in self.items(self.identifiers_table)}
+
+    def deltas(self):
+        return {
+            item[PROFILES_SK]["S"]
+            for item in self.items(self.profiles_table)
+            if item[PROFILES_SK]["S"].startswith(SK_DELTA_PREFIX)
+        }
+
+
+def live(world, builder):
+    """All live profiles, with their segments."""
+    return [one for one in world.stored(builder).values() if isinstance(one, Profile)]
+
+
+def lines(world, builder):
+    """The canonical lines of all live profiles, sorted by id."""
+    return [canonical(builder, one) for one in sorted(live(world, builder), key=lambda one: one.id)]
+
+
+def assert_consistent(world, builder):
+    """Every identifier of a live profile points back at it, and no two profiles share one."""
+    pointers = world.pointers()
+    stored = world.stored(builder)
+    for profile in stored.values():
+        if isinstance(profile, Profile):
+            for identifier in profile.identifiers:
+                assert pointers[identifier].profile_id == profile.id, (identifier.type, profile.id)
+    for identifier, pointer in pointers.items():
+        target = stored.get(pointer.profile_id)
+        if isinstance(target, Profile):
+            assert identifier in target.identifiers
