@@ -24,27 +24,28 @@ def find(
     profile_id: str | None,
 ) -> Found:
     """Return the live profile with an identifier (type, value) or an id; Failure if there is none."""
-    import time
-
-    from shared.adapters.dynamo.store import DynamoStore
-
     from cli.builders import choose, definition_of
     from cli.target import resolve
     from shared import contract
+    from shared.adapters.clock import SystemClock
+    from shared.adapters.dynamo.store import DynamoStore
     from shared.app.read import Reader, UnusableIdentifierError, identifier_of
     from shared.core.compile import Builder
 
     target = resolve(stage)
     name, number = choose(target, builder_name, version)
     builder = Builder(definition_of(target, name, number))
+    clock = SystemClock()
     store = DynamoStore(
         target.client("dynamodb"),
         builder,
         number,
         target.output(contract.OUTPUT_PROFILES_TABLE),
         target.output(contract.OUTPUT_IDENTIFIERS_TABLE),
+        clock,
+        cache=False,
     )
-    reader = Reader(builder, store, lambda: time.time_ns() // 1_000_000)
+    reader = Reader(builder, store, lambda: clock.now_us() // 1000)
     if identifier is None:
         profile, wanted = reader.by_id(profile_id or ""), "id"
     else:
