@@ -54,3 +54,9 @@ bench: setup ## Measure speed and cost, as ratios against peers of the same run
 
 clean: ## Remove everything that was installed or built; the local cloud must be stopped
 	@rm -rf .venv .venv-engine node_modules .build cdk.out .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache
+
+run: setup ## Start the local cloud, send it the sample stream, show profiles
+	@$(BIN)/python -m local.run
+
+stop: ## End the local cloud
+	@if [ -x $(BIN)/python ]; then $(BIN)/python -m local.stop; else echo "The local cloud did not run."; fi

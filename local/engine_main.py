@@ -1,40 +1,69 @@
-"""Starts the local engine without its own Kinesis poller; runs inside `.venv-engine`, as a script.
+"""Starts the local engine with the few changes that this app needs; runs inside `.venv-engine`.
 
-The engine's event source mappings for Kinesis ignore most of what a mapping says, so
-`local.event_sources` runs them instead. Switching the engine's poller off where it lives, rather
-than disabling the mappings, leaves `Enabled` to the user, also across deployments, and there is
-no moment in which both of them consume.
+- Its event source mappings for Kinesis ignore most of what a mapping says, so
+  `local.event_sources` runs them instead. Switching the engine's poller off where it lives,
+  rather than disabling the mappings, leaves `Enabled` to the user, also across deployments, and
+  there is no moment in which both of them consume.
+- It drops StartingPositionTimestamp of mappings.
+- It refuses alarms on metric math, which would fail the whole deployment.
+
+The names below are the engine's private ones: its version is pinned, and a name that is gone ends
+the start with a message rather than with half of the changes.
 """
 
 import importlib
 import json
+from collections.abc import Callable
 from typing import Any
+
+HTTP_ERROR_MIN = 300
 
 
 def main() -> None:
     """Run the engine until SIGTERM; its settings come from the environment (local/engine.py)."""
     functions: Any = importlib.import_module("ministack.services.lambda_svc")
-    for name in ("_poll_kinesis", "_create_esm", "_esms"):
-        if not hasattr(functions, name):
-            raise SystemExit(f"this version of the engine has no {name}: local/engine_main.py must follow it")
-    functions._poll_kinesis = lambda: False  # noqa: SLF001 - the engine has no setting for it
-    functions._create_esm = _keep_start(functions)  # noqa: SLF001 - likewise
+    templates: Any = importlib.import_module("ministack.services.cloudformation.provisioners")
+    change(functions, "_poll_kinesis", lambda _: lambda: False)
+    change(functions, "_create_esm", lambda create: keep_start(create, functions._esms))  # noqa: SLF001
+    change(templates, "_cw_metric_alarm_record", accept_metric_math)
     importlib.import_module("ministack.app").main()
 
 
-def _keep_start(functions: Any) -> Any:
-    """Let the engine remember StartingPositionTimestamp, which it drops."""
-    create = functions._create_esm  # noqa: SLF001 - see main
+def change(module: Any, name: str, wrap: Callable[[Any], Any]) -> None:
+    """Replace a function of the engine by what `wrap` makes of it."""
+    original = getattr(module, name, None)
+    if original is None:
+        raise SystemExit(f"this version of the engine has no {name}: local/engine_main.py must follow it")
+    setattr(module, name, wrap(original))
+
+
+def keep_start(create: Callable[[dict[str, Any]], Any], mappings: Any) -> Callable[[dict[str, Any]], Any]:
+    """Keep StartingPositionTimestamp of a mapping that is created."""
 
     def create_and_keep(data: dict[str, Any]) -> Any:
         response = create(data)
         status, _, body = response
-        if status < 300 and "StartingPositionTimestamp" in data:  # noqa: PLR2004 - HTTP success
-            mapping = functions._esms[json.loads(body)["UUID"]]  # noqa: SLF001 - see main
-            mapping["StartingPositionTimestamp"] = data["StartingPositionTimestamp"]
+        if status < HTTP_ERROR_MIN and "StartingPositionTimestamp" in data:
+            mappings[json.loads(body)["UUID"]]["StartingPositionTimestamp"] = data[
+                "StartingPositionTimestamp"
+            ]
         return response
 
     return create_and_keep
+
+
+def accept_metric_math(
+    record: Callable[[str, dict[str, Any]], dict[str, Any]],
+) -> Callable[[str, dict[str, Any]], dict[str, Any]]:
+    """Keep alarms on metric math as alarms without data: the engine could not evaluate them."""
+
+    def record_any(name: str, properties: dict[str, Any]) -> dict[str, Any]:
+        if not properties.get("Metrics"):
+            return record(name, properties)
+        plain = {key: value for key, value in properties.items() if key != "Metrics"}
+        return record(name, plain | {"MetricName": "MetricMath", "Namespace": "NotEvaluatedLocally"})
+
+    return record_any
 
 
 if __name__ == "__main__":

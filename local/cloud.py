@@ -1,0 +1,180 @@
+"""The local cloud as a whole: engine, deployed app, event-source runner; all its files in one folder."""
+
+import fcntl
+import json
+import shutil
+import sys
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+from local import deploy, processes
+from local.engine import ACCESS_KEY, REGION, ROOT, SECRET_KEY, Endpoint, Engine
+from local.event_sources.checkpoints import FileCheckpoints
+from local.event_sources.kinesis import KinesisStream
+from local.event_sources.ports import PortError, Stream
+
+FOLDER: Final = ROOT / ".local"
+RUNNER_STOP_S_MAX: Final = 30
+
+Tell = Callable[[str], None]
+"""Takes a line that says what happens next."""
+
+
+class BusyError(Exception):
+    """Another command is changing this local cloud right now."""
+
+
+@dataclass(frozen=True, slots=True)
+class Connection:
+    """What a client needs to reach the local cloud: the content of `cloud.json`."""
+
+    endpoint_url: str
+    region: str
+    stage: str
+    outputs: Mapping[str, str]
+    access_key_id: str
+    secret_access_key: str
+
+
+class LocalCloud:
+    """One local cloud in one folder. Whatever state it was left in, `start` makes it whole."""
+
+    def __init__(self, folder: Path = FOLDER) -> None:
+        self.folder = folder
+        self.engine = Engine(folder)
+        self.checkpoints = folder / "checkpoints"
+        self.connection_file = folder / "cloud.json"
+        self._deployed_file = folder / "deployed.json"
+        self._runner_file = folder / "event-sources.process.json"
+        self._runner_log = folder / "event-sources.log"
+
+    @contextmanager
+    def locked(self) -> Iterator[None]:
+        """Keep others from changing this cloud meanwhile; raises BusyError if somebody does."""
+        self.folder.mkdir(parents=True, exist_ok=True)
+        with (self.folder / "lock").open("w") as lock:
+            try:
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                raise BusyError("another make run or make stop is at work on the local cloud") from None
+            yield
+
+    def start(self, tell: Tell) -> bool:
+        """Bring everything up that is not up, and deploy unless nothing changed.
+
+        Returns whether the cloud is a new, empty one. Raises EngineError or DeployError.
+        """
+        endpoint = self.engine.find()
+        # A first deployment that did not end leaves resources in the way of the next one.
+        if endpoint and _read(self._deployed_file).get("engine") != endpoint.identity:
+            endpoint = None
+        fresh = endpoint is None
+        if endpoint is None:
+            tell("Starting the local engine")
+            self._clear()
+            endpoint = self.engine.start()
+        changed = self._deploy(endpoint, tell)
+        if changed:
+            self.stop_runner()
+        self.start_runner(endpoint)
+        return fresh
+
+    def stop(self) -> bool:
+        """End everything, and drop what it held; returns whether anything ran."""
+        runner = self.stop_runner()
+        engine = self.engine.stop()
+        self.connection_file.unlink(missing_ok=True)
+        return runner or engine
+
+    def start_runner(self, endpoint: Endpoint) -> None:
+        """Start the event-source runner unless it runs."""
+        if processes.find(self._runner_file):
+            return
+        environment = deploy.environment(endpoint, self.folder)
+        environment["KITH_LOCAL_CHECKPOINTS"] = str(self.checkpoints)
+        command = [sys.executable, "-m", "local.event_sources"]
+        processes.start(command, environment, log=self._runner_log, file=self._runner_file)
+
+    def stop_runner(self) -> bool:
+        """Stop the event-source runner; it goes on from its checkpoints when it is started again."""
+        return processes.stop(self._runner_file, RUNNER_STOP_S_MAX)
+
+    def connection(self) -> Connection:
+        """Read how to reach the cloud; raises FileNotFoundError if it is not up."""
+        return Connection(**json.loads(self.connection_file.read_text()))
+
+    def environment(self) -> dict[str, str]:
+        """Give the environment for commands against this cloud."""
+        endpoint = self.engine.find()
+        if endpoint is None:
+            raise FileNotFoundError("the local cloud does not run: make run starts it")
+        return deploy.environment(endpoint, self.folder)
+
+    def is_caught_up(self) -> bool:
+        """Tell whether every consumer has dealt with every record of its stream."""
+        endpoint = self.engine.find()
+        if endpoint is None:
+            return False
+        kinesis = deploy.client(endpoint, "kinesis")
+        mappings = deploy.client(endpoint, "lambda").list_event_source_mappings()["EventSourceMappings"]
+        streams = {
+            item["UUID"]: KinesisStream(kinesis, item["EventSourceArn"], lambda: 0) for item in mappings
+        }
+        return bool(streams) and all(
+            _is_at_the_tip(stream, FileCheckpoints(self.checkpoints, uuid))
+            for uuid, stream in streams.items()
+        )
+
+    def _deploy(self, endpoint: Endpoint, tell: Tell) -> bool:
+        wanted = {"engine": endpoint.identity, "sources": deploy.fingerprint()}
+        deployed = _read(self._deployed_file)
+        if deployed == wanted and self.connection_file.exists():
+            return False
+        if deployed.get("engine") != endpoint.identity:
+            tell("Running cdk bootstrap")
+            deploy.bootstrap(endpoint, self.folder)
+        tell("Running cdk deploy")
+        outputs = deploy.deploy(endpoint, self.folder)
+        connection = {
+            "endpoint_url": endpoint.url,
+            "region": REGION,
+            "stage": deploy.STAGE,
+            "outputs": outputs,
+            "access_key_id": ACCESS_KEY,
+            "secret_access_key": SECRET_KEY,
+        }
+        self.connection_file.write_text(json.dumps(connection, indent=2) + "\n")
+        self._deployed_file.write_text(json.dumps(wanted))
+        return True
+
+    def _clear(self) -> None:
+        """Drop what an earlier engine left: its checkpoints and state mean nothing to a new one."""
+        self.stop()
+        for name in ("checkpoints", "state", "s3", "tmp"):
+            shutil.rmtree(self.folder / name, ignore_errors=True)
+        for log in (self.engine.log, self._runner_log):
+            log.unlink(missing_ok=True)
+
+
+def _is_at_the_tip(stream: Stream, checkpoints: FileCheckpoints) -> bool:
+    """Tell whether a mapping has nothing outstanding in any shard of its stream."""
+    known = checkpoints.load()
+    try:
+        shards = stream.shards()
+        positions = {shard.shard_id: known[shard.shard_id].position for shard in shards}
+        return bool(shards) and not any(
+            position.kind == "AT_SEQUENCE_NUMBER" or stream.reader(shard_id).read(position, 1).records
+            for shard_id, position in positions.items()
+        )
+    except (KeyError, PortError):  # not met by the runner yet
+        return False
+
+
+def _read(file: Path) -> dict[str, Any]:
+    try:
+        return dict(json.loads(file.read_text()))
+    except (OSError, ValueError):
+        return {}
