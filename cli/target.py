@@ -30,6 +30,7 @@ class Target:
     def __init__(self, stage: str, outputs: Mapping[str, str]) -> None:
         self.stage = stage
         self._outputs = outputs
+        self._clients: dict[str, Any] = {}
 
     def output(self, name: str) -> str:
         """Return an output of the stack."""
@@ -44,7 +45,9 @@ class Target:
         """Return a client for an AWS service."""
         from shared.runtime.aws import client
 
-        return client(service)
+        if service not in self._clients:
+            self._clients[service] = client(service)
+        return self._clients[service]
 
 
 def resolve(stage: str | None) -> Target:

@@ -1,0 +1,161 @@
+"""`kith fold`: files in, canonical lines out; the same however the work is split."""
+
+import gzip
+import json
+from pathlib import Path
+from random import Random
+from tempfile import TemporaryDirectory
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from typer.testing import CliRunner
+
+from cli import fold as fold_command
+from cli.fold_parts import Part, deal, fold_share, lines_of, parts_of, read_part
+from cli.main import app
+from shared.core.compile import Builder
+from tests.app.test_fold import folded
+from tests.app.test_fold import lines_of as as_lines
+from tests.people import a_definition, any_stream
+
+CUSTOMERS = Path(__file__).parents[2] / "builders" / "customers"
+SAMPLES = CUSTOMERS / "samples" / "events.jsonl"
+
+
+def kith(*files, out="out.jsonl", builder=CUSTOMERS, workers=1):
+    arguments = ["fold", *files, "--builder", builder, "--out", out, "--workers", workers]
+    return CliRunner().invoke(app, [str(one) for one in arguments])
+
+
+@pytest.fixture(autouse=True)
+def _in_a_folder_of_its_own(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+
+
+def test_profiles_come_out_as_canonical_lines_sorted_by_id():
+    result = kith(SAMPLES)
+    assert result.exit_code == 0
+    assert result.stdout == ""
+    lines = Path("out.jsonl").read_bytes().splitlines()
+    profiles = [json.loads(line) for line in lines]
+    ids = [profile["profile_id"] for profile in profiles]
+    assert len(ids) > 100
+    assert ids == sorted(set(ids))
+    assert all(line.startswith(b'{"attributes":{') for line in lines)
+    assert not SAMPLES.with_name("events.jsonl.rejected").exists()
+
+
+def test_workers_files_order_and_repetition_change_not_one_byte():
+    assert kith(SAMPLES).exit_code == 0
+    expected = Path("out.jsonl").read_bytes()
+    lines = SAMPLES.read_bytes().splitlines(keepends=True)
+    lines += lines[::7]
+    Random(1).shuffle(lines)
+    Path("b.jsonl").write_bytes(b"".join(lines[:900]))
+    Path("a.jsonl.gz").write_bytes(gzip.compress(b"".join(lines[900:])))
+    result = kith("b.jsonl", "a.jsonl.gz", out="other.jsonl", workers=2)
+    assert result.exit_code == 0, result.stderr
+    assert Path("other.jsonl").read_bytes() == expected
+
+
+def test_profiles_go_to_stdout_when_asked(capfdbinary):
+    assert kith(SAMPLES).exit_code == 0
+    result = kith(SAMPLES, out="-")
+    assert result.stdout_bytes + capfdbinary.readouterr().out == Path("out.jsonl").read_bytes()
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_bad_lines_go_beside_the_file_with_their_reason(workers):
+    good = SAMPLES.read_bytes().splitlines(keepends=True)[:200]
+    bad = [b"{nope\n", b'{"anonymousId": "a"}\n', b"\xff\xfe\n"]
+    Path("events.jsonl").write_bytes(b"".join([*good[:150], *bad, b"\n", *good[150:], b"[]"]))
+    result = kith("events.jsonl", workers=workers)
+    assert result.exit_code == 0
+    assert "events.jsonl: 4 lines rejected, see events.jsonl.rejected" in result.stderr
+    rejected = [json.loads(line) for line in Path("events.jsonl.rejected").read_text().splitlines()]
+    assert rejected == [
+        {"line": 151, "reason": "not_json", "data": "{nope"},
+        {"line": 152, "reason": "no_arrival", "data": '{"anonymousId": "a"}'},
+        {"line": 153, "reason": "not_json", "data_base64": "//4="},
+        {"line": 205, "reason": "not_an_object", "data": "[]"},
+    ]
+    Path("events.jsonl").write_bytes(b"".join(good))
+    assert kith("events.jsonl", workers=workers).exit_code == 0
+    assert not Path("events.jsonl.rejected").exists(), "those of an earlier run are gone"
+
+
+def test_an_empty_file_gives_no_profiles():
+    Path("empty.jsonl").touch()
+    result = kith("empty.jsonl")
+    assert result.exit_code == 0
+    assert Path("out.jsonl").read_bytes() == b""
+    assert result.stderr == "0 events, 0 profiles\n"
+
+
+def test_a_builder_that_is_none_says_all_that_is_wrong():
+    Path("bad").mkdir()
+    Path("bad/builder.yaml").write_text("name: bad\n")
+    result = kith(SAMPLES, builder="bad")
+    assert result.exit_code == 1
+    assert "bad/builder.yaml:1:" in result.stderr
+    Path("none").mkdir()
+    assert "none/builder.yaml does not exist" in kith(SAMPLES, builder="none").stderr
+
+
+def test_what_cannot_be_written_or_read_is_told_in_a_sentence():
+    result = kith(SAMPLES, out="no/such/folder")
+    assert result.exit_code == 1
+    assert result.stderr.startswith("kith: cannot fold: ")
+    Path("cut.gz").write_bytes(gzip.compress(SAMPLES.read_bytes())[:2000])
+    assert kith("cut.gz").exit_code == 1
+
+
+def test_user_code_that_is_not_run_is_told():
+    Path("builder").mkdir()
+    Path("builder/builder.yaml").write_text((CUSTOMERS / "builder.yaml").read_text())
+    Path("builder/transform.py").touch()
+    assert "builder/transform.py is not run" in kith(SAMPLES, builder="builder").stderr
+
+
+def test_what_is_too_large_for_memory_is_folded_in_parts(monkeypatch):
+    assert kith(SAMPLES).exit_code == 0
+    monkeypatch.setattr("cli.fold_parts.PART_BYTES_MAX", 700_000)
+    monkeypatch.setattr(fold_command, "_fold_at_once", None)
+    assert kith(SAMPLES, out="other.jsonl").exit_code == 0
+    assert Path("other.jsonl").read_bytes() == Path("out.jsonl").read_bytes()
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.lists(st.text("ab", max_size=6), max_size=12), st.booleans(), st.integers(1, 20))
+def test_parts_hold_every_line_once_in_order_however_a_file_is_cut(texts, ends, part_bytes):
+    content = "\n".join(texts).encode() + (b"\n" if ends else b"")
+    with TemporaryDirectory() as folder:
+        file = Path(folder) / "file"
+        file.write_bytes(content)
+        parts = parts_of(file, part_bytes)
+        assert [line for part in parts for line in lines_of(part)] == content.splitlines(keepends=True)
+
+
+@settings(max_examples=30, deadline=None)
+@given(st.integers(0, 2**32), st.integers(1, 4), st.integers(1, 4))
+def test_parts_and_shares_fold_to_the_same_profiles(seed, parts, shares):
+    builder = Builder(a_definition())
+    lines = [line + b"\n" for line in as_lines(any_stream(Random(seed)))]
+    with TemporaryDirectory() as folder:
+        file = Path(folder) / "file"
+        file.write_bytes(b"".join(lines))
+        reads = [
+            read_part(builder, part, Path(folder) / str(number))
+            for number, part in enumerate(parts_of(file, -(-file.stat().st_size // parts)))
+        ]
+        finished = [one for share in deal(reads, shares) for one in fold_share(builder, share)[0]]
+    assert sum(read.lines for read in reads) == len(lines)
+    assert [one.line for one in sorted(finished)] == folded(builder, lines)[0]
+
+
+def test_a_compressed_file_is_one_part(tmp_path):
+    file = tmp_path / "events.gz"
+    file.write_bytes(gzip.compress(b"a\nb\n" * 1000))
+    assert parts_of(file, 10) == [Part(file, 0, None)]
+    assert len(list(lines_of(parts_of(file, 10)[0]))) == 2000

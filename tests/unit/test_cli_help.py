@@ -1,0 +1,147 @@
+"""Every command has help, plain in a pipe; usage errors exit with 2, failures with 1 and a sentence."""
+
+import subprocess
+import sys
+
+import pytest
+from botocore.exceptions import ClientError, NoCredentialsError
+from typer.testing import CliRunner
+
+from cli import errors, target
+from cli.main import app
+
+COMMANDS = [
+    [],
+    ["validate"],
+    ["send"],
+    ["get"],
+    ["events"],
+    ["fold"],
+    ["quarantine"],
+    ["quarantine", "list"],
+    ["quarantine", "show"],
+    ["quarantine", "replay"],
+]
+
+
+def kith(*arguments, **options):
+    return CliRunner().invoke(app, [str(one) for one in arguments], prog_name="kith", **options)
+
+
+@pytest.mark.parametrize("command", COMMANDS, ids=" ".join)
+def test_every_command_has_plain_help(command):
+    result = kith(*command, "--help")
+    assert result.exit_code == 0
+    assert result.stdout.startswith(f"Usage: {' '.join(['kith', *command])} ")
+    assert result.stdout.isascii(), "no boxes"
+    assert "\x1b" not in result.stdout, "no colours"
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["nonsense"],
+        ["get"],
+        ["get", "user_id"],
+        ["get", "user_id", "u1", "--id", "p1"],
+        ["get", "user_id", "u1", "--version", "0"],
+        ["send"],
+        ["send", "-", "--rate", "0"],
+        ["fold", "missing.jsonl", "--builder", ".", "--out", "x"],
+        ["fold"],
+        ["events", "user_id"],
+        ["quarantine", "show"],
+        ["quarantine", "replay"],
+        ["quarantine", "replay", "an-id", "--all"],
+        ["quarantine", "replay", "an-id", "--reason", "not_json"],
+        ["quarantine", "list", "--since", "yesterday"],
+    ],
+    ids=" ".join,
+)
+def test_wrong_usage_exits_with_2_and_says_so_on_stderr(arguments, local_cloud):
+    assert local_cloud
+    result = kith(*arguments)
+    assert result.exit_code == 2
+    assert "Error: " in result.stderr
+    assert "Traceback" not in result.stderr
+    assert result.stdout == ""
+
+
+@pytest.fixture
+def local_cloud(tmp_path, monkeypatch):
+    """A folder whose connection file names a cloud that nobody runs."""
+    for name in ("AWS_ENDPOINT_URL", "AWS_REGION", "AWS_DEFAULT_REGION"):
+        monkeypatch.setenv(name, "to be restored")
+    for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_PROFILE", "AWS_SESSION_TOKEN"):
+        monkeypatch.setenv(name, "to be restored")
+    (tmp_path / ".local").mkdir()
+    file = tmp_path / target.CONNECTION_FILE
+    file.write_text(
+        '{"endpoint_url": "http://127.0.0.1:9", "region": "us-east-1", "stage": "local",'
+        ' "access_key_id": "k",'
+        ' "secret_access_key": "s", "outputs": {"StreamName": "s", "ProfilesTable": "p",'
+        ' "IdentifiersTable": "i", "RegistryTable": "r", "ArchiveBucket": "a", "IngestFunction": "f"}}'
+    )
+    below = tmp_path / "some" / "folder"
+    below.mkdir(parents=True)
+    monkeypatch.chdir(below)
+    return file
+
+
+def test_without_a_cloud_a_command_says_how_to_get_one(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    result = kith("get", "user_id", "u1")
+    assert result.exit_code == 1
+    assert "make run" in result.stderr
+    assert "--stage" in result.stderr
+
+
+def test_the_local_cloud_is_found_from_a_folder_below(local_cloud):
+    assert local_cloud
+    assert target.resolve(None).output("StreamName") == "s"
+
+
+def test_a_damaged_connection_file_says_what_to_do(local_cloud):
+    local_cloud.write_text("{")
+    result = kith("get", "user_id", "u1")
+    assert result.exit_code == 1
+    assert "run `make run` again" in result.stderr
+
+
+def test_an_output_that_is_missing_says_what_to_do(local_cloud):
+    assert local_cloud
+    with pytest.raises(errors.Failure, match="deploy again"):
+        target.resolve(None).output("Nonsense")
+
+
+def test_an_error_of_aws_is_told_in_a_sentence(monkeypatch):
+    refusal = ClientError({"Error": {"Code": "AccessDenied", "Message": "not you"}}, "DescribeStacks")
+    for error in (refusal, NoCredentialsError()):
+        monkeypatch.setattr(target, "_on_aws", _raising(error))
+        result = kith("get", "user_id", "u1", "--stage", "dev")
+        assert result.exit_code == 1
+        assert result.stderr.startswith("kith: ")
+        assert result.stderr.count("\n") == 1
+
+
+def test_an_unexpected_error_is_not_hidden(monkeypatch):
+    monkeypatch.setattr(target, "_on_aws", _raising(KeyError("a mistake")))
+    assert isinstance(kith("get", "user_id", "u1", "--stage", "dev").exception, KeyError)
+
+
+def _raising(error):
+    def fail(_stage):
+        raise error
+
+    return fail
+
+
+def test_help_imports_neither_aws_nor_pydantic():
+    code = (
+        "import sys, cli.main; "
+        "print([name for name in ('botocore', 'boto3', 'pydantic', 'pynamodb') if name in sys.modules])"
+    )
+    ran = subprocess.run(  # noqa: S603 - our own code, in a process that has imported nothing yet
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=60
+    )
+    assert ran.stdout == "[]\n"
