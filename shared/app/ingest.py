@@ -104,7 +104,8 @@ class Ingest:
                         again.append(_Waiting(list(plan.rest)))
                 case Conflict(found=found):
                     outcome.tally["conflicts"] += 1
-                    if plan.is_structural or not all(isinstance(each, Profile) for each in found.values()):
+                    is_fit = found and all(isinstance(each, Profile) for each in found.values())
+                    if plan.is_structural or not is_fit:
                         loading.forget(one.group, plan)
                     loading.snapshot.profiles.update(found)
                     self._again(one, plan, outcome, again)

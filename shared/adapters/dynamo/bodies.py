@@ -7,12 +7,11 @@ from shared.adapters.dynamo.cache import Lru
 from shared.adapters.dynamo.client import Client
 from shared.adapters.dynamo.items import Items, seconds
 from shared.adapters.dynamo.keys import Keyspace, body_name
-from shared.adapters.dynamo.layout import Entries, Pile, Traces
+from shared.adapters.dynamo.layout import Entries, Pile, Traces, segmented
 from shared.adapters.dynamo.units import WRITE_UNIT_BYTES, size_of
 from shared.adapters.dynamo.wire import Item
 from shared.app.ports import SegmentGoneError
 from shared.contract import TTL_ATTRIBUTE
-from shared.core.aggregations.base import SegmentedAggregation
 from shared.core.compile import Builder
 from shared.core.profile import Profile, copy
 
@@ -101,13 +100,14 @@ class Bodies:
         contents = self.contents(profile.id)
         for column, aggregation in enumerate(builder.aggregations):
             state = loaded.attributes[column]
-            if state is None or not isinstance(aggregation, SegmentedAggregation):
+            lists = segmented(aggregation)
+            if state is None or lists is None:
                 continue
             mine = [one.name for one in state.segments if one.name in names]
             if mine:
-                held = contents(Entries(self._items, column, aggregation), mine)
+                held = contents(Entries(self._items, column, lists), mine)
                 entries = [entry for pieces in held.values() for entry in pieces]
-                loaded.attributes[column] = aggregation.extend(state, entries, mine)
+                loaded.attributes[column] = lists.extend(state, entries, mine)
         remembered = [one.name for one in loaded.memory.segments if one.name in names]
         if remembered:
             held = contents(Traces(), remembered)

@@ -51,7 +51,7 @@ def contributions_of(item: Item) -> list[Contribution]:
             hash=hashed,
             arrival=arrival,
             identifiers=tuple(Identifier(kind, value) for kind, value in identifiers),
-            values=[(column, reading) for column, reading in values],
+            values=values,
             traits=traits,
             weight=weight,
             position=Position(*position),

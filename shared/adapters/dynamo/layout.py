@@ -11,13 +11,13 @@ Segments that were only loaded (to merge, to count bytes, to tell a duplicate) a
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from hashlib import blake2b
-from typing import Any, Final, Generic, NamedTuple, Protocol, TypeVar
+from typing import Any, Final, Generic, NamedTuple, Protocol, TypeVar, cast
 
 import msgspec
 
 from shared.adapters.dynamo.items import Items, traces, traces_of
 from shared.adapters.dynamo.wire import Item
-from shared.core.aggregations.base import LIST_LENGTH_MAX, Keyed, Segment, SegmentedAggregation
+from shared.core.aggregations.base import LIST_LENGTH_MAX, Aggregation, Keyed, Segment, SegmentedAggregation
 from shared.core.compile import Builder
 from shared.core.memory import REMEMBERED_MAX, Memory, MemorySegment, Trace
 from shared.core.profile import Profile
@@ -93,6 +93,12 @@ def listed(builder: Builder, profile: Profile, chunk_names: Iterable[str], size:
         if aggregation.takes_arrays and state is not None and state.segments
     }
     return Listed(lists, profile.memory.segments, tuple(chunk_names), size)
+
+
+def segmented(aggregation: Aggregation[Any]) -> SegmentedAggregation[Any] | None:
+    """Return the aggregation if its states have segments."""
+    # Asking with isinstance would look at every method of the protocol, each time.
+    return cast("SegmentedAggregation[Any]", aggregation) if aggregation.takes_arrays else None
 
 
 class Pile(Protocol[Piece, Ref]):
@@ -231,9 +237,10 @@ class Layout:
         """Move what is too much for the profile's item into `new` segments; changes the profile."""
         for column, aggregation in enumerate(self._builder.aggregations):
             state = profile.attributes[column]
-            if state is not None and isinstance(aggregation, SegmentedAggregation):
+            lists = segmented(aggregation)
+            if state is not None and lists is not None:
                 before = self._before.lists.get(column, ())
-                profile.attributes[column] = self._list(column, aggregation, state, before)
+                profile.attributes[column] = self._list(column, lists, state, before)
         self._memory(profile)
 
     def _list(

@@ -1,11 +1,10 @@
 """A structural plan as one transaction: all of it happens, or nothing."""
 
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Final, NamedTuple
+from typing import Final
 
+from shared.adapters.dynamo.access import Access
 from shared.adapters.dynamo.client import Action, CanceledError, Condition, chunks
-from shared.adapters.dynamo.items import Items
-from shared.adapters.dynamo.keys import Keyspace
 from shared.adapters.dynamo.units import size_of
 from shared.adapters.dynamo.wire import Item
 from shared.core.plan import Plan, Point
@@ -17,13 +16,6 @@ OPERANDS_MAX: Final = 100
 LOST_RACE: Final = frozenset({"ConditionalCheckFailed", "TransactionConflict"})
 
 ABSENT: Final = Condition("attribute_not_exists(pk)")
-
-
-class Tables(NamedTuple):
-    """The names of the two tables."""
-
-    profiles: str
-    identifiers: str
 
 
 def at_revision(expected: int | None) -> Condition:
@@ -53,9 +45,7 @@ def item_bytes_max(plan: Plan, alone_max: int) -> int:
 def actions_of(
     plan: Plan,
     puts: Sequence[tuple[Item, int]],
-    tables: Tables,
-    items: Items,
-    keyspace: Keyspace,
+    access: Access,
     sizes: Mapping[str, int],
     grave_until: int,
 ) -> list[tuple[str | None, Action]]:
@@ -64,6 +54,7 @@ def actions_of(
     `puts` holds item and size of each of the plan's profiles, `sizes` what is known to be stored by id, in
     bytes. Tombstones may go at `grave_until`, ms UTC.
     """
+    _, _, tables, keyspace, items, _ = access
     actions: list[tuple[str | None, Action]] = []
 
     def act(verb: str, profile_id: str, target: Item, expected: int | None, size: int = 0) -> None:
@@ -94,3 +85,14 @@ def actions_of(
 def is_lost_race(error: CanceledError) -> bool:
     """Whether a transaction was canceled because others were faster, rather than throttled or refused."""
     return any(code in LOST_RACE for code, _ in error.reasons)
+
+
+def removed(plan: Plan) -> list[tuple[str, int | None]]:
+    """Return the ids that a plan buries or removes, with the revisions that are stored."""
+    buried: list[tuple[str, int | None]] = [(one.tombstone.id, one.expected) for one in plan.buries]
+    return buried + [(one.profile.id, one.expected) for one in plan.removes]
+
+
+def reason_of(error: CanceledError) -> str:
+    """Say why a transaction was canceled, without any value of an item."""
+    return "/".join(sorted({code for code, _ in error.reasons if code != "None"}))

@@ -22,18 +22,20 @@ def _size(wire: Mapping[str, Any]) -> int:  # noqa: PLR0911 - one return per typ
     value: Any
     ((letter, value),) = wire.items()
     if letter == "S":
-        return len(value.encode())
+        text: str = value
+        return len(text.encode())
     if letter == "N":
-        digits = len(value.strip("-0.").replace(".", ""))
-        return (digits + 1) // 2 + 1 + value.startswith("-")
+        digits: int = len(value.strip("-0.").replace(".", ""))
+        return (digits + 1) // 2 + 1 + int(value.startswith("-"))
     if letter == "B":
-        return len(value)
+        data: bytes = value
+        return len(data)
     if letter == "L":
         return CONTAINER_BYTES + sum(1 + _size(one) for one in value)
     if letter == "M":
         return CONTAINER_BYTES + sum(1 + len(name.encode()) + _size(one) for name, one in value.items())
     if letter == "SS":
-        return sum(len(one.encode()) for one in value)
+        return sum(len(str(one).encode()) for one in value)
     return 1  # BOOL and NULL
 
 

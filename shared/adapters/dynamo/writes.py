@@ -1,0 +1,203 @@
+"""Plans as conditional writes: one per profile where that is enough, one transaction where it is not."""
+
+from collections.abc import Iterable
+from typing import NamedTuple
+
+from shared.adapters.dynamo.access import Access
+from shared.adapters.dynamo.client import CanceledError, ConditionFailedError
+from shared.adapters.dynamo.followups import FollowUps
+from shared.adapters.dynamo.layout import Layout, Listed, NewSegment, listed
+from shared.adapters.dynamo.overflow import ITEM_BYTES_MAX, chunk_names, overflow
+from shared.adapters.dynamo.reads import Reads
+from shared.adapters.dynamo.transactions import (
+    actions_of,
+    at_revision,
+    is_lost_race,
+    item_bytes_max,
+    may_point,
+    reason_of,
+    removed,
+)
+from shared.adapters.dynamo.units import size_of
+from shared.adapters.dynamo.wire import Item
+from shared.app.ports import Committed, Conflict, Failed, Result
+from shared.core.plan import Plan, Put
+from shared.core.profile import Profile
+from shared.core.snapshot import Stored
+
+
+class Prepared(NamedTuple):
+    """A profile's write: its item, what that replaces, and what is already written beside it."""
+
+    put: Put
+    item: Item
+    size: int
+    before: Listed
+    after: Listed
+    new: dict[str, NewSegment]
+    written: set[str]
+
+    @property
+    def id(self) -> str:
+        """The id of the profile."""
+        return self.put.profile.id
+
+    @property
+    def larger_size(self) -> int:
+        """What a put is billed for: the larger of the new item and the one that it replaces."""
+        return max(self.size, self.before.size)
+
+
+class Writes:
+    """Writes plans of one version of one builder."""
+
+    def __init__(
+        self,
+        access: Access,
+        reads: Reads,
+        follow_ups: FollowUps,
+    ) -> None:
+        self._access = access
+        self._client, self._builder, self._tables, self._keyspace, self._items, self._bodies = access
+        self._reads = reads
+        self._follow_ups = follow_ups
+
+    def write(self, plan: Plan) -> Result:
+        """Write a plan, whole.
+
+        Raises `SegmentGoneError` when a rival has rewritten a profile whose segments were to be merged, and
+        whatever the client raises when DynamoDB does not answer.
+        """
+        if plan.is_creation and plan.puts[0].expected is None:
+            return self._create(plan)
+        if plan.is_structural:
+            return self._transact(plan)
+        return self._put_each(plan.puts)
+
+    def _put_each(self, puts: Iterable[Put]) -> Result:
+        """Write profiles that do not depend on each other. Those written stay: their memory tells a retry."""
+        found: dict[str, Stored | None] = {}
+        for put in puts:
+            prepared = self._prepare(put, ITEM_BYTES_MAX)
+            try:
+                self._put(prepared)
+            except ConditionFailedError as error:
+                found[prepared.id] = self._lost(prepared, error.found)
+            else:
+                self._won(prepared)
+        return Conflict(found) if found else Committed()
+
+    def _create(self, plan: Plan) -> Result:
+        """Write a new profile, then the pointer to it: a crash in between is found out by its id."""
+        prepared, point = self._prepare(plan.puts[0], ITEM_BYTES_MAX), plan.points[0]
+        try:
+            self._put(prepared)
+        except ConditionFailedError as error:
+            return Conflict({prepared.id: self._lost(prepared, error.found)})
+        item = self._items.pointer(point, point.until)
+        try:
+            self._client.put(self._tables.identifiers, item, may_point(point), size_of(item))
+        except ConditionFailedError:
+            # Meanwhile the identifier went to another profile: this one must not stay behind.
+            mine = at_revision(prepared.put.profile.rev)
+            key = self._keyspace.profile(prepared.id)
+            if self._client.delete(self._tables.profiles, key, mine, prepared.size):
+                self._withdraw(prepared, None, is_known=True)
+            self._reads.pointed.drop(point.identifier)
+            return Conflict()
+        self._won(prepared)
+        self._reads.pointed.put(point.identifier, point.pointer)
+        return Committed()
+
+    def _transact(self, plan: Plan) -> Result:
+        """Write all of a plan in one transaction."""
+        bytes_max = item_bytes_max(plan, ITEM_BYTES_MAX)
+        prepared = [self._prepare(put, bytes_max) for put in plan.puts]
+        actions = actions_of(
+            plan,
+            [(one.item, one.larger_size) for one in prepared],
+            self._access,
+            {profile_id: self._reads.listed_at(profile_id, rev).size for profile_id, rev in removed(plan)},
+            self._follow_ups.grave_until(),
+        )
+        try:
+            self._client.transact([action for _, action in actions])
+        except CanceledError as error:
+            if not is_lost_race(error):
+                return Failed(reason_of(error))
+            found: dict[str, Stored | None] = {}
+            rivals: dict[str, Item | None] = {}
+            for (profile_id, _), (code, item) in zip(actions, error.reasons, strict=True):
+                if profile_id is not None and code == "ConditionalCheckFailed":
+                    rivals[profile_id] = item
+                    found[profile_id] = None if item is None else self._reads.stored(item)
+            for one in prepared:
+                self._withdraw(one, rivals.get(one.id), is_known=one.id in rivals)
+            return Conflict(found)
+        for one in prepared:
+            self._won(one)
+        for point in plan.points:
+            self._reads.pointed.put(point.identifier, point.pointer)
+        for profile_id, _ in removed(plan):
+            self._reads.cached.drop(profile_id)
+        return Committed()
+
+    def _prepare(self, put: Put, bytes_max: int) -> Prepared:
+        """Lay a profile out, and write what its item will list."""
+        profile = put.profile
+        before = self._reads.listed_at(profile.id, put.expected)
+        layout = Layout(
+            self._items,
+            self._builder,
+            before,
+            put.expected or 0,
+            self._bodies.contents(profile.id),
+            self._bodies.known(profile.id),
+        )
+        layout.lay_out(profile)
+        item = self._items.profile(profile)
+        size = size_of(item)
+        bodies = {name: one.item for name, one in layout.new.items()}
+        if size > bytes_max:
+            item, parts = overflow(item)
+            bodies.update(parts)
+            size = size_of(item)
+        if bodies:
+            self._bodies.write(profile.id, bodies, profile.children_until)
+        after = listed(self._builder, profile, chunk_names(item), size)
+        return Prepared(put, item, size, before, after, layout.new, set(bodies))
+
+    def _put(self, prepared: Prepared) -> None:
+        self._client.put(
+            self._tables.profiles, prepared.item, at_revision(prepared.put.expected), prepared.larger_size
+        )
+
+    def _won(self, prepared: Prepared) -> None:
+        """Take note of what is stored now, and delete what it replaced."""
+        profile = prepared.put.profile
+        self._reads.keep(profile, prepared.after)
+        for name, one in prepared.new.items():
+            self._bodies.remember(profile.id, name, one.pieces, one.item)
+        replaced = prepared.before.names - prepared.after.names
+        if replaced:
+            self._follow_ups.best_effort(lambda: self._bodies.delete(profile.id, replaced))
+
+    def _lost(self, prepared: Prepared, found: Item | None) -> Stored | None:
+        """Take note of what is stored instead, and delete what was written for nothing."""
+        self._reads.cached.drop(prepared.id)
+        self._withdraw(prepared, found, is_known=True)
+        return None if found is None else self._reads.stored(found)
+
+    def _withdraw(self, prepared: Prepared, found: Item | None, *, is_known: bool) -> None:
+        """Delete the bodies of a lost write, unless they may be listed by what is stored instead.
+
+        Their names hold the revision that they were to replace. That revision is gone, so nobody can come
+        to list them from now on; a twin of this write may have done so before.
+        """
+        if not prepared.written or not is_known:
+            return
+        stored = None if found is None else self._reads.stored(found)
+        kept: set[str] = set()
+        if isinstance(stored, Profile):
+            kept = self._reads.listed_at(stored.id, stored.rev).names
+        self._follow_ups.best_effort(lambda: self._bodies.delete(prepared.id, prepared.written - kept))
