@@ -109,9 +109,8 @@ def _present(builder, person):
     for number, attribute in enumerate(builder.attributes):
         keyed = []
         for event in person.events:
-            for column, reading in event.values:
-                if column != number:
-                    continue
+            reading = event.values[number]
+            if reading is not None:
                 readings = reading if isinstance(reading, list) else [reading]
                 keyed += [((event.key[0], event.key[1], index), one) for index, one in enumerate(readings)]
         if keyed:

@@ -28,7 +28,7 @@ Reading = Value | list[Value]
 class Contribution(msgspec.Struct, gc=False):
     """What one event gives to a profile.
 
-    `values` holds (column, reading): the position of an attribute in the definition and what it read.
+    `values` holds what each attribute of the definition read, in their order; None where that is nothing.
     `traits` is None unless the event is an `identify`. `weight` is an upper bound of the bytes by which the
     event can lengthen a profile's canonical form. `hash` is what a memory remembers of the id. Times ms UTC.
     """
@@ -37,7 +37,7 @@ class Contribution(msgspec.Struct, gc=False):
     hash: int
     arrival: int
     identifiers: tuple[Identifier, ...]
-    values: list[tuple[int, Reading]]
+    values: list[Reading | None]
     traits: dict[str, Any] | None
     weight: int
     position: Position
@@ -54,13 +54,8 @@ class Dropped(NamedTuple):
     reason: str
 
 
-class _Column(NamedTuple):
-    number: int
-    slots: tuple[int, ...]
-    parse: Callable[[Any], Any]
-    takes_arrays: bool
-    left_out: str
-
+_Column = tuple[int, tuple[int, ...], Callable[[Any], Any], bool, str]
+"""(number of the attribute, slots of its paths, parser, whether it takes arrays, its counter of left out)"""
 
 _When = tuple[tuple[int, frozenset[tuple[type, Any]]], ...]
 """All must hold: the slot's value is one of these."""
@@ -85,7 +80,6 @@ class Builder:
         self.name = definition.name
         self.attributes = definition.attributes
         self.aggregations: tuple[Aggregation[Any], ...] = tuple(map(aggregation_of, definition.attributes))
-        self.add = tuple(aggregation.add for aggregation in self.aggregations)
         self.priority = {kind.name: rank for rank, kind in enumerate(definition.identifiers)}
         self.known = frozenset(kind.name for kind in definition.identifiers if kind.known)
         self.limits = {kind.name: kind.limit for kind in definition.identifiers if kind.limit is not None}
@@ -117,9 +111,9 @@ class Builder:
         if not self.definition.anonymous_profiles and not any(one.type in self.known for one in identifiers):
             return Dropped("no_known_identifier")
 
-        values, elements = self._readings(slots, tally)
+        values, found = self._readings(slots, tally)
         weight = EVENT_OVERHEAD_BYTES + self._byte_uses * event.size
-        weight += (len(values) + elements) * self._value_bytes
+        weight += found * self._value_bytes
         traits = None
         if body.get("type") == "identify":
             traits, size = flatten(body.get("traits"), tally)
@@ -135,35 +129,37 @@ class Builder:
             event.position,
         )
 
-    def _readings(self, slots: list[Any], tally: Counter[str]) -> tuple[list[tuple[int, Reading]], int]:
-        """Return what the attributes read, and how many array elements that may be."""
-        readings: list[tuple[int, Reading]] = []
-        elements = 0
+    def _readings(self, slots: list[Any], tally: Counter[str]) -> tuple[list[Reading | None], int]:
+        """Return what each attribute reads, and how many values that is at most."""
+        readings: list[Reading | None] = [None] * len(self.attributes)
+        found = 0
         for when, columns in self._groups:
             if when and not _holds(when, slots):
                 continue
-            for column in columns:
-                # Hot: most attributes have one path, and most values are there and plain.
-                for slot in column.slots:
+            # Hot: most attributes have one path, and most values are there and plain.
+            for number, column_slots, parse, takes_arrays, left_out in columns:
+                for slot in column_slots:
                     raw = slots[slot]
                     if raw is None:
                         continue
                     if type(raw) is list:
-                        reading = _elements(column, raw, tally)
-                        elements += len(raw)
+                        reading = _elements(raw, parse, takes_arrays, left_out, tally)
+                        found += len(raw)
                     else:
-                        reading = column.parse(raw)
+                        reading = parse(raw)
                     if reading is None:
                         continue
                     if reading is UNUSABLE:
-                        tally[column.left_out] += 1
+                        tally[left_out] += 1
                     else:
-                        readings.append((column.number, reading))
+                        readings[number] = reading
+                        found += 1
                     break
                 else:
-                    if not column.slots:
-                        readings.append((column.number, True))
-        return readings, elements
+                    if not column_slots:
+                        readings[number] = True
+                        found += 1
+        return readings, found
 
     def _is_anonymous(self, body: dict[str, Any], slots: list[Any]) -> bool:
         context = body.get("context")
@@ -190,7 +186,7 @@ class Builder:
         parse = PARSERS[attribute.type] if attribute.type else _anything
         slots = tuple(self._slot(path) for path in attribute.paths)
         takes_arrays = self.aggregations[index].takes_arrays
-        return _Column(index, slots, parse, takes_arrays, f"left_out.{attribute.name}")
+        return index, slots, parse, takes_arrays, f"left_out.{attribute.name}"
 
 
 def _anything(value: Any) -> Any:
@@ -198,15 +194,21 @@ def _anything(value: Any) -> Any:
     return None if isinstance(value, str) and not value.strip() else True
 
 
-def _elements(column: _Column, raw: list[Any], tally: Counter[str]) -> Any:
+def _elements(
+    raw: list[Any],
+    parse: Callable[[Any], Any],
+    takes_arrays: bool,  # noqa: FBT001 - a column's own fields, in their order
+    left_out: str,
+    tally: Counter[str],
+) -> Any:
     """Return the usable elements of an array, None where there are none."""
-    if not column.takes_arrays:
-        return True if column.parse is _anything else UNUSABLE
+    if not takes_arrays:
+        return True if parse is _anything else UNUSABLE
     readings = []
     for element in raw:
-        reading = column.parse(element)
+        reading = parse(element)
         if reading is UNUSABLE:
-            tally[column.left_out] += 1
+            tally[left_out] += 1
         elif reading is not None:
             readings.append(reading)
     return readings or None

@@ -123,21 +123,32 @@ class Plan(msgspec.Struct):
 
 
 class _Life:
-    """A live profile while it is planned; copied when it first changes."""
+    """A live profile while it is planned; copied when it first changes.
 
-    __slots__ = ("changed", "known", "profile", "stored")
+    `pending` are the events that it has counted, but whose values are not folded yet.
+    """
+
+    __slots__ = ("changed", "known", "pending", "profile", "stored")
 
     def __init__(self, builder: Builder, profile: Profile, *, stored: bool) -> None:
         self.profile = profile
         self.stored = profile if stored else None
         self.changed = not stored
         self.known = is_known(builder, profile)
+        self.pending: list[Contribution] = []
 
     def change(self, builder: Builder) -> Profile:
         """Return the profile to be changed."""
         if not self.changed:
             self.profile = copy(builder, self.profile)
             self.changed = True
+        return self.profile
+
+    def settle(self, builder: Builder) -> Profile:
+        """Return the profile with everything folded."""
+        if self.pending:
+            fold(builder, self.profile, self.pending)
+            self.pending = []
         return self.profile
 
 
@@ -158,6 +169,9 @@ class Planner:
         self.tombstones: dict[str, Tombstone] = {}
         self.merged: dict[str, str] = {}
         self.removes: list[Remove] = []
+        self.regular: dict[tuple[Identifier, ...], _Life] = {}
+        """Whose events with just these identifiers are; forgotten whenever ownership changes hands."""
+        self.folded = 0
         self.tally: Counter[str] = Counter()
         self.notes: list[Note] = []
 
@@ -165,6 +179,15 @@ class Planner:
         """Take one contribution; False, and nothing changed, when this plan has no room for it."""
         minute = minute_of(contribution.arrival)
         identifiers = contribution.identifiers
+        # Hot: most events come from somebody who has just sent one with the same identifiers.
+        life = self.regular.get(identifiers)
+        if life is not None and not self._is_expired(life, contribution.arrival):
+            if life.profile.memory.remembers(contribution.hash, minute):
+                self.tally["events_duplicate"] += 1
+            else:
+                self._count(contribution, life)
+                self._break_if_too_large(life, minute)
+            return True
         lives = self._owners(identifiers)
         if self._is_duplicate(contribution, minute, lives):
             self.tally["events_duplicate"] += 1
@@ -187,7 +210,10 @@ class Planner:
             life = lives[0]
         else:
             life = self._merge(contribution, identifiers, lives, redirect=not has_room)
-        self._fold(contribution, identifiers, life)
+        self._attach(contribution, identifiers, life)
+        self._count(contribution, life)
+        if identifiers is contribution.identifiers:
+            self.regular[identifiers] = life
         self._break_if_too_large(life, minute)
         return True
 
@@ -287,6 +313,7 @@ class Planner:
         *,
         redirect: bool,
     ) -> _Life:
+        self.regular.clear()
         lives = sorted(lives, key=lambda one: (one.profile.created_at, one.profile.id))
         primary, secondaries = lives[0], lives[1:]
         profile = primary.change(self.builder)
@@ -296,6 +323,7 @@ class Planner:
                 one.type for one in identifiers if self.ownership.owner(one) in (profile.id, secondary.id)
             )
             how = Merge(secondary.id, contribution.arrival, linked_by)
+            primary.pending += life.pending
             counted_twice = merge(self.builder, profile, secondary, how)
             if counted_twice:
                 self.tally["invariant_violations"] += counted_twice
@@ -317,16 +345,18 @@ class Planner:
             )
         return primary
 
-    def _fold(self, contribution: Contribution, identifiers: tuple[Identifier, ...], life: _Life) -> None:
+    def _attach(self, contribution: Contribution, identifiers: tuple[Identifier, ...], life: _Life) -> None:
         profile = life.change(self.builder)
         for identifier in identifiers:
             if identifier not in profile.identifiers:
                 profile.identifiers[identifier] = contribution.arrival
                 self.ownership.attach(identifier, profile.id)
                 life.known = life.known or identifier.type in self.builder.known
-        count(profile, contribution)
-        fold(self.builder, profile, contribution)
-        self.tally["events_folded"] += 1
+
+    def _count(self, contribution: Contribution, life: _Life) -> None:
+        count(life.profile if life.changed else life.change(self.builder), contribution)
+        life.pending.append(contribution)
+        self.folded += 1
 
     def _break_if_too_large(self, life: _Life, minute: int) -> None:
         profile = life.profile
@@ -334,7 +364,7 @@ class Planner:
         if len(profile.identifiers) > IDENTIFIERS_MAX:
             reason = "identifiers"
         elif profile.bytes_max > CANONICAL_BYTES_MAX:
-            profile.bytes_max = len(canonical(self.builder, profile))
+            profile.bytes_max = len(canonical(self.builder, life.settle(self.builder)))
             if profile.bytes_max > CANONICAL_BYTES_MAX:
                 reason = "size"
         if reason:
@@ -343,6 +373,7 @@ class Planner:
             self.notes.append(Note("broken", {"profile": profile.id, "reason": reason}))
 
     def _bury(self, life: _Life, minute: int) -> None:
+        self.regular.clear()
         profile = life.profile
         traces = tuple(profile.memory.recent(minute))
         self.ownership.bury(profile, Memory(traces))
@@ -358,6 +389,7 @@ class Planner:
 
     def finish(self, rest: Sequence[Contribution]) -> Plan:
         """Turn what has been decided into writes."""
+        self.tally["events_folded"] = self.folded
         plan = Plan(rest=rest, tally=self.tally, notes=self.notes, removes=self.removes)
         self._adopt_half_created()
         if not rest:
@@ -399,7 +431,7 @@ class Planner:
         return folded
 
     def _put(self, plan: Plan, life: _Life) -> None:
-        profile = life.profile
+        profile = life.settle(self.builder)
         expected = None if life.stored is None else life.stored.rev
         profile.rev = self.rev_floor if expected is None else max(expected + 1, self.rev_floor)
         ends = expiry(self.builder, profile)

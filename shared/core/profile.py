@@ -5,15 +5,16 @@ any grouping gives the same profile. What order does decide (founding, expiry, l
 in `plan.py`, in order of arrival.
 """
 
+from collections.abc import Sequence
 from typing import Any, Final, NamedTuple
 
 import msgspec
 
-from shared.core.aggregations.base import Entry
+from shared.core.aggregations.base import Entry, Key, Keyed
 from shared.core.canonical import canonical_json
-from shared.core.compile import Builder, Contribution
+from shared.core.compile import Builder, Contribution, Reading
 from shared.core.identity.identifiers import Identifier
-from shared.core.memory import Memory, minute_of
+from shared.core.memory import MINUTE_MS, Memory
 from shared.core.retention import expires_at
 from shared.core.times import format_time
 from shared.core.traits import Trait
@@ -94,24 +95,31 @@ def count(profile: Profile, contribution: Contribution) -> None:
     profile.created_at = min(profile.created_at, arrival)
     profile.updated_at = max(profile.updated_at, arrival)
     profile.event_count += 1
-    profile.memory.add(contribution.hash, minute_of(arrival))
+    profile.memory.add(contribution.hash, arrival // MINUTE_MS)
     profile.bytes_max += contribution.weight
 
 
-def fold(builder: Builder, profile: Profile, contribution: Contribution) -> None:
-    """Fold an event's values and traits into a profile that has counted it."""
-    key = contribution.key
+def fold(builder: Builder, profile: Profile, contributions: Sequence[Contribution]) -> None:
+    """Fold the values and traits of events into a profile that has counted them."""
+    # Hot: by attribute, so that an aggregation is called once, not once per event.
     attributes = profile.attributes
-    add = builder.add
-    for column, reading in contribution.values:
-        if isinstance(reading, list):
-            time, event_id, _ = key
-            for index, value in enumerate(reading):
-                attributes[column] = add[column](attributes[column], (time, event_id, index), value)
-        else:
-            attributes[column] = add[column](attributes[column], key, reading)
-    if contribution.traits:
-        merge_traits(profile.traits, {name: (key, value) for name, value in contribution.traits.items()})
+    for column, aggregation in enumerate(builder.aggregations):
+        keyed = [(one.key, reading) for one in contributions if (reading := one.values[column]) is not None]
+        if keyed:
+            if aggregation.takes_arrays:
+                keyed = [each for key, reading in keyed for each in _elements(key, reading)]
+            attributes[column] = aggregation.add(attributes[column], keyed)
+    for one in contributions:
+        if one.traits:
+            merge_traits(profile.traits, {name: (one.key, value) for name, value in one.traits.items()})
+
+
+def _elements(key: Key, reading: Reading) -> list[Keyed]:
+    """Give each element of an array its own key."""
+    if not isinstance(reading, list):
+        return [(key, reading)]
+    time, event_id, _ = key
+    return [((time, event_id, index), value) for index, value in enumerate(reading)]
 
 
 def merge(builder: Builder, primary: Profile, secondary: Profile, how: Merge) -> int:

@@ -147,6 +147,10 @@ PARSERS: Final[dict[ValueType, Parser]] = {
 }
 
 
+_SHORT: Final = 20
+"""A number with a decimal point that is written in so many characters is within all bounds."""
+
+
 def _exponent(number: Decimal) -> int:
     exponent = number.as_tuple().exponent
     assert isinstance(exponent, int)  # noqa: S101 - callers pass finite numbers; others have a letter here
@@ -159,6 +163,10 @@ def _bounded_int(number: int) -> Number | Unusable:
 
 
 def _bounded_decimal(number: Decimal) -> Number | Unusable:
+    # Hot: most are amounts, short and with a last decimal that is not 0. They are canonical as they are.
+    text = str(number)
+    if len(text) <= _SHORT and text[-1] != "0" and "." in text and "E" not in text:
+        return number
     if not number.is_finite():
         return UNUSABLE
     if not number:

@@ -14,7 +14,7 @@ IDEMPOTENT = {"first", "last", "first_last", "unique_list", "min", "max"}
 
 def fold(aggregation: Aggregation, keyed_values: Sequence[Keyed], state: Any = None) -> Any:
     for key, value in keyed_values:
-        state = aggregation.add(state, key, value)
+        state = aggregation.add(state, [(key, value)])
     return state
 
 
@@ -72,8 +72,12 @@ def _check_merging(aggregation, a, b, c):
     left = merge(merge(state(a), state(b)), state(c))
     right = merge(state(a), merge(state(b), state(c)))
     assert shown(aggregation, left) == shown(aggregation, right)
+    if b:
+        same(aggregation.add(state(a), b), fold(aggregation, b, state(a)))
     for key, value in b[:1]:
-        same(aggregation.add(state(a), key, value), merge(state(a), aggregation.add(None, key, value)))
+        same(
+            aggregation.add(state(a), [(key, value)]), merge(state(a), aggregation.add(None, [(key, value)]))
+        )
     if aggregation.name in IDEMPOTENT:
         same(merge(state(a), state(a)), state(a))
 

@@ -6,14 +6,14 @@ aggregation must keep, and `tests/laws` checks for all of them:
     merge(a, None) = merge(None, a) = a                       identity
     merge(a, merge(b, c)) = merge(merge(a, b), c)             associativity
     merge(a, b) = merge(b, a)                                 commutativity
-    add(a, key, value) = merge(a, add(None, key, value))      an event is a small state
+    add(a, values) = merge(a, add(None, values))      an event is a small state
     join(split(a)) = a                                        encode and decode
 
 Equality of states is equality of what they present, now and after any further merge. All values of
 one state are of one value type, so that they compare, and `True` never meets `1`.
 """
 
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from decimal import Decimal
 from typing import Any, ClassVar, Final, NamedTuple, Protocol, TypeVar, runtime_checkable
 
@@ -86,8 +86,8 @@ class Aggregation(Protocol[S]):
     suffixes: ClassVar[tuple[str, ...]] = ("",)
     """What is appended to the attribute's name for each value presented."""
 
-    def add(self, state: S | None, key: Key, value: Value) -> S:
-        """Return the state with one more value."""
+    def add(self, state: S | None, keyed: Sequence[Keyed]) -> S:
+        """Return the state with more values, at least one."""
         ...
 
     def merge(self, a: S | None, b: S | None) -> S | None:

@@ -5,10 +5,10 @@ merge   a + b
 units   events (or, with `from`, events that have the value)
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any, ClassVar
 
-from shared.core.aggregations.base import VALUE_TYPES, Key, Value
+from shared.core.aggregations.base import VALUE_TYPES, Keyed
 
 
 class Count:
@@ -19,9 +19,9 @@ class Count:
     takes_arrays: ClassVar[bool] = False
     suffixes: ClassVar[tuple[str, ...]] = ("",)
 
-    def add(self, state: int | None, _key: Key, _value: Value) -> int:
-        """Return the state with one more value."""
-        return 1 if state is None else state + 1
+    def add(self, state: int | None, keyed: Sequence[Keyed]) -> int:
+        """Return the state with more values."""
+        return (state or 0) + len(keyed)
 
     def merge(self, a: int | None, b: int | None) -> int | None:
         """Return the state of both sets of values."""

@@ -5,7 +5,7 @@ merge   the one with the smaller key
 units   those of the value
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any, ClassVar
 
 from shared.core.aggregations.base import VALUE_TYPES, Key, Keyed, Value
@@ -21,9 +21,10 @@ class First:
     takes_arrays: ClassVar[bool] = False
     suffixes: ClassVar[tuple[str, ...]] = ("",)
 
-    def add(self, state: FirstState | None, key: Key, value: Value) -> FirstState:
-        """Return the state with one more value."""
-        return (key, value) if state is None or key < state[0] else state
+    def add(self, state: FirstState | None, keyed: Sequence[Keyed]) -> FirstState:
+        """Return the state with more values."""
+        first = min(keyed)
+        return first if state is None or first[0] < state[0] else state
 
     def merge(self, a: FirstState | None, b: FirstState | None) -> FirstState | None:
         """Return the state of both sets of values."""

@@ -5,7 +5,7 @@ merge   the smaller of the firsts, the larger of the lasts
 units   those of the value
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any, ClassVar
 
 from shared.core.aggregations.base import VALUE_TYPES, Key, Keyed, Value
@@ -21,16 +21,15 @@ class FirstLast:
     takes_arrays: ClassVar[bool] = False
     suffixes: ClassVar[tuple[str, ...]] = ("_first", "_last")
 
-    def add(self, state: FirstLastState | None, key: Key, value: Value) -> FirstLastState:
-        """Return the state with one more value."""
+    def add(self, state: FirstLastState | None, keyed: Sequence[Keyed]) -> FirstLastState:
+        """Return the state with more values."""
+        first, last = (keyed[0], keyed[0]) if len(keyed) == 1 else (min(keyed), max(keyed))
         if state is None:
-            only = (key, value)
-            return only, only
-        if key > state[1][0]:
-            return state[0], (key, value)
-        if key < state[0][0]:
-            return (key, value), state[1]
-        return state
+            return first, last
+        return (
+            first if first[0] < state[0][0] else state[0],
+            last if last[0] > state[1][0] else state[1],
+        )
 
     def merge(self, a: FirstLastState | None, b: FirstLastState | None) -> FirstLastState | None:
         """Return the state of both sets of values."""

@@ -5,7 +5,7 @@ merge   the one with the larger key
 units   those of the value
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any, ClassVar
 
 from shared.core.aggregations.base import VALUE_TYPES, Key, Keyed, Value
@@ -21,9 +21,10 @@ class Last:
     takes_arrays: ClassVar[bool] = False
     suffixes: ClassVar[tuple[str, ...]] = ("",)
 
-    def add(self, state: LastState | None, key: Key, value: Value) -> LastState:
-        """Return the state with one more value."""
-        return (key, value) if state is None or key > state[0] else state
+    def add(self, state: LastState | None, keyed: Sequence[Keyed]) -> LastState:
+        """Return the state with more values."""
+        last = max(keyed)
+        return last if state is None or last[0] > state[0] else state
 
     def merge(self, a: LastState | None, b: LastState | None) -> LastState | None:
         """Return the state of both sets of values."""

@@ -8,7 +8,7 @@ An entry that is not among the 1000 newest of what is loaded has 1000 newer ones
 among the 1000 newest of all, so dropping it needs no look at the segments.
 """
 
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from typing import Any, ClassVar
 
 import msgspec
@@ -18,10 +18,8 @@ from shared.core.aggregations.base import (
     TRIM_LENGTH,
     VALUE_TYPES,
     Entry,
-    Key,
     Keyed,
     Segment,
-    Value,
     require_loaded,
 )
 
@@ -41,15 +39,12 @@ class List:
     takes_arrays: ClassVar[bool] = True
     suffixes: ClassVar[tuple[str, ...]] = ("",)
 
-    def add(self, state: ListState | None, key: Key, value: Value) -> ListState:
-        """Return the state with one more value."""
+    def add(self, state: ListState | None, keyed: Sequence[Keyed]) -> ListState:
+        """Return the state with more values."""
         if state is None:
-            return ListState([(key, value)])
-        entries = state.entries
-        entries.append((key, value))
-        if len(entries) >= TRIM_LENGTH:
-            state.entries = _newest(entries)
-        return state
+            return _trimmed(ListState(list(keyed)))
+        state.entries += keyed
+        return _trimmed(state)
 
     def merge(self, a: ListState | None, b: ListState | None) -> ListState | None:
         """Return the state of both sets of values. Raises `NotLoadedError` if `b` is not loaded."""

@@ -5,10 +5,10 @@ merge   max(a, b)
 units   those of the value
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any, ClassVar
 
-from shared.core.aggregations.base import Key
+from shared.core.aggregations.base import Keyed
 
 
 class Max:
@@ -19,9 +19,10 @@ class Max:
     takes_arrays: ClassVar[bool] = False
     suffixes: ClassVar[tuple[str, ...]] = ("",)
 
-    def add(self, state: Any, _key: Key, value: Any) -> Any:
-        """Return the state with one more value."""
-        return value if state is None or value > state else state
+    def add(self, state: Any, keyed: Sequence[Keyed]) -> Any:
+        """Return the state with more values."""
+        largest = max([value for _, value in keyed])
+        return largest if state is None or largest > state else state
 
     def merge(self, a: Any, b: Any) -> Any:
         """Return the state of both sets of values."""

@@ -5,11 +5,11 @@ merge   a + b, without rounding
 units   those of the number; no limit on its size
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from decimal import Decimal
-from typing import Any, ClassVar
+from typing import Any, ClassVar, cast
 
-from shared.core.aggregations.base import Key
+from shared.core.aggregations.base import Keyed
 from shared.core.values import EXACT, UNUSABLE, Number, canonical_number, number_text, parse_number
 
 
@@ -21,15 +21,14 @@ class Sum:
     takes_arrays: ClassVar[bool] = False
     suffixes: ClassVar[tuple[str, ...]] = ("",)
 
-    def add(self, state: Number | None, _key: Key, value: Any) -> Number:
-        """Return the state with one more number."""
-        if state is None:
-            total: Number = value
-            return total
-        # Integers add natively: they never round. `+` on a Decimal would, in the thread's context.
-        if type(state) is int and type(value) is int:
-            return state + value
-        return EXACT.add(state, value)
+    def add(self, state: Number | None, keyed: Sequence[Keyed]) -> Number:
+        """Return the state with more values."""
+        total: Any = 0 if state is None else state
+        number: Any
+        for _, number in keyed:
+            # Integers add natively: they never round. `+` on a Decimal would, in the thread's context.
+            total = total + number if type(total) is int is type(number) else EXACT.add(total, number)
+        return cast("Number", total)
 
     def merge(self, a: Number | None, b: Number | None) -> Number | None:
         """Return the state of both sets of numbers."""

@@ -12,7 +12,7 @@ in a segment can make those later. If a segment knows an earlier occurrence of t
 segment holds it. So dropping the value here needs no look at the segments.
 """
 
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from typing import Any, ClassVar
 
 import msgspec
@@ -49,17 +49,16 @@ class UniqueList:
     def __init__(self, keep: Keep = "earliest") -> None:
         self._keeps_newest = keep == "newest"
 
-    def add(self, state: UniqueListState | None, key: Key, value: Value) -> UniqueListState:
-        """Return the state with one more value."""
+    def add(self, state: UniqueListState | None, keyed: Sequence[Keyed]) -> UniqueListState:
+        """Return the state with more values."""
         if state is None:
-            return UniqueListState({value: key})
-        known = state.keys.get(value)
-        if known is None:
-            state.keys[value] = key
-            return self._trimmed(state)
-        if (key > known) is self._keeps_newest:
-            state.keys[value] = key
-        return state
+            state = UniqueListState({})
+        keys, newest = state.keys, self._keeps_newest
+        for key, value in keyed:
+            known = keys.get(value)
+            if known is None or (key > known) is newest:
+                keys[value] = key
+        return self._trimmed(state)
 
     def merge(self, a: UniqueListState | None, b: UniqueListState | None) -> UniqueListState | None:
         """Return the state of both sets of values. Raises `NotLoadedError` if `b` is not loaded."""
