@@ -6,6 +6,7 @@ from random import Random
 from shared.core.compile import Builder, Contribution
 from shared.core.definition import Attribute, Condition, Definition, IdentifierType, Retention
 from shared.core.event import Event, Position, event_of
+from shared.core.identity.identifiers import DEFAULT_BLOCK
 
 T0 = 1_790_000_000_000  # 2026-09-21T13:33:20Z
 DAY = 86_400_000
@@ -36,6 +37,7 @@ def a_definition(**changes) -> Definition:
             Attribute("events", "count"),
         ),
         "retention": Retention(13, 1),
+        "block": DEFAULT_BLOCK,
     }
     return Definition(**(properties | changes))
 

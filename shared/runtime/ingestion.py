@@ -9,7 +9,8 @@ from botocore.config import Config
 from shared import contract
 from shared.adapters.clock import SystemClock
 from shared.adapters.definitions import Definitions
-from shared.adapters.dynamo.store import WRITERS_MAX, DynamoStore
+from shared.adapters.dynamo.client import CONNECTIONS_MAX
+from shared.adapters.dynamo.store import DynamoStore
 from shared.adapters.quarantine import S3Quarantine
 from shared.adapters.s3 import S3Objects
 from shared.app.batch import Batch, BatchOutcome
@@ -44,7 +45,7 @@ class Ingestion:
             connect_timeout=2,
             read_timeout=5,
             retries={"mode": "standard", "total_max_attempts": 4},
-            max_pool_connections=WRITERS_MAX,
+            max_pool_connections=CONNECTIONS_MAX,
         )
         self._dynamodb = session.create_client("dynamodb", config=config)
         s3 = session.create_client("s3", config=config)
@@ -55,9 +56,10 @@ class Ingestion:
     def run(self, builder: str, version: int, envelopes: list[dict[str, Any]]) -> tuple[BatchOutcome, float]:
         """Ingest a batch for one version; return its outcome and the request units it took."""
         batch, store = self._batch(builder, version)
-        before = store.units.total
+        units = store.units
+        before = units.reads + units.writes
         outcome = batch.run(envelopes)
-        return outcome, store.units.total - before
+        return outcome, units.reads + units.writes - before
 
     def _batch(self, builder: str, version: int) -> tuple[Batch, DynamoStore]:
         known = self._batches.get((builder, version))
