@@ -42,8 +42,10 @@ class Connection:
 class LocalCloud:
     """One local cloud in one folder. Whatever state it was left in, `start` makes it whole."""
 
-    def __init__(self, folder: Path = FOLDER) -> None:
+    def __init__(self, folder: Path = FOLDER, *, keep_state: bool = False) -> None:
         self.folder = folder
+        self.sampled_file = folder / "sampled"
+        self._keep_state = keep_state
         self.engine = Engine(folder)
         self.checkpoints = folder / "checkpoints"
         self.connection_file = folder / "cloud.json"
@@ -62,25 +64,29 @@ class LocalCloud:
                 raise BusyError("another make run or make stop is at work on the local cloud") from None
             yield
 
-    def start(self, tell: Tell) -> bool:
+    def start(self, tell: Tell) -> None:
         """Bring everything up that is not up, and deploy unless nothing changed.
 
-        Returns whether the cloud is a new, empty one. Raises EngineError or DeployError.
+        Raises EngineError or DeployError.
         """
         endpoint = self.engine.find()
         # A first deployment that did not end leaves resources in the way of the next one.
         if endpoint and _read(self._deployed_file).get("engine") != endpoint.identity:
             endpoint = None
-        fresh = endpoint is None
         if endpoint is None:
             tell("Starting the local engine")
             self._clear()
-            endpoint = self.engine.start()
-        changed = self._deploy(endpoint, tell)
-        if changed:
+            endpoint = self.engine.start(keep_state=self._keep_state)
+        if self._deploy(endpoint, tell):
             self.stop_runner()
         self.start_runner(endpoint)
-        return fresh
+
+    def restart_enforcing_iam(self) -> None:
+        """Restart with the same content, every permission checked; needs `keep_state`."""
+        self.stop_runner()
+        endpoint = self.engine.restart_enforcing_iam()
+        self._note_deployed(endpoint)
+        self.start_runner(endpoint)
 
     def stop(self) -> bool:
         """End everything, and drop what it held; returns whether anything ran."""
@@ -129,8 +135,7 @@ class LocalCloud:
         )
 
     def _deploy(self, endpoint: Endpoint, tell: Tell) -> bool:
-        wanted = {"engine": endpoint.identity, "sources": deploy.fingerprint()}
-        deployed = _read(self._deployed_file)
+        wanted, deployed = _state(endpoint), _read(self._deployed_file)
         if deployed == wanted and self.connection_file.exists():
             return False
         if deployed.get("engine") != endpoint.identity:
@@ -147,16 +152,19 @@ class LocalCloud:
             "secret_access_key": SECRET_KEY,
         }
         self.connection_file.write_text(json.dumps(connection, indent=2) + "\n")
-        self._deployed_file.write_text(json.dumps(wanted))
+        self._note_deployed(endpoint)
         return True
+
+    def _note_deployed(self, endpoint: Endpoint) -> None:
+        self._deployed_file.write_text(json.dumps(_state(endpoint)))
 
     def _clear(self) -> None:
         """Drop what an earlier engine left: its checkpoints and state mean nothing to a new one."""
         self.stop()
         for name in ("checkpoints", "state", "s3", "tmp"):
             shutil.rmtree(self.folder / name, ignore_errors=True)
-        for log in (self.engine.log, self._runner_log):
-            log.unlink(missing_ok=True)
+        for file in (self.engine.log, self._runner_log, self.sampled_file):
+            file.unlink(missing_ok=True)
 
 
 def _is_at_the_tip(stream: Stream, checkpoints: FileCheckpoints) -> bool:
@@ -171,6 +179,11 @@ def _is_at_the_tip(stream: Stream, checkpoints: FileCheckpoints) -> bool:
         )
     except (KeyError, PortError):  # not met by the runner yet
         return False
+
+
+def _state(endpoint: Endpoint) -> dict[str, str]:
+    """Say what is deployed where: when it differs from what was noted, it is deployed again."""
+    return {"engine": endpoint.identity, "sources": deploy.fingerprint()}
 
 
 def _read(file: Path) -> dict[str, Any]:

@@ -64,16 +64,28 @@ class Engine:
         port = int(self._port_file.read_text())
         return Endpoint(port, f"{process.pid}-{process.started}") if _health(port) else None
 
-    def start(self, *, enforce_iam: bool = False, keep_state: bool = False) -> Endpoint:
+    def start(self, *, keep_state: bool = False) -> Endpoint:
         """Start the engine on the first free port from 4566 on, after what was left of an earlier one.
 
         With `keep_state` it saves what it holds when it is stopped, and starts with what was saved.
         Raises EngineError if it does not come up.
         """
         self.stop()
+        return self._start(free_port(), enforce_iam=False, keep_state=keep_state)
+
+    def restart_enforcing_iam(self) -> Endpoint:
+        """Restart an engine that keeps its state, on the same port, now checking every permission."""
+        port = int(self._port_file.read_text())
+        self.stop()
+        return self._start(port, enforce_iam=True, keep_state=True)
+
+    def stop(self) -> bool:
+        """Stop the engine, if it runs; returns whether it did."""
+        return processes.stop(self._process_file, STOP_S_MAX)
+
+    def _start(self, port: int, *, enforce_iam: bool, keep_state: bool) -> Endpoint:
         if not ENGINE_PYTHON.exists():
             raise EngineError("the local engine is not installed: run make setup")
-        port = free_port()
         for name in ("tmp", "state", "s3"):
             (self.folder / name).mkdir(parents=True, exist_ok=True)
         self._port_file.write_text(str(port))
@@ -89,10 +101,6 @@ class Engine:
             time.sleep(processes.POLL_S)
         self.stop()
         raise EngineError(f"the local engine did not start; the end of {self.log}:\n{self._log_end()}")
-
-    def stop(self) -> bool:
-        """Stop the engine, if it runs; returns whether it did."""
-        return processes.stop(self._process_file, STOP_S_MAX)
 
     def _environment(self, port: int, *, enforce_iam: bool, keep_state: bool) -> dict[str, str]:
         # Nothing of the user's environment but the path: functions inherit the engine's.

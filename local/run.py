@@ -45,11 +45,13 @@ def main() -> int:
 
 def _run(cloud: LocalCloud, console: Console) -> int:
     started_s = time.monotonic()
-    if cloud.start(lambda line: console.print(f"{line} ...")):
+    cloud.start(lambda line: console.print(f"{line} ..."))
+    if not cloud.sampled_file.exists():
         _step(console, f"Sending the sample stream: {SAMPLES.relative_to(ROOT)}")
         _kith(cloud, "send", str(SAMPLES))
         _step(console, "Folding events into profiles")
         _wait_until_folded(cloud)
+        cloud.sampled_file.touch()
     for identifier in _some_identifiers(cloud):
         _step(console, f"kith get {' '.join(identifier)}")
         _kith(cloud, "get", *identifier)

@@ -1,0 +1,105 @@
+"""The local cloud's own parts: ports, environment, time to live, one change at a time."""
+
+import socket
+from pathlib import Path
+
+import pytest
+
+from local import deploy
+from local.cloud import BusyError, LocalCloud
+from local.engine import HOST, PORT_FIRST, Endpoint, free_port
+from local.engine_main import accept_metric_math, change, keep_start
+
+ENDPOINT = Endpoint(4711, "1-2")
+
+
+def test_a_port_in_use_is_passed_over():
+    first = free_port()
+    with socket.socket() as taken:
+        taken.bind((HOST, first))
+        taken.listen()
+        assert free_port() > first >= PORT_FIRST
+
+
+def test_nothing_of_the_users_aws_setup_reaches_a_command(monkeypatch, tmp_path: Path):
+    monkeypatch.setenv("AWS_PROFILE", "production")
+    monkeypatch.setenv("AWS_SESSION_TOKEN", "theirs")
+    monkeypatch.setenv("CDK_DEFAULT_ACCOUNT", "123456789012")
+    environment = deploy.environment(ENDPOINT, tmp_path)
+    assert "AWS_PROFILE" not in environment
+    assert "AWS_SESSION_TOKEN" not in environment
+    assert "CDK_DEFAULT_ACCOUNT" not in environment
+    assert environment["AWS_ENDPOINT_URL"] == "http://127.0.0.1:4711"
+    assert environment["AWS_ACCESS_KEY_ID"] == "kithlocalengine"
+    assert environment["AWS_CONFIG_FILE"].startswith(str(tmp_path))
+
+
+class FakeCloudFormation:
+    def get_paginator(self, _):
+        return self
+
+    def paginate(self, **_):
+        return [
+            {"StackResourceSummaries": [{"LogicalResourceId": "Profiles", "PhysicalResourceId": "p-1"}]},
+            {"StackResourceSummaries": [{"LogicalResourceId": "Pointers", "PhysicalResourceId": "i-1"}]},
+        ]
+
+
+class FakeDynamo:
+    def __init__(self) -> None:
+        self.set = {"i-1": "expires_at"}
+
+    def describe_time_to_live(self, TableName):  # noqa: N803 - boto3's name
+        attribute = self.set.get(TableName)
+        return {"TimeToLiveDescription": {"AttributeName": attribute} if attribute else {}}
+
+    def update_time_to_live(self, TableName, TimeToLiveSpecification):  # noqa: N803 - likewise
+        assert TableName not in self.set
+        self.set[TableName] = TimeToLiveSpecification["AttributeName"]
+
+
+def test_time_to_live_is_set_where_the_template_says_so_and_it_is_not_set_yet():
+    ttl = {"Properties": {"TimeToLiveSpecification": {"AttributeName": "expires_at", "Enabled": True}}}
+    dynamo = FakeDynamo()
+    template = {"Resources": {"Profiles": ttl, "Pointers": ttl, "Registry": {"Properties": {}}, "Policy": {}}}
+    deploy.set_ttl(FakeCloudFormation(), dynamo, template)
+    assert dynamo.set == {"p-1": "expires_at", "i-1": "expires_at"}
+
+
+def test_the_fingerprint_covers_every_folder_that_is_deployed():
+    folders = {path.relative_to(deploy.ROOT).parts[0] for path in deploy._source_files()}
+    assert {"builders", "infra", "lambdas", "shared", "local", "app.py", "cdk.json"} <= folders
+    assert deploy.fingerprint() == deploy.fingerprint()
+
+
+def test_only_one_command_at_a_time_changes_a_cloud(tmp_path: Path):
+    with LocalCloud(tmp_path).locked(), pytest.raises(BusyError), LocalCloud(tmp_path).locked():
+        pass
+    with LocalCloud(tmp_path).locked():
+        pass
+
+
+def test_stopping_a_cloud_that_does_not_run_is_fine(tmp_path: Path):
+    assert not LocalCloud(tmp_path).stop()
+
+
+def test_the_engine_keeps_the_start_of_a_mapping():
+    mappings = {"m1": {}}
+    create = keep_start(lambda _: (202, {}, b'{"UUID": "m1"}'), mappings)
+    create({"StartingPositionTimestamp": 17})
+    assert mappings == {"m1": {"StartingPositionTimestamp": 17}}
+
+
+def test_the_engine_accepts_alarms_on_metric_math():
+    record = accept_metric_math(lambda _, properties: properties)
+    assert record("a", {"Metrics": [1], "Threshold": 3}) == {
+        "Threshold": 3,
+        "MetricName": "MetricMath",
+        "Namespace": "NotEvaluatedLocally",
+    }
+    assert record("a", {"MetricName": "Errors"}) == {"MetricName": "Errors"}
+
+
+def test_an_engine_without_a_name_that_is_changed_does_not_start():
+    with pytest.raises(SystemExit, match="_poll_kinesis"):
+        change(object(), "_poll_kinesis", lambda original: original)
