@@ -60,3 +60,24 @@ run: setup ## Start the local cloud, send it the sample stream, show profiles
 
 stop: ## End the local cloud
 	@if [ -x $(BIN)/python ]; then $(BIN)/python -m local.stop; else echo "The local cloud did not run."; fi
+
+# `make deploy STAGE=prod SETTINGS="-c shards=4"`; settings: docs/settings.md
+STAGE ?= dev
+SETTINGS ?=
+CDK := node_modules/.bin/cdk
+CDK_CONTEXT = -c stage=$(STAGE) $(SETTINGS)
+
+synth: setup ## Write a stage's CloudFormation template to cdk.out
+	@$(CDK) synth --quiet $(CDK_CONTEXT)
+
+deploy: setup ## Deploy a stage to your AWS account
+	@$(CDK) bootstrap $(CDK_CONTEXT)
+	@$(CDK) deploy --require-approval broadening $(CDK_CONTEXT)
+
+destroy: setup ## Remove the development stage from your AWS account, with all it holds
+	@$(BIN)/python -m infra.empty_archive
+	@$(CDK) destroy --force -c stage=dev
+
+.PHONY: snapshot
+snapshot: setup ## Accept the template as it is, for the infrastructure tests
+	@UPDATE_SNAPSHOT=1 $(BIN)/python -m pytest -q tests/infra/test_stack.py

@@ -109,12 +109,12 @@ def _trim(packages: Path) -> None:
 
 
 def _assemble(folder: Path, packages: Path, sources: Iterable[str], target: Target) -> None:
-    """Lay sources beside the packages, which are linked: nobody writes to either."""
-    shutil.copytree(packages, folder, copy_function=os.link, dirs_exist_ok=True)
+    """Lay the packages beside the sources; they are linked, since nobody writes to either."""
     for source in sources:
         (folder / source).parent.mkdir(parents=True, exist_ok=True)
         shutil.copyfile(ROOT / source, folder / source)
     _compile(folder, target)
+    shutil.copytree(packages, folder, copy_function=os.link, dirs_exist_ok=True)
 
 
 def _compile(folder: Path, target: Target) -> None:

@@ -1,0 +1,50 @@
+import json
+
+import pytest
+
+from shared import contract
+from tests.infra.conftest import Synthesized
+
+
+@pytest.fixture
+def bucket(dev):
+    return dev.one("S3::Bucket", "Archive")
+
+
+def rules(synthesized: Synthesized):
+    bucket = synthesized.one("S3::Bucket", "Archive")
+    return {rule.get("Prefix"): rule for rule in bucket["LifecycleConfiguration"]["Rules"]}
+
+
+def test_nobody_outside_reads_the_archive(bucket):
+    assert set(bucket["PublicAccessBlockConfiguration"].values()) == {True}
+    assert bucket["OwnershipControls"]["Rules"] == [{"ObjectOwnership": "BucketOwnerEnforced"}]
+
+
+def test_the_archive_is_encrypted_and_versioned(bucket):
+    assert bucket["BucketEncryption"]["ServerSideEncryptionConfiguration"]
+    assert bucket["VersioningConfiguration"] == {"Status": "Enabled"}
+
+
+def test_the_archive_is_spoken_to_by_tls_alone(dev):
+    [policy] = dev.resources("S3::BucketPolicy").values()
+    [statement] = policy["PolicyDocument"]["Statement"]
+    assert (statement["Effect"], statement["Action"]) == ("Deny", "s3:*")
+    assert statement["Condition"] == {"Bool": {"aws:SecureTransport": "false"}}
+
+
+def test_events_grow_colder_and_are_kept_for_good_by_default(dev):
+    events = rules(dev)[contract.PREFIX_EVENTS]
+    assert "ExpirationInDays" not in events
+    assert [step["TransitionInDays"] for step in events["Transitions"]] == [30, 90]
+    assert contract.PREFIX_QUARANTINE not in rules(dev)
+
+
+def test_a_retention_ends_events_and_quarantine_and_nothing_else(prod):
+    ended = {prefix for prefix, rule in rules(prod).items() if "ExpirationInDays" in rule}
+    assert ended == {contract.PREFIX_EVENTS, contract.PREFIX_QUARANTINE}
+    assert rules(prod)[contract.PREFIX_EVENTS]["ExpirationInDays"] == 400
+
+
+def test_nothing_empties_the_archive_when_the_stack_goes(dev):
+    assert "AutoDeleteObjects" not in json.dumps(dev.template)

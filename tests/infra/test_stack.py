@@ -1,0 +1,21 @@
+import json
+import os
+from pathlib import Path
+
+from shared import contract
+from tests.infra.conftest import masked
+
+SNAPSHOT = Path(__file__).parent / "snapshot.json"
+
+
+def test_the_stack_tells_others_where_things_are(dev):
+    outputs = {value for name, value in vars(contract).items() if name.startswith("OUTPUT_")}
+    assert outputs <= set(dev.template["Outputs"])
+
+
+def test_the_template_is_the_one_that_was_reviewed(dev):
+    """`make snapshot` accepts the template as it is; the difference then shows in review."""
+    template = masked(dev.template)
+    if os.environ.get("UPDATE_SNAPSHOT"):
+        SNAPSHOT.write_text(json.dumps(template, indent=1, sort_keys=True) + "\n")
+    assert template == json.loads(SNAPSHOT.read_text())
