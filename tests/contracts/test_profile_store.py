@@ -5,10 +5,23 @@ from random import Random
 import pytest
 
 from shared.app.ingest import Ingest
+from shared.app.ports import Committed, Conflict
+from shared.contract import RECORD_AGE_H_MAX
 from shared.core.compile import Builder
+from shared.core.identity.identifiers import Identifier
+from shared.core.plan import Plan, Put
+from shared.core.profile import copy
+from shared.core.snapshot import Redirect, Tombstone
 from tests import oracle
-from tests.contracts.worlds import FakeClock, assert_consistent, lines
-from tests.people import DAY, a_definition, any_stream, contributions_of, in_batches
+from tests.contracts.worlds import (
+    DynamoWorld,
+    FakeClock,
+    assert_children_outlive_their_profiles,
+    assert_consistent,
+    lines,
+    live,
+)
+from tests.people import DAY, HOUR, T0, a_definition, an_event, any_stream, contributions_of, in_batches
 
 BUILDERS = {
     "plain": Builder(a_definition()),
@@ -34,5 +47,137 @@ def test_batches_in_order_of_arrival_give_what_the_oracle_says(world, kind, seed
         ingest(builder, store, batch)
         if random.random() < 0.3:
             store = world.store(builder, cache=random.random() < 0.5)  # another process takes over
+            again = ingest(builder, store, redelivered(random, batch))
+            assert again.tally["events_folded"] == 0
     assert lines(world, builder) == oracle.profiles_of(builder, events)
     assert_consistent(world, builder)
+    if isinstance(world, DynamoWorld):
+        assert_children_outlive_their_profiles(world, builder)
+
+
+def redelivered(random, batch):
+    """A suffix of a batch that the stream delivers again: nothing older than a record may get."""
+    suffix = batch[random.randrange(len(batch)) :]
+    return [one for one in suffix if one.arrival >= batch[-1].arrival - RECORD_AGE_H_MAX * HOUR]
+
+
+@pytest.mark.parametrize("seed", range(6))
+def test_groups_too_large_for_one_transaction_are_written_in_parts_or_through_redirects(world, seed):
+    builder, random = BUILDERS["plain"], Random(seed)
+    world.reset()
+    events = contributions_of(builder, any_stream(random, gap_ms=HOUR, people=10))
+    events.sort(key=lambda one: one.order)
+    for batch in in_batches(random, events, largest=40):
+        ingest(builder, world.store(builder), batch, actions_max=8)
+    assert lines(world, builder) == oracle.profiles_of(builder, events)
+    assert_consistent(world, builder)
+
+
+def test_people_with_too_many_identifiers_for_a_transaction_merge_through_a_redirect(world):
+    builder = BUILDERS["plain"]
+    world.reset()
+    store = world.store(builder)
+    for user in ("a", "b"):
+        ingest(builder, store, cookies_of(user, 70))
+    link = events_of({"userId": user, "anonymousId": "shared", "arrival": T0 + HOUR} for user in ("a", "b"))
+    outcome = ingest(builder, store, link)
+    assert outcome.tally["profiles_merged"] == 1
+    [profile] = live(world, builder)
+    assert len(profile.identifiers) == 143
+    assert_consistent(world, builder)
+    [redirect] = [one for one in world.stored(builder).values() if isinstance(one, Redirect)]
+    assert redirect.target == profile.id
+    if isinstance(world, DynamoWorld):  # pointers have followed, so the redirect may go
+        assert {pointer.profile_id for pointer in world.pointers().values()} == {profile.id}
+        assert all("expires_at" in item for item in world.items(world.profiles_table))
+        assert_children_outlive_their_profiles(world, builder)
+
+
+def test_a_profile_with_too_many_identifiers_leaves_a_tombstone_that_its_successor_inherits(
+    world, monkeypatch
+):
+    monkeypatch.setattr("shared.core.plan.IDENTIFIERS_MAX", 120)  # the real limit takes seconds to reach
+    builder = BUILDERS["plain"]
+    world.reset()
+    store = world.store(builder)
+    events = cookies_of("a", 120)
+    outcome = ingest(builder, store, events)
+    assert outcome.tally["profiles_broken"] == 1
+    assert live(world, builder) == []
+    [tombstone] = [one for one in world.stored(builder).values() if isinstance(one, Tombstone)]
+    assert len(tombstone.traces) == len(events)
+    again = ingest(
+        builder, world.store(builder), [events[0], *events_of([{"userId": "a", "arrival": T0 + HOUR}])]
+    )
+    assert (again.tally["events_duplicate"], again.tally["events_folded"]) == (1, 1)
+    [profile] = live(world, builder)
+    assert profile.id != tombstone.id
+    assert_consistent(world, builder)
+
+
+def test_what_is_planned_for_another_revision_conflicts_and_says_what_is_there(world):
+    builder = BUILDERS["plain"]
+    world.reset()
+    store = world.store(builder)
+    ingest(builder, store, events_of([{"userId": "a"}]))
+    [profile] = live(world, builder)
+    stale = copy(builder, profile)
+    stale.rev += 1
+    [result] = store.commit([Plan(puts=[Put(stale, profile.rev - 1)])])
+    assert isinstance(result, Conflict)
+    assert result.found[profile.id].rev == profile.rev
+    [result] = store.commit([Plan(puts=[Put(stale, profile.rev)])])
+    assert result == Committed()
+
+
+def test_parked_events_are_folded_once_by_the_next_writer(world):
+    builder = BUILDERS["plain"]
+    world.reset()
+    store = world.store(builder)
+    ingest(builder, store, events_of([{"userId": "a"}]))
+    [profile] = live(world, builder)
+    total = {"userId": "a", "event": "Order", "properties": {"total": "12345678901234567890.125"}}
+    parked = events_of([total | {"anonymousId": "parked", "messageId": "parked", "traits": {"big": 10**20}}])
+    name = f"{profile.id}/shard-0#5#0"
+    assert store.park(profile.id, name, parked)
+    assert store.park(profile.id, name, parked)
+    assert store.deltas([name, f"{profile.id}/shard-0#6#0"]) == {name: parked}
+    ingest(builder, world.store(builder), events_of([{"userId": "a", "messageId": "next"}]))
+    [profile] = live(world, builder)
+    assert (profile.event_count, profile.parked, world.deltas()) == (3, (), set())
+    assert Identifier("cookie_id", "parked") in profile.identifiers
+    assert_consistent(world, builder)
+
+
+def test_nothing_is_parked_beside_what_is_not_live(world):
+    builder = BUILDERS["plain"]
+    world.reset()
+    store = world.store(builder)
+    ingest(builder, store, events_of([{"userId": "a"}]))
+    ingest(builder, store, events_of([{"userId": "a", "messageId": "late", "arrival": T0 + 500 * DAY}]))
+    [tombstone] = [one for one in world.stored(builder).values() if isinstance(one, Tombstone)]
+    parked = events_of([{"userId": "a"}])
+    assert not store.park(tombstone.id, f"{tombstone.id}/shard-0#5#0", parked)
+    assert not store.park("0" * 32, f"{'0' * 32}/shard-0#5#0", parked)
+
+
+def events_of(bodies):
+    """Contributions of track events with these bodies."""
+    plain = {"type": "track", "messageId": "m"}
+    return contributions_of(
+        BUILDERS["plain"],
+        [an_event(**plain | {"messageId": f"m{at}"} | body) for at, body in enumerate(bodies)],
+    )
+
+
+def cookies_of(user, count):
+    """One person's events, each with another cookie."""
+    return events_of(
+        {
+            "userId": user,
+            "anonymousId": f"{user}-{number}",
+            "messageId": f"{user}-{number}",
+            "arrival": T0 + number,
+        }
+        for number in range(count)
+    )

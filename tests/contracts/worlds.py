@@ -8,6 +8,7 @@ from shared.adapters.dynamo.store import DynamoStore
 from shared.adapters.memory_store import MemoryStore
 from shared.contract import PROFILES_SK, SK_DELTA_PREFIX, SK_PROFILE
 from shared.core.profile import Profile, canonical, missing_segments
+from shared.core.snapshot import Redirect
 from tests.contracts.engines import create_tables, new_client
 
 
@@ -117,14 +118,37 @@ def lines(world, builder):
 
 
 def assert_consistent(world, builder):
-    """Every identifier of a live profile points back at it, and no two profiles share one."""
+    """Every identifier of a live profile leads to it, perhaps through redirects, and to no other."""
     pointers = world.pointers()
     stored = world.stored(builder)
     for profile in stored.values():
         if isinstance(profile, Profile):
             for identifier in profile.identifiers:
-                assert pointers[identifier].profile_id == profile.id, (identifier.type, profile.id)
+                assert _end(stored, pointers[identifier]) == profile.id, (identifier.type, profile.id)
     for identifier, pointer in pointers.items():
-        target = stored.get(pointer.profile_id)
+        target = stored.get(_end(stored, pointer))
         if isinstance(target, Profile):
             assert identifier in target.identifiers
+
+
+def _end(stored, pointer):
+    target = pointer.profile_id
+    while isinstance(stored.get(target), Redirect):
+        target = stored[target].target
+    return target
+
+
+def assert_children_outlive_their_profiles(world, builder):
+    """No pointer and no body item of a live profile goes before the profile may."""
+    expiries = {
+        item["pk"]["S"]: int(item["expires_at"]["N"])
+        for item in world.items(world.profiles_table)
+        if item["sk"]["S"] == SK_PROFILE and "kind" not in item
+    }
+    prefix = f"{builder.name}#{world.version}#"
+    for item in world.items(world.identifiers_table):
+        expiry = expiries.get(prefix + item["profile_id"]["S"], 0)
+        assert int(item["expires_at"]["N"]) >= expiry
+    for item in world.items(world.profiles_table):
+        if item["sk"]["S"] != SK_PROFILE and item["pk"]["S"] in expiries:
+            assert int(item["expires_at"]["N"]) >= expiries[item["pk"]["S"]]

@@ -1,0 +1,139 @@
+"""A process that dies after any of its calls: the stream brings the batch again, and nothing shows."""
+
+import itertools
+from random import Random
+
+import pytest
+
+from shared.adapters.memory_store import MemoryStore
+from shared.app.ingest import Ingest
+from shared.core.compile import Builder
+from tests import oracle
+from tests.contracts.worlds import FakeClock, assert_consistent, lines
+from tests.people import DAY, T0, a_definition, an_event, any_stream, contributions_of, in_batches
+
+BUILDER = Builder(a_definition())
+
+
+class Crash(BaseException):
+    """The process is gone; nothing catches this."""
+
+
+class MortalClient:
+    """A client that dies in its n-th call: before the call has reached the engine, or after."""
+
+    def __init__(self, client, calls, *, after):
+        self._client = client
+        self._left = calls
+        self._after = after
+
+    def __getattr__(self, name):
+        method = getattr(self._client, name)
+
+        def call(**arguments):
+            self._left -= 1
+            if self._left < 0 or (self._left == 0 and not self._after):
+                raise Crash
+            answer = method(**arguments)
+            if self._left == 0:
+                raise Crash
+            return answer
+
+        return call
+
+
+def ingest(store, batch, **options):
+    outcome = Ingest(BUILDER, store, FakeClock(), **options).run(batch)
+    assert outcome.failed == []
+    return outcome
+
+
+def ingest_through_crashes(world, batch, *, after, **options):
+    """Deliver a batch to processes that die in their first call, in their second, and so on to the last."""
+    for calls in itertools.count(1):
+        client = MortalClient(world.client, calls, after=after)
+        try:
+            ingest(world.store(BUILDER, client), batch, **options)
+        except Crash:
+            continue
+        return
+
+
+@pytest.mark.parametrize("after", [False, True])
+@pytest.mark.parametrize("seed", range(3))
+def test_a_crash_in_any_call_loses_nothing_and_counts_nothing_twice(dynamo, seed, after):
+    random = Random(seed)
+    dynamo.reset()
+    events = contributions_of(BUILDER, any_stream(random, size_max=24, gap_ms=DAY))
+    events.sort(key=lambda one: one.order)
+    for batch in in_batches(random, events):
+        ingest_through_crashes(dynamo, batch, after=after)
+    assert lines(dynamo, BUILDER) == oracle.profiles_of(BUILDER, events)
+    assert_consistent(dynamo, BUILDER)
+
+
+@pytest.mark.parametrize("after", [False, True])
+def test_a_crash_while_segments_are_written_leaves_the_list_whole(dynamo, after):
+    dynamo.reset()
+    events = contributions_of(
+        BUILDER,
+        [
+            an_event(
+                messageId=f"m{number:03}",
+                arrival=T0 + number,
+                userId="u",
+                type="track",
+                properties={"pages": [f"/{number}/{page}" for page in range(20)]},
+            )
+            for number in range(16)
+        ],
+    )
+    reference = MemoryStore()
+    for event in events:
+        ingest_through_crashes(dynamo, [event], after=after)
+        ingest(reference, [event])
+    [line] = lines(dynamo, BUILDER)
+    assert line == oracle.profiles_of(BUILDER, events)[0]
+
+
+@pytest.mark.parametrize("after", [False, True])
+def test_a_crash_while_pointers_follow_a_redirect_is_repaired_by_who_passes(dynamo, after):
+    dynamo.reset()
+    people = {
+        user: contributions_of(
+            BUILDER,
+            [
+                an_event(
+                    messageId=f"{user}-{number}",
+                    arrival=T0 + number,
+                    userId=user,
+                    anonymousId=f"{user}-{number}",
+                )
+                for number in range(8)
+            ],
+        )
+        for user in ("old", "new")
+    }
+    link = contributions_of(
+        BUILDER,
+        [
+            an_event(messageId=f"link-{user}", arrival=T0 + 100, userId=user, anonymousId="shared")
+            for user in people
+        ],
+    )
+    names = [{"anonymousId": f"{user}-{number}"} for user in people for number in range(8)]
+    names += [{"anonymousId": "shared"}, *({"userId": user} for user in people)]
+    again = contributions_of(
+        BUILDER,
+        [an_event(messageId=f"again-{at}", arrival=T0 + 200 + at, **name) for at, name in enumerate(names)],
+    )
+    store = dynamo.store(BUILDER)
+    for events in people.values():
+        ingest(store, events)
+    for event in link:
+        ingest_through_crashes(dynamo, [event], after=after, actions_max=8)
+    for event in again:
+        ingest(dynamo.store(BUILDER, cache=False), [event], actions_max=8)
+    everything = [*people["old"], *people["new"], *link, *again]
+    assert lines(dynamo, BUILDER) == oracle.profiles_of(BUILDER, everything)
+    assert_consistent(dynamo, BUILDER)
