@@ -17,8 +17,7 @@ setup: .venv/.installed node_modules/.installed .venv-engine/.installed ## Insta
 	@echo "Installing Python packages into .venv ..."
 	@$(PYTHON) -m venv .venv
 	@$(BIN)/pip install --quiet --disable-pip-version-check -r requirements.txt
-	@$(BIN)/pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable . || \
-		$(BIN)/pip install --quiet --disable-pip-version-check --no-deps --editable .
+	@$(BIN)/pip install --quiet --disable-pip-version-check --no-deps --editable .
 	@touch $@
 
 .venv-engine/.installed: local/requirements.txt
