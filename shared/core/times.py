@@ -5,8 +5,9 @@ claim one are wrong.
 """
 
 import calendar
-from datetime import MAXYEAR, UTC, datetime, timedelta
+from datetime import MAXYEAR, UTC, date, datetime
 from decimal import ROUND_FLOOR, Context, Decimal
+from functools import lru_cache
 from typing import Any, Final
 
 TIME_MS_MAX: Final = 253_402_300_799_999
@@ -16,7 +17,9 @@ EPOCH_MS_MIN: Final = 10**11
 
 _EPOCH: Final = datetime(1970, 1, 1)  # noqa: DTZ001 - naive stands for UTC throughout this module
 _EPOCH_AWARE: Final = datetime(1970, 1, 1, tzinfo=UTC)
-_MILLISECOND: Final = timedelta(milliseconds=1)
+_EPOCH_DAY: Final = date(1970, 1, 1).toordinal()
+_DAY_MS: Final = 86_400_000
+_DAYS_REMEMBERED: Final = 4096
 _BASIC_DATE_LENGTH: Final = len("20260102")
 _EPOCH_TEXT_LENGTH_MAX: Final = 40
 # No traps: whatever does not fit becomes NaN, infinity or zero and is judged afterwards.
@@ -43,7 +46,11 @@ def parse_time(value: Any) -> int | None:
 
 def format_time(time_ms: int) -> str:
     """Return the moment as text, always with milliseconds: `2026-01-02T03:04:05.678Z`."""
-    return (_EPOCH + timedelta(milliseconds=time_ms)).isoformat(timespec="milliseconds") + "Z"
+    day, of_day = divmod(time_ms, _DAY_MS)
+    seconds, ms = divmod(of_day, 1000)
+    minutes, second = divmod(seconds, 60)
+    hour, minute = divmod(minutes, 60)
+    return f"{_day_text(day)}T{hour:02}:{minute:02}:{second:02}.{ms:03}Z"
 
 
 def add_months(time_ms: int, months: int) -> int:
@@ -52,17 +59,31 @@ def add_months(time_ms: int, months: int) -> int:
     A day that the month does not have becomes the month's last day (31 January plus one month is
     28 or 29 February). Past the year 9999, the last moment of it.
     """
-    moment = _EPOCH + timedelta(milliseconds=time_ms)
-    year, month0 = divmod(moment.year * 12 + moment.month - 1 + months, 12)
+    day, of_day = divmod(time_ms, _DAY_MS)
+    later = _add_months_to_day(day, months)
+    return TIME_MS_MAX if later is None else later * _DAY_MS + of_day
+
+
+@lru_cache(_DAYS_REMEMBERED)
+def _day_text(day: int) -> str:
+    """Return the date of a day that is counted from 1970."""
+    return date.fromordinal(_EPOCH_DAY + day).isoformat()
+
+
+@lru_cache(_DAYS_REMEMBERED)
+def _add_months_to_day(day: int, months: int) -> int | None:
+    """Return a later day, counted from 1970 as well; None past the year 9999."""
+    start = date.fromordinal(_EPOCH_DAY + day)
+    year, month0 = divmod(start.year * 12 + start.month - 1 + months, 12)
     if year > MAXYEAR:
-        return TIME_MS_MAX
-    day = min(moment.day, calendar.monthrange(year, month0 + 1)[1])
-    return (moment.replace(year=year, month=month0 + 1, day=day) - _EPOCH) // _MILLISECOND
+        return None
+    last = calendar.monthrange(year, month0 + 1)[1]
+    return date(year, month0 + 1, min(start.day, last)).toordinal() - _EPOCH_DAY
 
 
 def _milliseconds(moment: datetime) -> int | None:
     elapsed = moment - (_EPOCH if moment.tzinfo is None else _EPOCH_AWARE)
-    time_ms = elapsed // _MILLISECOND
+    time_ms = elapsed.days * _DAY_MS + elapsed.seconds * 1000 + elapsed.microseconds // 1000
     return time_ms if 0 <= time_ms <= TIME_MS_MAX else None
 
 
