@@ -63,7 +63,7 @@ stop: ## End the local cloud
 # `make deploy STAGE=prod SETTINGS="-c shards=4"`; settings: docs/settings.md
 STAGE ?= dev
 SETTINGS ?=
-CDK := node_modules/.bin/cdk
+CDK := NODE_NO_WARNINGS=1 node_modules/.bin/cdk
 CDK_CONTEXT = -c stage=$(STAGE) $(SETTINGS)
 
 synth: setup ## Write a stage's CloudFormation template to cdk.out
