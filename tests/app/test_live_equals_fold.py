@@ -1,0 +1,66 @@
+"""The promise on the sample stream: live gives, byte for byte, what `kith fold` gives."""
+
+from itertools import count
+from pathlib import Path
+from random import Random
+
+import msgspec
+import pytest
+from typer.testing import CliRunner
+
+from cli.main import app
+from shared.adapters.memory_store import MemoryStore
+from shared.app.batch import Batch
+from shared.app.ingest import Ingest
+from shared.core.compile import Builder
+from shared.core.event import arrival_of
+from shared.core.grammar import parse_definition
+from tests.app.test_engine import FakeClock, lines
+from tests.fakes.quarantine import FakeQuarantine
+from tests.kinesis import aggregate_of, array_of, envelope, gzip_of, lines_of, zstd_of
+from tests.people import in_batches
+
+FOLDER = Path(__file__).parents[2] / "builders" / "customers"
+SAMPLES = FOLDER / "samples" / "events.jsonl"
+
+
+@pytest.fixture(scope="module")
+def folded(tmp_path_factory):
+    out = tmp_path_factory.mktemp("fold") / "profiles.jsonl"
+    result = CliRunner().invoke(app, ["fold", str(SAMPLES), "--builder", str(FOLDER), "--out", str(out)])
+    assert result.exit_code == 0, result.stderr
+    return out.read_bytes().splitlines()
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_the_sample_stream_gives_the_same_profiles_live_as_folded(folded, seed):
+    random = Random(seed)
+    builder = Builder(parse_definition((FOLDER / "builder.yaml").read_text()))
+    store = MemoryStore()
+    batch = Batch(builder, 1, 0, Ingest(builder, store, FakeClock()), FakeQuarantine())
+    records = records_of(random, SAMPLES.read_bytes().splitlines())
+    for envelopes in in_batches(random, records, largest=60):
+        assert batch.run(envelopes).failed is None
+        if random.random() < 0.2:  # the stream delivers the end of a batch again
+            assert batch.run(envelopes[random.randrange(len(envelopes)) :]).tally["events_folded"] == 0
+    assert lines(builder, store) == folded
+
+
+def records_of(random, texts):
+    """Events as a producer sends them: one a record, or those of one arrival together in any form."""
+    decode = msgspec.json.decode
+    by_arrival = {}
+    for text in texts:
+        by_arrival.setdefault(arrival_of(decode(text)), []).append(text)
+    sequence = count(1)
+    pack = [
+        array_of,
+        lines_of,
+        aggregate_of,
+        lambda one: gzip_of(lines_of(one)),
+        lambda one: zstd_of(array_of(one)),
+    ]
+    return [
+        envelope(random.choice(pack)(together), arrival=arrival, sequence=f"{next(sequence):056}")
+        for arrival, together in sorted(by_arrival.items())
+    ]
