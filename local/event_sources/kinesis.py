@@ -89,7 +89,10 @@ class KinesisShardReader:
             raise PortError(type(error).__name__) from error
 
     def _read(self, position: Position, limit: int) -> Reading:
-        answer = self._client.get_records(ShardIterator=self._iterator_for(position), Limit=limit)
+        # The iterator alone would do; it is by the ARN that the engine finds the permission to check.
+        answer = self._client.get_records(
+            StreamARN=self._stream_arn, ShardIterator=self._iterator_for(position), Limit=limit
+        )
         records = tuple(
             StreamRecord(
                 sequence=item["SequenceNumber"],

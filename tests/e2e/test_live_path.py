@@ -111,7 +111,7 @@ def test_a_profile_expires_after_calendar_months(live: Live, person: Person):
 def test_batches_that_lambda_gave_up_on_are_drained_once_ingestion_works_again(live: Live, person: Person):
     live.settle()
     client = live.client("lambda")
-    name = live.function("Ingest")
+    name = live.function("IngestFunction")
     environment = client.get_function_configuration(FunctionName=name)["Environment"]
     broken = {"Variables": environment["Variables"] | {contract.ENV_PROFILES_TABLE: "no-such-table"}}
     client.update_function_configuration(FunctionName=name, Environment=broken)
@@ -122,7 +122,7 @@ def test_batches_that_lambda_gave_up_on_are_drained_once_ingestion_works_again(l
     finally:
         client.update_function_configuration(FunctionName=name, Environment=environment)
     assert live.profile("cookie_id", person.cookie) is None
-    live.invoke("Drain")
+    live.invoke("DrainFunction")
     profile = live.profile_with("cookie_id", person.cookie, 1)
     assert profile["attributes"]["total_order_value"] == 7
     assert live.objects(contract.PREFIX_FAILED) == []

@@ -18,7 +18,7 @@ def guarded(cloud: LocalCloud) -> Live:
 
 def test_permissions_are_checked_at_all(guarded: Live):
     client = guarded.client("lambda")
-    role = client.get_function_configuration(FunctionName=guarded.function("Drain"))["Role"]
+    role = client.get_function_configuration(FunctionName=guarded.function("DrainFunction"))["Role"]
     theirs = guarded.client_as(role, "dynamodb")
     with pytest.raises(theirs.exceptions.ClientError, match="AccessDenied"):
         theirs.scan(TableName=guarded.outputs[contract.OUTPUT_PROFILES_TABLE])
@@ -39,7 +39,7 @@ def test_a_bad_record_reaches_quarantine(guarded: Live):
 
 def test_a_failing_batch_reaches_the_failure_destination_and_is_drained(guarded: Live, person: Person):
     client = guarded.client("lambda")
-    name = guarded.function("Ingest")
+    name = guarded.function("IngestFunction")
     environment = client.get_function_configuration(FunctionName=name)["Environment"]
     broken = {"Variables": environment["Variables"] | {contract.ENV_PROFILES_TABLE: "no-such-table"}}
     client.update_function_configuration(FunctionName=name, Environment=broken)
@@ -48,6 +48,6 @@ def test_a_failing_batch_reaches_the_failure_destination_and_is_drained(guarded:
         eventually(lambda: guarded.objects(contract.PREFIX_FAILED))
     finally:
         client.update_function_configuration(FunctionName=name, Environment=environment)
-    guarded.invoke("Drain")
+    guarded.invoke("DrainFunction")
     assert guarded.profile_with("cookie_id", person.cookie, 1)["attributes"]["orders"] == 1
     assert guarded.objects(contract.PREFIX_FAILED) == []
