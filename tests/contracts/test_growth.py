@@ -82,7 +82,7 @@ def test_a_list_beyond_its_maximum_keeps_the_newest_in_segments(dynamo, cache):
     assert_consistent(dynamo, BUILDER)
     assert_tidy(dynamo)
     item = profile_item(dynamo)
-    assert len(item["attributes"]["M"]["pages"]["L"]) <= 24
+    assert len(item["attributes"]["M"]["pages"]["L"]) <= 16
 
 
 def test_the_cost_of_a_write_is_flat_in_the_length_of_a_list(dynamo):

@@ -29,7 +29,7 @@ from shared.core.canonical import canonical_json
 from shared.core.compile import Builder
 from shared.core.definition import Attribute
 from shared.core.identity.identifiers import Identifier
-from shared.core.memory import Memory, MemorySegment, Trace
+from shared.core.memory import Memory, MemorySegment, Trace, minute_of
 from shared.core.plan import Point, Remove
 from shared.core.profile import Merge, Profile, expiry, present_identifiers
 from shared.core.snapshot import Pointer, Redirect, Stored, Tombstone
@@ -193,10 +193,11 @@ class Items:
             for wire in values["L"]
         ]
         kind, _, value = item["founder"]["S"].partition(SEPARATOR)
-        memory = Memory(
-            unpack_traces(state.memory),
-            tuple(MemorySegment(one[0].hex(), *one[1:]) for one in state.memory_segments),
-        )
+        minute = minute_of(origin)
+        segments = [
+            MemorySegment(name.hex(), count, level, minute + oldest, minute + oldest + span)
+            for name, count, level, oldest, span in state.memory_segments
+        ]
         return Profile(
             id=profile_id,
             founder=Identifier(kind, value),
@@ -208,7 +209,7 @@ class Items:
             },
             attributes=self._join(item.get("attributes", {"M": {}})["M"], state.attributes, keys),
             traits=_traits(item.get("traits", {"M": {}})["M"], state, keys),
-            memory=memory,
+            memory=Memory(unpack_traces(state.memory), tuple(segments)),
             bytes_max=state.bytes_max,
             merges=tuple(Merge(one.hex(), at, tuple(types)) for one, at, types in state.merges),
             aliases=tuple(one.hex() for one in state.aliases),
@@ -245,7 +246,7 @@ def is_time(attribute: Attribute) -> bool:
 
 
 def _state(profile: Profile, rests: list[Any], as_text: list[str], keys: KeyWriter) -> ProfileState:
-    origin = profile.created_at
+    origin, minute = profile.created_at, minute_of(profile.created_at)
     present: list[int] = []
     removed: dict[str, int] = {}
     for name, (key, value) in sorted(profile.traits.items(), key=itemgetter(0)):
@@ -261,7 +262,10 @@ def _state(profile: Profile, rests: list[Any], as_text: list[str], keys: KeyWrit
         as_text=as_text,
         first_seen=[since - origin for _, since in sorted(profile.identifiers.items(), key=itemgetter(0))],
         memory=pack_traces(profile.memory.traces()),
-        memory_segments=[(pack_hex(one.name), *one[1:]) for one in profile.memory.segments],
+        memory_segments=[
+            (pack_hex(one.name), one.traces, one.level, one.oldest - minute, one.newest - one.oldest)
+            for one in profile.memory.segments
+        ],
         merges=[(pack_hex(one.secondary), one.at, list(one.linked_by)) for one in profile.merges],
         aliases=list(map(pack_hex, profile.aliases)),
         bytes_max=profile.bytes_max,

@@ -50,7 +50,8 @@ class ProfileState(msgspec.Struct, array_like=True):
 
     `attributes` holds one packed rest per attribute of the definition. `traits` holds the keys of the
     readable traits by sorted name, `removed` those of traits that are not there any more; `as_text` names
-    the traits that stand in the item as JSON text. `first_seen` follows the sorted identifiers.
+    the traits that stand in the item as JSON text. `first_seen` follows the sorted identifiers. A memory
+    segment is (name, traces, level, oldest minute since that of `created_at`, minutes that it spans).
     """
 
     keys: PackedKeys

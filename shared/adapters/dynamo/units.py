@@ -23,7 +23,7 @@ def _size(wire: Mapping[str, Any]) -> int:  # noqa: PLR0911 - one return per typ
     ((letter, value),) = wire.items()
     if letter == "S":
         text: str = value
-        return len(text.encode())
+        return len(text) if text.isascii() else len(text.encode())
     if letter == "N":
         digits: int = len(value.strip("-0.").replace(".", ""))
         return (digits + 1) // 2 + 1 + int(value.startswith("-"))
