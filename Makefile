@@ -12,11 +12,11 @@ help: ## Show this help
 
 setup: .venv/.installed node_modules/.installed .venv-engine/.installed ## Install everything, at pinned versions
 
-.venv/.installed: requirements.txt lambdas/requirements.txt pyproject.toml
+.venv/.installed: requirements.txt lambdas/requirements.txt constraints.txt pyproject.toml
 	@local/check-host.sh
 	@echo "Installing Python packages into .venv ..."
 	@$(PYTHON) -m venv .venv
-	@$(BIN)/pip install --quiet --disable-pip-version-check -r requirements.txt
+	@$(BIN)/pip install --quiet --disable-pip-version-check -r requirements.txt -c constraints.txt
 	@$(BIN)/pip install --quiet --disable-pip-version-check --no-deps --editable .
 	@touch $@
 

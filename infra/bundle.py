@@ -22,6 +22,8 @@ BUILD: Final = ROOT / ".build"
 
 Target = Literal["aws", "local"]
 
+CONSTRAINTS: Final = ROOT / "constraints.txt"
+
 PIP_ARGUMENTS: Final[dict[Target, tuple[str, ...]]] = {
     "aws": (
         "--platform=manylinux2014_aarch64",
@@ -84,11 +86,12 @@ def _requirements(name: str) -> list[Path]:
 
 def _packages(requirements: Sequence[Path], target: Target) -> Path:
     """Install packages for the target and trim them; returns their folder."""
-    recipe = (Path(__file__).read_text(), sys.version, target, *(file.read_text() for file in requirements))
+    pins = (file.read_text() for file in (*requirements, CONSTRAINTS))
+    recipe = (Path(__file__).read_text(), sys.version, target, *pins)
 
     def install(folder: Path) -> None:
         pip = (sys.executable, "-m", "pip", "install", "--quiet", "--disable-pip-version-check")
-        wanted = [f"--requirement={file}" for file in requirements]
+        wanted = [f"--constraint={CONSTRAINTS}", *(f"--requirement={file}" for file in requirements)]
         subprocess.run(  # noqa: S603  # our own interpreter and files of this repository
             [*pip, "--no-compile", *PIP_ARGUMENTS[target], f"--target={folder}", *wanted], check=True
         )
