@@ -8,7 +8,7 @@ import pytest
 from local import deploy
 from local.cloud import BusyError, LocalCloud
 from local.engine import HOST, PORT_FIRST, Endpoint, free_port
-from local.engine_main import accept_metric_math, change, keep_start
+from local.engine_main import accept_metric_math, change, keep_start, trust_loopback
 
 ENDPOINT = Endpoint(4711, "1-2")
 
@@ -98,6 +98,12 @@ def test_the_engine_accepts_alarms_on_metric_math():
         "Namespace": "NotEvaluatedLocally",
     }
     assert record("a", {"MetricName": "Errors"}) == {"MetricName": "Errors"}
+
+
+def test_requests_on_this_machine_count_as_encrypted():
+    resolve = trust_loopback(lambda key, _: key)
+    assert resolve("aws:SecureTransport", None) == "true"
+    assert resolve("aws:SourceIp", None) == "aws:SourceIp"
 
 
 def test_an_engine_without_a_name_that_is_changed_does_not_start():
