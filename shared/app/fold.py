@@ -63,22 +63,12 @@ def scan(builder: Builder, lines: Iterable[bytes], into: Scan) -> None:
     groups, tally = into.groups, into.tally
     number = read = 0
     for number, line in enumerate(lines, 1):
-        try:
-            body = decode_object(line)
-        except UnreadableError as error:
-            text = line.strip()
-            if text:
-                into.rejected.append(Rejected(number, error.reason, text))
-            continue
-        arrival = arrival_of(body)
-        if arrival is None:
-            into.rejected.append(Rejected(number, NO_ARRIVAL, line.strip()))
-            continue
+        contribution = builder.read(line, None, _FILE, tally)
+        if contribution is None:
+            contribution = _read_whole(builder, line, number, into)
+            if contribution is None:
+                continue
         read += 1
-        event = event_of(body, len(line), arrival, _FILE)
-        if event.id == _UNNAMED:
-            event.id = _id_of(line)
-        contribution = builder.contribute(event, tally)
         if isinstance(contribution, Dropped):
             tally[f"events_dropped.{contribution.reason}"] += 1
             continue
@@ -90,6 +80,25 @@ def scan(builder: Builder, lines: Iterable[bytes], into: Scan) -> None:
             group.append(contribution)
     into.lines += number
     tally["events_in"] += read
+
+
+def _read_whole(builder: Builder, line: bytes, number: int, into: Scan) -> Contribution | Dropped | None:
+    """Read a line that is not plain; None, and perhaps one more rejected, where it is no event."""
+    try:
+        body = decode_object(line)
+    except UnreadableError as error:
+        text = line.strip()
+        if text:
+            into.rejected.append(Rejected(number, error.reason, text))
+        return None
+    arrival = arrival_of(body)
+    if arrival is None:
+        into.rejected.append(Rejected(number, NO_ARRIVAL, line.strip()))
+        return None
+    event = event_of(body, len(line), arrival, _FILE)
+    if event.id == _UNNAMED:
+        event.id = _id_of(line)
+    return builder.contribute(event, into.tally)
 
 
 def link(groups: Iterable[Identifiers]) -> list[list[Identifiers]]:

@@ -3,16 +3,25 @@
 from collections import Counter
 from collections.abc import Callable
 from decimal import Decimal
+from operator import itemgetter
 from typing import Any, Final, NamedTuple
 
 import msgspec
 
 from shared.core.aggregations.base import Aggregation, Key, Value
 from shared.core.aggregations.registry import aggregation_of
-from shared.core.definition import Attribute, Condition, Definition, Path, Scalar
-from shared.core.event import Event, Position
-from shared.core.identity.identifiers import Identifier, identifier_reader
+from shared.core.definition import Condition, Definition, Path, Scalar
+from shared.core.event import Event, Position, corrected, message_id
+from shared.core.identity.identifiers import (
+    Identifier,
+    SetAside,
+    Values,
+    identifier_decider,
+    identifier_paths,
+)
 from shared.core.memory import event_hash
+from shared.core.shape import Shape, Slots, tree_of, walk
+from shared.core.times import parse_time
 from shared.core.traits import flatten
 from shared.core.values import PARSERS, UNUSABLE
 
@@ -54,22 +63,54 @@ class Dropped(NamedTuple):
     reason: str
 
 
-_Column = tuple[int, tuple[int, ...], Callable[[Any], Any], bool, str]
-"""(number of the attribute, slots of its paths, parser, whether it takes arrays, its counter of left out)"""
+class _Column(NamedTuple):
+    """Attributes that read the same: they are read once."""
 
-_When = tuple[tuple[int, frozenset[tuple[type, Any]]], ...]
-"""All must hold: the slot's value is one of these."""
+    slots: tuple[int, ...]
+    parse: Callable[[Any], Any]
+    takes_arrays: bool
+    numbers: tuple[int, ...]
+    """Which attributes these are."""
+
+
+class _When(NamedTuple):
+    """One of the conditions that must all hold: the slot's value is one of these."""
+
+    slot: int
+    texts: frozenset[str]
+    others: frozenset[tuple[type, Any]]
 
 
 class _Group(NamedTuple):
-    """Columns under the same `when`: it is decided once for all of them."""
+    """What is read under the same `when`: it is decided once for all of it."""
 
-    when: _When
-    columns: tuple[_Column, ...]
+    when: tuple[_When, ...]
+    counts: tuple[int, ...]
+    """Attributes that read nothing."""
+    plain: tuple[tuple[int, Callable[[Any], Any], tuple[int, ...]], ...]
+    """(slot, parser, attributes) of columns with one path that take no arrays; to their parsers an array is
+    unusable like anything else."""
+    others: tuple[_Column, ...]
 
 
-_Branch = tuple[tuple[str, int, Any], ...]
-"""A level of the tree of paths: (key, slot or -1, next level or None)."""
+_STANDARD: Final[tuple[Path, ...]] = (
+    ("messageId",),
+    ("timestamp",),
+    ("originalTimestamp",),
+    ("sentAt",),
+    ("receivedAt",),
+    ("type",),
+    ("traits",),
+    ("context", "anonymous"),
+)
+"""What every event is read for; these have the first slots."""
+_ID, _TIMESTAMP, _ORIGINAL, _SENT, _RECEIVED, _TYPE, _TRAITS, _ANONYMOUS = range(len(_STANDARD))
+
+_DECIDED_MAX: Final = 2**16
+"""Events whose identifiers are remembered as decided, by what the events say: people come back. Past it all
+are forgotten, which costs less than telling who came last."""
+_DECIDED_TEXT_MAX: Final = 256
+"""Characters of a value that is remembered."""
 
 
 class Builder:
@@ -83,11 +124,16 @@ class Builder:
         self.priority = {kind.name: rank for rank, kind in enumerate(definition.identifiers)}
         self.known = frozenset(kind.name for kind in definition.identifiers if kind.known)
         self.limits = {kind.name: kind.limit for kind in definition.identifiers if kind.limit is not None}
-        self._read_identifiers = identifier_reader(definition)
         self._slot_of: dict[Path, int] = {}
+        for path in _STANDARD:
+            self._slot(path)
+        self._decide = identifier_decider(definition)
+        self._decided: dict[Values, tuple[tuple[Identifier, ...], tuple[SetAside, ...]]] = {}
+        self._identifier_values = _picker([self._slot(path) for path in identifier_paths(definition)])
         self._groups = self._group_columns()
         self._anonymous = self._compile_when(definition.anonymous)
-        self._tree = _tree_of(self._slot_of)
+        self._tree = tree_of(tuple(self._slot_of))
+        self._shape = Shape(tuple(self._slot_of))
         self._slots = len(self._slot_of)
         longest_name = max((len(one.name.encode()) for one in definition.attributes), default=0)
         self._value_bytes = VALUE_OVERHEAD_BYTES + 6 * longest_name
@@ -98,12 +144,44 @@ class Builder:
 
     def contribute(self, event: Event, tally: Counter[str]) -> Contribution | Dropped:
         """Return what an event gives to a profile; count in `tally` what had to be set aside or left out."""
-        body = event.body
-        slots: list[Any] = [None] * self._slots
-        _walk(self._tree, body, slots)
-        if self._is_anonymous(body, slots):
+        slots: Slots = [None] * self._slots
+        walk(self._tree, event.body, slots)
+        key = (event.time, event.id, 0)
+        return self._contribute(slots, key, event.arrival, event.size, event.position, tally)
+
+    def read(
+        self, text: bytes, arrival: int | None, position: Position, tally: Counter[str]
+    ) -> Contribution | Dropped | None:
+        """Return what the event in a text gives, just as decoding it whole and `contribute` would.
+
+        None, and nothing counted, for what only decoding it whole can tell. Without an `arrival` (ms UTC) the
+        event has that of `arrival_of`.
+        """
+        slots = self._shape.read(text)
+        if slots is None:
+            return None
+        event_id = message_id(slots[_ID])
+        if event_id is None:
+            return None
+        time = parse_time(slots[_TIMESTAMP])
+        if arrival is None:
+            arrival = parse_time(slots[_RECEIVED])
+            if arrival is None:
+                arrival = time
+                if arrival is None:
+                    return None
+        if time is None:
+            time = arrival
+        else:
+            time = corrected(time, slots[_ORIGINAL], slots[_SENT], slots[_RECEIVED], arrival)
+        return self._contribute(slots, (time, event_id, 0), arrival, len(text), position, tally)
+
+    def _contribute(
+        self, slots: Slots, key: Key, arrival: int, size: int, position: Position, tally: Counter[str]
+    ) -> Contribution | Dropped:
+        if slots[_ANONYMOUS] is True or (self._anonymous and _holds(self._anonymous, slots)):
             return Dropped("anonymous")
-        identifiers, set_aside = self._read_identifiers(body)
+        identifiers, set_aside = self._identifiers(self._identifier_values(slots))
         for one in set_aside:
             tally[f"set_aside.{one.type}.{one.reason}"] += 1
         if not identifiers:
@@ -111,82 +189,133 @@ class Builder:
         if not self.definition.anonymous_profiles and not any(one.type in self.known for one in identifiers):
             return Dropped("no_known_identifier")
 
-        values, found = self._readings(slots, tally)
-        weight = EVENT_OVERHEAD_BYTES + self._byte_uses * event.size
-        weight += found * self._value_bytes
+        values: list[Reading | None] = [None] * len(self.attributes)
+        found = self._fill(values, slots, tally)
+        weight = EVENT_OVERHEAD_BYTES + self._byte_uses * size + found * self._value_bytes
         traits = None
-        if body.get("type") == "identify":
-            traits, size = flatten(body.get("traits"), tally)
-            weight += size
-        return Contribution(
-            (event.time, event.id, 0),
-            event_hash(event.id),
-            event.arrival,
-            identifiers,
-            values,
-            traits,
-            weight,
-            event.position,
-        )
+        if slots[_TYPE] == "identify":
+            traits, traits_size = flatten(slots[_TRAITS], tally)
+            weight += traits_size
+        return Contribution(key, event_hash(key[1]), arrival, identifiers, values, traits, weight, position)
 
-    def _readings(self, slots: list[Any], tally: Counter[str]) -> tuple[list[Reading | None], int]:
-        """Return what each attribute reads, and how many values that is at most."""
-        readings: list[Reading | None] = [None] * len(self.attributes)
+    def _identifiers(self, values: Values) -> tuple[tuple[Identifier, ...], tuple[SetAside, ...]]:
+        """Decide whose an event is, or remember it from an event that said just the same."""
+        try:
+            decided = self._decided.get(values)
+        except TypeError:  # an array or an object where an identifier should be
+            return self._decide(values)
+        if decided is None:
+            decided = self._decide(values)
+            # Only texts: True and 1 are equal, but not the same identifier.
+            if all(one is None or (type(one) is str and len(one) <= _DECIDED_TEXT_MAX) for one in values):
+                if len(self._decided) >= _DECIDED_MAX:
+                    self._decided.clear()
+                self._decided[values] = decided
+        return decided
+
+    def _fill(self, readings: list[Reading | None], slots: Slots, tally: Counter[str]) -> int:
+        """Fill in what each attribute reads; return how many values that is at most."""
         found = 0
-        for when, columns in self._groups:
+        for when, counts, plain, others in self._groups:
             if when and not _holds(when, slots):
                 continue
+            for number in counts:
+                readings[number] = True
+            found += len(counts)
             # Hot: most attributes have one path, and most values are there and plain.
-            for number, column_slots, parse, takes_arrays, left_out in columns:
-                for slot in column_slots:
-                    raw = slots[slot]
-                    if raw is None:
-                        continue
-                    if type(raw) is list:
-                        reading = _elements(raw, parse, takes_arrays, left_out, tally)
-                        found += len(raw)
-                    else:
-                        reading = parse(raw)
-                    if reading is None:
-                        continue
-                    if reading is UNUSABLE:
-                        tally[left_out] += 1
-                    else:
+            for slot, parse, numbers in plain:
+                raw = slots[slot]
+                if raw is None:
+                    continue
+                reading = parse(raw)
+                if reading is UNUSABLE:
+                    self._leave_out(numbers, 1, tally)
+                elif reading is not None:
+                    found += len(numbers)
+                    for number in numbers:
                         readings[number] = reading
-                        found += 1
-                    break
-                else:
-                    if not column_slots:
-                        readings[number] = True
-                        found += 1
-        return readings, found
+            for column in others:
+                found += self._fill_column(column, readings, slots, tally)
+        return found
 
-    def _is_anonymous(self, body: dict[str, Any], slots: list[Any]) -> bool:
-        context = body.get("context")
-        if type(context) is dict and context.get("anonymous") is True:
-            return True
-        return bool(self._anonymous) and _holds(self._anonymous, slots)
+    def _fill_column(
+        self, column: _Column, readings: list[Reading | None], slots: Slots, tally: Counter[str]
+    ) -> int:
+        """Fill in what the first path with a value gives; return how many values that is at most."""
+        for slot in column.slots:
+            raw = slots[slot]
+            if raw is None:
+                continue
+            if type(raw) is list and column.takes_arrays:
+                parsed = [column.parse(one) for one in raw]
+                self._leave_out(column.numbers, parsed.count(UNUSABLE), tally)
+                reading = [one for one in parsed if one is not None and one is not UNUSABLE] or None
+                several = len(parsed)
+            else:
+                reading = column.parse(raw)
+                several = 1
+                if reading is UNUSABLE:
+                    self._leave_out(column.numbers, 1, tally)
+                    break
+            if reading is not None:
+                for number in column.numbers:
+                    readings[number] = reading
+                return several * len(column.numbers)
+        return 0
+
+    def _leave_out(self, numbers: tuple[int, ...], times: int, tally: Counter[str]) -> None:
+        if times:
+            for number in numbers:
+                tally[f"left_out.{self.attributes[number].name}"] += times
 
     def _slot(self, path: Path) -> int:
         return self._slot_of.setdefault(path, len(self._slot_of))
 
-    def _compile_when(self, conditions: tuple[Condition, ...]) -> _When:
+    def _compile_when(self, conditions: tuple[Condition, ...]) -> tuple[_When, ...]:
         return tuple(
-            (self._slot(one.path), frozenset(map(_exactly, map(_as_decoded, one.values))))
+            _When(
+                self._slot(one.path),
+                frozenset(value for value in one.values if isinstance(value, str)),
+                frozenset(_exactly(_as_decoded(value)) for value in one.values if not isinstance(value, str)),
+            )
             for one in conditions
         )
 
     def _group_columns(self) -> tuple[_Group, ...]:
-        groups: dict[tuple[Condition, ...], list[_Column]] = {}
-        for index, attribute in enumerate(self.attributes):
-            groups.setdefault(attribute.when, []).append(self._column(index, attribute))
-        return tuple(_Group(self._compile_when(when), tuple(columns)) for when, columns in groups.items())
+        by_when: dict[tuple[Condition, ...], list[int]] = {}
+        for number, attribute in enumerate(self.attributes):
+            by_when.setdefault(attribute.when, []).append(number)
+        return tuple(self._group(when, numbers) for when, numbers in by_when.items())
 
-    def _column(self, index: int, attribute: Attribute) -> _Column:
-        parse = PARSERS[attribute.type] if attribute.type else _anything
-        slots = tuple(self._slot(path) for path in attribute.paths)
-        takes_arrays = self.aggregations[index].takes_arrays
-        return index, slots, parse, takes_arrays, f"left_out.{attribute.name}"
+    def _group(self, when: tuple[Condition, ...], numbers: list[int]) -> _Group:
+        alike: dict[tuple[Any, ...], list[int]] = {}
+        for number in numbers:
+            attribute = self.attributes[number]
+            takes_arrays = self.aggregations[number].takes_arrays
+            alike.setdefault((attribute.paths, attribute.type, takes_arrays), []).append(number)
+        columns = [
+            _Column(
+                tuple(map(self._slot, paths)),
+                PARSERS[value_type] if value_type else _anything,
+                takes_arrays,
+                tuple(same),
+            )
+            for (paths, value_type, takes_arrays), same in alike.items()
+        ]
+        plain = [one for one in columns if len(one.slots) == 1 and not one.takes_arrays]
+        return _Group(
+            self._compile_when(when),
+            tuple(number for one in columns if not one.slots for number in one.numbers),
+            tuple((one.slots[0], one.parse, one.numbers) for one in plain),
+            tuple(one for one in columns if one.slots and one not in plain),
+        )
+
+
+def _picker(indices: list[int]) -> Callable[[Slots], Values]:
+    """Return what takes these items out of a list, as a tuple."""
+    if len(indices) > 1:
+        return itemgetter(*indices)
+    return lambda slots: tuple([slots[index] for index in indices])
 
 
 def _anything(value: Any) -> Any:
@@ -194,30 +323,9 @@ def _anything(value: Any) -> Any:
     return None if isinstance(value, str) and not value.strip() else True
 
 
-def _elements(
-    raw: list[Any],
-    parse: Callable[[Any], Any],
-    takes_arrays: bool,  # noqa: FBT001 - a column's own fields, in their order
-    left_out: str,
-    tally: Counter[str],
-) -> Any:
-    """Return the usable elements of an array, None where there are none."""
-    if not takes_arrays:
-        return True if parse is _anything else UNUSABLE
-    readings = []
-    for element in raw:
-        reading = parse(element)
-        if reading is UNUSABLE:
-            tally[left_out] += 1
-        elif reading is not None:
-            readings.append(reading)
-    return readings or None
-
-
 def _exactly(value: Any) -> tuple[type, Any]:
-    """Return what makes values equal: True is not 1 and "1" is not 1, but 1 and 1.0 are one number."""
-    kind = type(value)
-    return (kind if kind is bool or kind is str else Decimal, value)
+    """Return what makes values equal that are no text: True is not 1, but 1 and 1.0 are one number."""
+    return (bool if type(value) is bool else Decimal, value)
 
 
 def _as_decoded(value: Scalar) -> Any:
@@ -225,39 +333,13 @@ def _as_decoded(value: Scalar) -> Any:
     return Decimal(repr(value)) if isinstance(value, float) else value
 
 
-def _holds(when: _When, slots: list[Any]) -> bool:
-    for slot, values in when:
+def _holds(conditions: tuple[_When, ...], slots: Slots) -> bool:
+    for slot, texts, others in conditions:
         value = slots[slot]
         kind = type(value)
-        if value is None or kind is list or kind is dict:
-            return False
-        if _exactly(value) not in values:
+        if kind is str:
+            if value not in texts:
+                return False
+        elif not others or value is None or kind is list or kind is dict or _exactly(value) not in others:
             return False
     return True
-
-
-def _tree_of(slots: dict[Path, int]) -> _Branch:
-    """Arrange paths as a tree, so that each container of an event is looked up once."""
-    children: dict[str, dict[Path, int]] = {}
-    own: dict[str, int] = {}
-    for path, slot in slots.items():
-        head, rest = path[0], path[1:]
-        children.setdefault(head, {})
-        if rest:
-            children[head][rest] = slot
-        else:
-            own[head] = slot
-    return tuple(
-        (head, own.get(head, -1), _tree_of(below) if below else None) for head, below in children.items()
-    )
-
-
-def _walk(branch: _Branch, container: dict[str, Any], slots: list[Any]) -> None:
-    for key, slot, below in branch:
-        value = container.get(key)
-        if value is None:
-            continue
-        if slot >= 0:
-            slots[slot] = value
-        if below is not None and type(value) is dict:
-            _walk(below, value, slots)

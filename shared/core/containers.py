@@ -25,6 +25,8 @@ TEXT_BYTES_MAX: Final = 2**25
 """JSON text of one record, unpacked."""
 DEPTH_MAX: Final = 64
 """Objects and arrays around a value, the event itself included."""
+EXTREME_EXPONENT: Final = 10**17
+"""What stands for an exponent that no Decimal holds: as far beyond every number that can be used."""
 MARKS_MAX: Final = 2_000_000
 """Commas, line ends and opening brackets in the text of one record: they bound its decoded size."""
 
@@ -49,7 +51,18 @@ _ZLIB_GZIP: Final = 31
 _CHUNK_BYTES: Final = 512
 """Input decompressed at once; zstd makes at most 16 MiB of it, which bounds how far a limit is overshot."""
 
+
+def _extreme_number(text: str) -> Decimal:
+    """Read any JSON number, though not its exponent where no Decimal holds it."""
+    try:
+        return Decimal(text)
+    except InvalidOperation:
+        digits, _, exponent = text.upper().partition("E")
+        return Decimal(f"{digits}E{'-' if exponent.startswith('-') else ''}{EXTREME_EXPONENT}")
+
+
 _decode_any: Final = msgspec.json.Decoder(float_hook=Decimal).decode
+_decode_extreme: Final = msgspec.json.Decoder(float_hook=_extreme_number).decode
 _decode_array: Final = msgspec.json.Decoder(list[msgspec.Raw]).decode
 # Up to the next mark that gives a text its structure, over whole strings and whatever else there is.
 # A quote that is found as a mark opens a string that never ends.
@@ -78,15 +91,19 @@ Element = tuple[bytes, dict[str, Any] | UnreadableError]
 def decode_object(text: bytes) -> dict[str, Any]:
     """Decode the JSON object of one event; raises UnreadableError.
 
-    Numbers are int or Decimal. Of duplicate keys the last wins.
+    Numbers are int or Decimal; one whose exponent no Decimal holds keeps its digits and gets an exponent
+    that is still beyond all use. Of duplicate keys the last wins.
     """
     if len(text) > EVENT_BYTES_MAX:
         raise UnreadableError("too_large", f"an event has at most {EVENT_BYTES_MAX} bytes")
     try:
-        body = _decode_any(text)
+        try:
+            body = _decode_any(text)
+        except InvalidOperation:
+            body = _decode_extreme(text)
     except RecursionError:
         raise UnreadableError("too_deep", f"an event nests at most {DEPTH_MAX} deep") from None
-    except (msgspec.ValidationError, InvalidOperation):
+    except msgspec.ValidationError:
         raise UnreadableError("number_out_of_range", "a number is too large to be read") from None
     except UnicodeDecodeError:
         raise UnreadableError("not_json", "the text is not UTF-8") from None

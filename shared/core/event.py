@@ -44,10 +44,14 @@ class Event(msgspec.Struct, gc=False):
 def event_of(body: dict[str, Any], size: int, arrival: int, position: Position) -> Event:
     """Give a decoded event its id and its times; `arrival` is ms UTC, `size` bytes. Never raises."""
     timestamp = parse_time(body.get("timestamp"))
-    event_id = _message_id(body.get("messageId"))
+    event_id = message_id(body.get("messageId"))
     if event_id is None:
         event_id = "/".join(map(str, position)) if timestamp is None else _content_hash(body)
-    time = arrival if timestamp is None else _corrected(timestamp, body, arrival)
+    if timestamp is None:
+        time = arrival
+    else:
+        times = body.get("originalTimestamp"), body.get("sentAt"), body.get("receivedAt")
+        time = corrected(timestamp, *times, arrival)
     return Event(body, event_id, time, arrival, size, position)
 
 
@@ -57,7 +61,7 @@ def arrival_of(body: dict[str, Any]) -> int | None:
     return parse_time(body.get("timestamp")) if received is None else received
 
 
-def _message_id(value: Any) -> str | None:
+def message_id(value: Any) -> str | None:
     """Return the id that the source gave; only texts and integers are ids, blanks are none."""
     if type(value) is int:
         value = str(value)
@@ -66,15 +70,15 @@ def _message_id(value: Any) -> str | None:
     return value if len(value) <= ID_LENGTH_MAX else "h:" + _digest(value.encode())
 
 
-def _corrected(timestamp: int, body: dict[str, Any], arrival: int) -> int:
+def corrected(timestamp: int, original: Any, sent_at: Any, received_at: Any, arrival: int) -> int:
     """Free a timestamp (ms UTC) of its client's clock skew; never later than the arrival.
 
     Both `timestamp` and `sentAt` are read off the client's clock, so how long the event waited there is
     right even if the clock is not. A source with `originalTimestamp` has been corrected already.
     """
-    sent = None if _is_given(body.get("originalTimestamp")) else parse_time(body.get("sentAt"))
+    sent = None if sent_at is None or _is_given(original) else parse_time(sent_at)
     if sent is not None:
-        received = parse_time(body.get("receivedAt"))
+        received = parse_time(received_at)
         timestamp += (arrival if received is None else received) - sent
     return max(0, min(timestamp, arrival))
 

@@ -21,7 +21,10 @@ _EPOCH_DAY: Final = date(1970, 1, 1).toordinal()
 _DAY_MS: Final = 86_400_000
 _DAYS_REMEMBERED: Final = 4096
 _BASIC_DATE_LENGTH: Final = len("20260102")
-_EPOCH_TEXT_LENGTH_MAX: Final = 40
+_TEXT_LENGTH_MAX: Final = 40
+"""Characters of an epoch number, and of any text that is remembered."""
+_TEXTS_REMEMBERED: Final = 64
+"""An event tells the same time more than once, and several attributes read it."""
 # No traps: whatever does not fit becomes NaN, infinity or zero and is judged afterwards.
 _TRUNCATING: Final = Context(prec=40, rounding=ROUND_FLOOR, traps=[])
 
@@ -34,13 +37,7 @@ def parse_time(value: Any) -> int | None:
     Never raises.
     """
     if type(value) is str:
-        if value.isdecimal() and len(value) != _BASIC_DATE_LENGTH:
-            return _parse_epoch_text(value)
-        try:
-            moment = datetime.fromisoformat(value)
-        except ValueError:
-            return _parse_unusual_text(value)
-        return _milliseconds(moment)
+        return _remembered(value) if len(value) <= _TEXT_LENGTH_MAX else _parse_text(value)
     return _parse_epoch(value)
 
 
@@ -81,6 +78,19 @@ def _add_months_to_day(day: int, months: int) -> int | None:
     return date(year, month0 + 1, min(start.day, last)).toordinal() - _EPOCH_DAY
 
 
+def _parse_text(text: str) -> int | None:
+    if text.isdecimal() and len(text) != _BASIC_DATE_LENGTH:
+        return _parse_epoch_text(text)
+    try:
+        moment = datetime.fromisoformat(text)
+    except ValueError:
+        return _parse_unusual_text(text)
+    return _milliseconds(moment)
+
+
+_remembered: Final = lru_cache(_TEXTS_REMEMBERED)(_parse_text)
+
+
 def _milliseconds(moment: datetime) -> int | None:
     elapsed = moment - (_EPOCH if moment.tzinfo is None else _EPOCH_AWARE)
     time_ms = elapsed.days * _DAY_MS + elapsed.seconds * 1000 + elapsed.microseconds // 1000
@@ -98,7 +108,7 @@ def _parse_unusual_text(text: str) -> int | None:
 def _parse_epoch_text(text: str) -> int | None:
     # Decimal's own grammar would also take underscores, NaN and infinity.
     digits = text.replace(".", "", 1)
-    if len(text) > _EPOCH_TEXT_LENGTH_MAX or not (digits.isascii() and digits.isdecimal()):
+    if len(text) > _TEXT_LENGTH_MAX or not (digits.isascii() and digits.isdecimal()):
         return None
     return _parse_epoch(Decimal(text))
 

@@ -114,7 +114,7 @@ def test_what_is_no_dated_event_is_rejected_with_its_line_and_reason_and_blank_l
         b"[]\n",
         b'"text"\n',
         b'{"anonymousId": "a1"}\n',
-        b'{"a": 1e99999999999999999999}\n',
+        b'{"a": ' + b"9" * 5000 + b"}\n",
         b"\xff\xfe\n",
     ]
     found, scanned = folded(builder, lines)

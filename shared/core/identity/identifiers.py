@@ -9,7 +9,7 @@ from collections.abc import Callable
 from functools import cache, lru_cache
 from typing import Any, Final, Literal, NamedTuple
 
-from shared.core.definition import Block, Definition, IdentifierType, Normalizer
+from shared.core.definition import Block, Definition, IdentifierType, Normalizer, Path
 
 IDENTIFIER_BYTES_MAX: Final = 1024
 """UTF-8 bytes of a normalised value; longer ones are set aside."""
@@ -76,25 +76,31 @@ Within a type the identifiers stand in the order of its paths. Absent and null a
 _Decision = Identifier | Reason
 
 
-def identifier_reader(definition: Definition) -> Reader:
-    """Compile how a definition reads identifiers; do it once, for the reader remembers its decisions."""
+Values = tuple[Any, ...]
+"""What an event holds at each path of each identifier type, in order of declaration; None where nothing."""
+
+
+def identifier_paths(definition: Definition) -> tuple[Path, ...]:
+    """Return the paths of `Values`."""
+    return tuple(path for kind in definition.identifiers for path in kind.paths)
+
+
+def identifier_decider(
+    definition: Definition,
+) -> Callable[[Values], tuple[tuple[Identifier, ...], tuple[SetAside, ...]]]:
+    """Compile what a definition makes of the values at its paths; the decider remembers its decisions."""
     sources = tuple(
-        (path[0], path[1:], remembered, decide, kind.name)
+        (remembered, decide, kind.name, ".".join(path))
         for kind, (remembered, decide) in (
             (one, _deciders(one, definition)) for one in definition.identifiers
         )
         for path in kind.paths
     )
 
-    def read(body: dict[str, Any]) -> tuple[tuple[Identifier, ...], tuple[SetAside, ...]]:
+    def decide_all(values: Values) -> tuple[tuple[Identifier, ...], tuple[SetAside, ...]]:
         found: list[Identifier] = []
         set_aside: list[SetAside] = []
-        for first, rest, remembered, decide, name in sources:
-            value = body.get(first)
-            for key in rest:
-                if value is None:
-                    break
-                value = value.get(key) if isinstance(value, dict) else None
+        for value, (remembered, decide, name, path) in zip(values, sources, strict=True):
             if value is None:
                 continue
             # Nearly all values are short text, and this runs for every path of every event: no call between.
@@ -103,12 +109,31 @@ def identifier_reader(definition: Definition) -> Reader:
             else:
                 decision = decide(value)
             if isinstance(decision, str):
-                set_aside.append(SetAside(name, ".".join((first, *rest)), decision))
+                set_aside.append(SetAside(name, path, decision))
             elif decision not in found:
                 found.append(decision)
         return tuple(found), tuple(set_aside)
 
+    return decide_all
+
+
+def identifier_reader(definition: Definition) -> Reader:
+    """Compile how a definition reads identifiers; do it once, for the reader remembers its decisions."""
+    paths = identifier_paths(definition)
+    decide = identifier_decider(definition)
+
+    def read(body: dict[str, Any]) -> tuple[tuple[Identifier, ...], tuple[SetAside, ...]]:
+        return decide(tuple(value_at(body, path) for path in paths))
+
     return read
+
+
+def value_at(body: dict[str, Any], path: Path) -> Any:
+    """Return what stands at a path, None where nothing does."""
+    value: Any = body
+    for key in path:
+        value = value.get(key) if isinstance(value, dict) else None
+    return value
 
 
 def _deciders(
