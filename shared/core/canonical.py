@@ -10,7 +10,8 @@ import msgspec
 
 from shared.core.values import number_text
 
-_ENCODER: Final = msgspec.json.Encoder(order="sorted")
+encode: Final = msgspec.json.Encoder(order="sorted").encode
+"""Writes the canonical JSON of what `plain` returns."""
 _INT64: Final = 2**63
 
 
@@ -24,7 +25,7 @@ def plain(value: Any) -> Any:
     if kind is Decimal:
         return msgspec.Raw(number_text(value).encode())
     if kind is dict:
-        return {name: plain(one) for name, one in value.items()}
+        return {name: one if type(one) is str else plain(one) for name, one in value.items()}
     if kind is list or kind is tuple:
         # Hot: most lists hold nothing but text.
         return value if all(type(one) is str for one in value) else [plain(one) for one in value]
@@ -33,4 +34,4 @@ def plain(value: Any) -> Any:
 
 def canonical_json(value: Any) -> bytes:
     """Return the canonical JSON of a JSON value whose numbers are int or canonical Decimal."""
-    return _ENCODER.encode(plain(value))
+    return encode(plain(value))

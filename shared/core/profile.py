@@ -5,13 +5,13 @@ any grouping gives the same profile. What order does decide (founding, expiry, l
 in `plan.py`, in order of arrival.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, Final, NamedTuple
 
 import msgspec
 
 from shared.core.aggregations.base import Entry, Key, Keyed
-from shared.core.canonical import canonical_json
+from shared.core.canonical import encode, plain
 from shared.core.compile import Builder, Contribution, Reading
 from shared.core.identity.identifiers import Identifier
 from shared.core.memory import MINUTE_MS, Memory
@@ -168,26 +168,35 @@ def expiry(builder: Builder, profile: Profile) -> int:
     return expires_at(retention, profile.updated_at, known=is_known(builder, profile))
 
 
-def present_attributes(builder: Builder, profile: Profile) -> dict[str, Any]:
-    """Return attribute values by name, as JSON values; datetimes as text, list entries as {value, at}."""
+def present_attributes(
+    builder: Builder, profile: Profile, number: Callable[[Any], Any] | None = None
+) -> dict[str, Any]:
+    """Return attribute values by name, as JSON values; datetimes as text, list entries as {value, at}.
+
+    `number` is applied to what attributes of numbers show.
+    """
     shown: dict[str, Any] = {}
     for attribute, aggregation, state in zip(
         builder.attributes, builder.aggregations, profile.attributes, strict=True
     ):
         if state is None:
             continue
-        is_time = attribute.type == "datetime"
+        is_time = attribute.type == "datetime" and attribute.aggregation != "count"
         for suffix, value in aggregation.present(state):
-            shown[attribute.name + suffix] = _shown(value, is_time=is_time)
+            one = _shown(value, is_time=is_time)
+            shown[attribute.name + suffix] = number(one) if number and attribute.type == "number" else one
     return shown
 
 
 def _shown(value: Any, *, is_time: bool) -> Any:
-    if type(value) is list:
-        return [_shown(one, is_time=is_time) for one in value]
-    if type(value) is Entry:
-        return {"value": _shown(value.value, is_time=is_time), "at": format_time(value.key[0])}
-    return format_time(value) if is_time and type(value) is int else value
+    # Hot: a list is shown in one go, all of its entries being alike.
+    if type(value) is not list:
+        return format_time(value) if is_time else value
+    if value and type(value[0]) is Entry:
+        if is_time:
+            return [{"value": format_time(one), "at": format_time(key[0])} for key, one in value]
+        return [{"value": one, "at": format_time(key[0])} for key, one in value]
+    return list(map(format_time, value)) if is_time else value
 
 
 def present_identifiers(profile: Profile) -> dict[str, list[str]]:
@@ -208,11 +217,17 @@ def present(builder: Builder, profile: Profile) -> dict[str, Any]:
 
     Raises `NotLoadedError` when parts of long lists are not loaded.
     """
+    return _present(builder, profile, present_traits(profile), present_attributes(builder, profile))
+
+
+def _present(
+    builder: Builder, profile: Profile, traits: dict[str, Any], attributes: dict[str, Any]
+) -> dict[str, Any]:
     return {
         "profile_id": profile.id,
         "identifiers": present_identifiers(profile),
-        "traits": present_traits(profile),
-        "attributes": present_attributes(builder, profile),
+        "traits": traits,
+        "attributes": attributes,
         "created_at": format_time(profile.created_at),
         "updated_at": format_time(profile.updated_at),
         "event_count": profile.event_count,
@@ -222,4 +237,6 @@ def present(builder: Builder, profile: Profile) -> dict[str, Any]:
 
 def canonical(builder: Builder, profile: Profile) -> bytes:
     """Return the canonical form: one line of JSON. Raises `NotLoadedError` like `present`."""
-    return canonical_json(present(builder, profile))
+    # Hot: only traits and numbers can hold what the encoder would not write plainly.
+    traits = plain(present_traits(profile))
+    return encode(_present(builder, profile, traits, present_attributes(builder, profile, plain)))
