@@ -6,6 +6,7 @@
   there is no moment in which both of them consume.
 - It drops StartingPositionTimestamp of mappings.
 - It refuses alarms on metric math, which would fail the whole deployment.
+- It checks the permission to invoke an alias against the function, if the alias is a Qualifier.
 - It speaks plain HTTP, which the policies of our buckets deny; on 127.0.0.1 that counts as secure.
 
 The names below are the engine's private ones: its version is pinned, and a name that is gone ends
@@ -14,6 +15,7 @@ the start with a message rather than with half of the changes.
 
 import importlib
 import json
+import re
 from collections.abc import Callable
 from typing import Any
 
@@ -23,9 +25,11 @@ HTTP_ERROR_MIN = 300
 def main() -> None:
     """Run the engine until SIGTERM; its settings come from the environment (local/engine.py)."""
     permissions: Any = importlib.import_module("ministack.core.iam_evaluator")
+    actions: Any = importlib.import_module("ministack.core.iam_actions")
     functions: Any = importlib.import_module("ministack.services.lambda_svc")
     templates: Any = importlib.import_module("ministack.services.cloudformation.provisioners")
     change(permissions, "_resolve_condition_key", trust_loopback)
+    change(actions, "extract_resource_arn", name_the_alias)
     change(functions, "_poll_kinesis", lambda _: lambda: False)
     change(functions, "_create_esm", lambda create: keep_start(create, functions._esms))  # noqa: SLF001
     change(templates, "_cw_metric_alarm_record", accept_metric_math)
@@ -62,6 +66,20 @@ def trust_loopback(resolve: Callable[[str, Any], Any]) -> Callable[[str, Any], A
         return "true" if key.lower() == "aws:securetransport" else resolve(key, context)
 
     return resolve_any
+
+
+def name_the_alias(extract: Callable[..., str]) -> Callable[..., str]:
+    """Name the alias in the resource whose permission is checked, as Lambda does."""
+
+    def extract_qualified(*request: Any) -> str:
+        resource = extract(*request)
+        qualifiers = [part["Qualifier"] for part in request if isinstance(part, dict) and "Qualifier" in part]
+        if not qualifiers or not re.fullmatch(r"arn:[^:]+:lambda:[^:]+:\d+:function:[^:]+", resource):
+            return resource
+        qualifier = qualifiers[0]
+        return f"{resource}:{qualifier[0] if isinstance(qualifier, list) else qualifier}"
+
+    return extract_qualified
 
 
 def accept_metric_math(

@@ -8,7 +8,7 @@ import pytest
 from local import deploy
 from local.cloud import BusyError, LocalCloud
 from local.engine import HOST, PORT_FIRST, Endpoint, free_port
-from local.engine_main import accept_metric_math, change, keep_start, trust_loopback
+from local.engine_main import accept_metric_math, change, keep_start, name_the_alias, trust_loopback
 
 ENDPOINT = Endpoint(4711, "1-2")
 
@@ -104,6 +104,19 @@ def test_requests_on_this_machine_count_as_encrypted():
     resolve = trust_loopback(lambda key, _: key)
     assert resolve("aws:SecureTransport", None) == "true"
     assert resolve("aws:SourceIp", None) == "aws:SourceIp"
+
+
+@pytest.mark.parametrize(
+    ("arn", "query", "expected"),
+    [
+        ("arn:aws:lambda:eu-west-1:000000000000:function:f", {"Qualifier": ["v1"]}, ":v1"),
+        ("arn:aws:lambda:eu-west-1:000000000000:function:f", {}, ""),
+        ("arn:aws:lambda:eu-west-1:000000000000:function:f:v1", {"Qualifier": ["v1"]}, ""),
+        ("*", {"Qualifier": ["v1"]}, ""),
+    ],
+)
+def test_the_permission_to_invoke_an_alias_is_that_of_the_alias(arn, query, expected):
+    assert name_the_alias(lambda *_: arn)("lambda", "POST", "/", query) == arn + expected
 
 
 def test_an_engine_without_a_name_that_is_changed_does_not_start():
