@@ -100,7 +100,7 @@ class Engine:
                 break
             time.sleep(processes.POLL_S)
         self.stop()
-        raise EngineError(f"the local engine did not start; the end of {self.log}:\n{self._log_end()}")
+        raise EngineError(f"the local engine did not start; the end of {self.log}:\n{self.log_end()}")
 
     def _environment(self, port: int, *, enforce_iam: bool, keep_state: bool) -> dict[str, str]:
         # Nothing of the user's environment but the path: functions inherit the engine's.
@@ -129,7 +129,8 @@ class Engine:
             "S3_DATA_DIR": str(self.folder / "s3"),
         }
 
-    def _log_end(self) -> str:
+    def log_end(self) -> str:
+        """Give the last lines of the engine's log: warnings and errors."""
         if not self.log.exists():
             return "(empty)"
         return "\n".join(self.log.read_text(errors="replace").splitlines()[-LOG_LINES_SHOWN:])
