@@ -82,8 +82,8 @@ def _wait_until_folded(cloud: LocalCloud) -> None:
     while not cloud.is_caught_up():
         if time.monotonic() > deadline_s:
             raise RunError(
-                f"the events were not folded within {FOLD_S_MAX} seconds; see {cloud.folder}/event-sources.log, "
-                f"and the end of {cloud.engine.log}:\n{cloud.engine.log_end()}"
+                f"the events were not folded within {FOLD_S_MAX} seconds; see the logs in {cloud.folder}; "
+                f"the end of {cloud.engine.log}:\n{cloud.engine.log_end()}"
             )
         time.sleep(POLL_S)
 
