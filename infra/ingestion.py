@@ -100,6 +100,13 @@ class Ingestion(Construct):
             on=[f"{self.ingest.arn}:*"],
             because="Every version of a builder has its own alias, made when it is published.",
         )
+        drain.allow(
+            "lambda:GetEventSourceMapping",
+            on=["*"],
+            when={"ArnLike": {"lambda:FunctionArn": f"{self.ingest.arn}:*"}},
+            because="A failed batch may name only its mapping, which says whose it was; the condition holds "
+            "it to ingestion.",
+        )
         archive.allow_listing(drain)
         archive.allow_objects(drain, "s3:GetObject", "s3:DeleteObject", prefix=contract.PREFIX_FAILED)
         archive.allow_objects(drain, "s3:PutObject", prefix=contract.PREFIX_QUARANTINE)

@@ -26,6 +26,7 @@ WILDCARDS = {
     ("publish", "lambda:GetEventSourceMapping", "*"),
     ("publish", "lambda:UpdateEventSourceMapping", "*"),
     ("publish", "lambda:ListEventSourceMappings", "*"),
+    ("drain", "lambda:GetEventSourceMapping", "*"),
 }
 """All that roles may do on more than named resources: keys of objects, aliases, and mappings not yet made."""
 
