@@ -67,6 +67,8 @@ def test_eight_writers_lose_nothing_and_count_nothing_twice(dynamo, seed):
     settle(dynamo, events)
     profiles = live(dynamo, BUILDER)
     counted = Counter(hashed for profile in profiles for _, hashed in profile.memory.traces())
+    violations = sum((tally["invariant_violations"] for tally in tallies), 0)
+    assert violations == 0
     assert counted == Counter(one.hash for one in events)
     assert sum(profile.event_count for profile in profiles) == len(events)
     assert unnamed(lines(dynamo, BUILDER)) == unnamed(oracle.profiles_of(BUILDER, events))
@@ -80,3 +82,35 @@ def settle(world, events):
     Ingest(BUILDER, store, FakeClock()).run(events)
     # A delta may stay that nobody lists, as its profile went meanwhile: its events were written instead.
     assert all(profile.parked == () for profile in live(world, BUILDER))
+
+
+class CarelessClient:
+    """A client that writes without any condition, as a store might that was never raced."""
+
+    def __init__(self, client):
+        self._client = client
+
+    def __getattr__(self, name):
+        return getattr(self._client, name)
+
+    def put_item(self, **arguments):
+        return self._client.put_item(**unconditional(arguments))
+
+    def transact_write_items(self, **arguments):
+        for action in arguments["TransactItems"]:
+            if "Put" in action:
+                action["Put"] = unconditional(action["Put"])
+        return self._client.transact_write_items(**arguments)
+
+
+def unconditional(arguments):
+    conditions = ("ConditionExpression", "ExpressionAttributeValues", "ReturnValuesOnConditionCheckFailure")
+    return {name: value for name, value in arguments.items() if name not in conditions}
+
+
+def test_writers_that_check_no_conditions_are_found_out(dynamo, monkeypatch):
+    """The negative control: the same run must go wrong, or it proves nothing."""
+    careful = new_client
+    monkeypatch.setitem(globals(), "new_client", lambda endpoint: CarelessClient(careful(endpoint)))
+    with pytest.raises((AssertionError, KeyError, TypeError)):
+        test_eight_writers_lose_nothing_and_count_nothing_twice(dynamo, seed=0)

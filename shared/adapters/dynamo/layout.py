@@ -219,8 +219,8 @@ class NewSegment(NamedTuple):
 class Layout:
     """Lays out one profile for one write.
 
-    `revision` is the stored one that the write replaces: it goes into the names of segments, so that a
-    segment left behind by a lost race can be deleted without harm to anybody else's.
+    `revision` is the stored one that the write replaces (of a new profile, its own): it goes into the names
+    of segments, so that a segment left behind by a lost race can be deleted without harm to anybody else's.
     """
 
     def __init__(

@@ -150,7 +150,7 @@ class Writes:
             self._items,
             self._builder,
             before,
-            put.expected or 0,
+            profile.rev if put.expected is None else put.expected,
             self._bodies.contents(profile.id),
             self._bodies.known(profile.id),
         )
