@@ -9,6 +9,7 @@ of arrival, and an event that has neither an id nor a timestamp is named by what
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from hashlib import blake2b
+from operator import attrgetter
 from typing import Final, NamedTuple
 
 import msgspec
@@ -28,6 +29,8 @@ NO_ARRIVAL: Final = "no_arrival"
 _FILE: Final = Position("file", "line", 0)
 _UNNAMED: Final = "/".join(map(str, _FILE))
 """The event id that comes of the position alone, which says nothing in a file: see `_id_of`."""
+
+_ARRIVAL_OF: Final = attrgetter("arrival")
 
 Identifiers = tuple[Identifier, ...]
 Groups = dict[Identifiers, list[Contribution]]
@@ -61,6 +64,9 @@ class Finished(NamedTuple):
 def scan(builder: Builder, lines: Iterable[bytes], into: Scan) -> None:
     """Read lines of one event each; blank lines are none. Never raises for what a line says."""
     groups, tally = into.groups, into.tally
+    # By the identity of the tuple: the builder gives the same one again and again, and hashing what it holds
+    # takes longer. The contributions keep the tuples, so no other can take an identity over.
+    group_of: dict[int, list[Contribution]] = {}
     number = read = 0
     for number, line in enumerate(lines, 1):
         contribution = builder.read(line, None, _FILE, tally)
@@ -72,12 +78,10 @@ def scan(builder: Builder, lines: Iterable[bytes], into: Scan) -> None:
         if isinstance(contribution, Dropped):
             tally[f"events_dropped.{contribution.reason}"] += 1
             continue
-        group = groups.get(contribution.identifiers)
+        group = group_of.get(id(contribution.identifiers))
         if group is None:
-            groups[contribution.identifiers] = [contribution]
-        else:
-            contribution.identifiers = group[0].identifiers  # equal; one object instead of thousands
-            group.append(contribution)
+            group = group_of[id(contribution.identifiers)] = groups.setdefault(contribution.identifiers, [])
+        group.append(contribution)
     into.lines += number
     tally["events_in"] += read
 
@@ -127,19 +131,16 @@ def _id_of(line: bytes) -> str:
 
 def _in_order(contributions: Sequence[Contribution]) -> list[Contribution]:
     """Sort by arrival and id; where both are equal, by what the events say, so that order is total."""
-    keys = [(one.arrival, one.key[1]) for one in contributions]
-    tied = len(set(keys)) < len(keys)
-    ties = {key for key, times in Counter(keys).items() if times > 1} if tied else frozenset()
+    in_order = sorted(contributions, key=_ARRIVAL_OF)
+    if len({one.arrival for one in in_order}) == len(in_order):
+        return in_order
+    keys = Counter((one.arrival, one.key[1]) for one in in_order)
 
     def rank(one: Contribution) -> tuple[int, str, str]:
         key = (one.arrival, one.key[1])
-        return (*key, _content(one) if key in ties else "")
+        return (*key, _content(one) if keys[key] > 1 else "")
 
-    return sorted(contributions, key=rank if tied else _order)
-
-
-def _order(one: Contribution) -> tuple[int, str]:
-    return (one.arrival, one.key[1])
+    return sorted(in_order, key=rank)
 
 
 def _content(one: Contribution) -> str:

@@ -23,7 +23,7 @@ from shared.core.memory import event_hash
 from shared.core.shape import Shape, Slots, tree_of, walk
 from shared.core.times import parse_time
 from shared.core.traits import flatten
-from shared.core.values import PARSERS, UNUSABLE
+from shared.core.values import PARSERS, UNUSABLE, parse_string
 
 EVENT_OVERHEAD_BYTES: Final = 512
 """Upper bound of what an event adds to the canonical form beside its values: times, counters."""
@@ -87,10 +87,8 @@ class _Group(NamedTuple):
     when: tuple[_When, ...]
     counts: tuple[int, ...]
     """Attributes that read nothing."""
-    plain: tuple[tuple[int, Callable[[Any], Any], tuple[int, ...]], ...]
-    """(slot, parser, attributes) of columns with one path that take no arrays; to their parsers an array is
-    unusable like anything else."""
-    others: tuple[_Column, ...]
+    columns: tuple[tuple[int, bool, Callable[[Any], Any], tuple[int, ...], _Column], ...]
+    """(first slot, whether it reads text, parser, attributes, all of it) of each column."""
 
 
 _STANDARD: Final[tuple[Path, ...]] = (
@@ -170,10 +168,10 @@ class Builder:
                 arrival = time
                 if arrival is None:
                     return None
-        if time is None:
-            time = arrival
+            received = None  # the arrival tells it, or it does not tell the arrival either
         else:
-            time = corrected(time, slots[_ORIGINAL], slots[_SENT], slots[_RECEIVED], arrival)
+            received = slots[_RECEIVED]
+        time = arrival if time is None else corrected(time, slots[_ORIGINAL], slots[_SENT], received, arrival)
         return self._contribute(slots, (time, event_id, 0), arrival, len(text), position, tally)
 
     def _contribute(
@@ -216,26 +214,27 @@ class Builder:
     def _fill(self, readings: list[Reading | None], slots: Slots, tally: Counter[str]) -> int:
         """Fill in what each attribute reads; return how many values that is at most."""
         found = 0
-        for when, counts, plain, others in self._groups:
+        for when, counts, columns in self._groups:
             if when and not _holds(when, slots):
                 continue
             for number in counts:
                 readings[number] = True
             found += len(counts)
-            # Hot: most attributes have one path, and most values are there and plain.
-            for slot, parse, numbers in plain:
+            # Hot: most values are plain, and stand on the first path. The others are for `_fill_column`.
+            for slot, is_text, parse, numbers, column in columns:
                 raw = slots[slot]
-                if raw is None:
+                if is_text and type(raw) is str and raw.isascii() and raw and not raw.isspace():
+                    reading: Any = raw  # as `parse` would have it
+                elif raw is None or type(raw) is list:
+                    reading = None
+                else:
+                    reading = parse(raw)
+                if reading is None or reading is UNUSABLE:
+                    found += self._fill_column(column, readings, slots, tally)
                     continue
-                reading = parse(raw)
-                if reading is UNUSABLE:
-                    self._leave_out(numbers, 1, tally)
-                elif reading is not None:
-                    found += len(numbers)
-                    for number in numbers:
-                        readings[number] = reading
-            for column in others:
-                found += self._fill_column(column, readings, slots, tally)
+                for number in numbers:
+                    readings[number] = reading
+                    found += 1
         return found
 
     def _fill_column(
@@ -302,12 +301,14 @@ class Builder:
             )
             for (paths, value_type, takes_arrays), same in alike.items()
         ]
-        plain = [one for one in columns if len(one.slots) == 1 and not one.takes_arrays]
         return _Group(
             self._compile_when(when),
             tuple(number for one in columns if not one.slots for number in one.numbers),
-            tuple((one.slots[0], one.parse, one.numbers) for one in plain),
-            tuple(one for one in columns if one.slots and one not in plain),
+            tuple(
+                (one.slots[0], one.parse is parse_string, one.parse, one.numbers, one)
+                for one in columns
+                if one.slots
+            ),
         )
 
 

@@ -105,14 +105,23 @@ class Memory:
             raise NotLoadedError([segment.name for segment in self.segments])
         return False
 
+    def count(self, hashed: int, minute: int) -> bool:
+        """Remember an event unless it is a duplicate; whether it was none. Raises like `remembers`."""
+        if hashed in self._minutes or self.segments or self._size >= REMEMBERED_MAX:
+            if self.remembers(hashed, minute):
+                return False
+            self.add(hashed, minute)
+            return True
+        # Hot: what the above comes to for nearly every event.
+        self._minutes[hashed] = minute
+        self._size += 1
+        if minute > self._newest:  # noqa: PLR1730 - calling max costs more
+            self._newest = minute
+        return True
+
     def add(self, hashed: int, minute: int) -> None:
         """Remember one more event, and forget the oldest when that is one too many."""
-        if hashed in self._minutes or self._oldest_first is not None:
-            self._put(minute, hashed)
-        else:  # hot: what `_put` does for nearly every event
-            self._minutes[hashed] = minute
-            self._size += 1
-            self._newest = max(self._newest, minute)
+        self._put(minute, hashed)
         if self._size > REMEMBERED_MAX:
             self._forget()
 

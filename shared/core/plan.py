@@ -16,6 +16,7 @@ from shared.core.identity.identifiers import Identifier
 from shared.core.identity.ids import profile_id
 from shared.core.identity.limits import exceeds
 from shared.core.identity.resolve import Ownership, Repair
+from shared.core.measure import canonical_bytes_max
 from shared.core.memory import Memory, minute_of
 from shared.core.profile import (
     CANONICAL_BYTES_MAX,
@@ -25,13 +26,12 @@ from shared.core.profile import (
     canonical,
     copy,
     count,
-    expiry,
     fold,
     is_known,
     merge,
     new_profile,
 )
-from shared.core.retention import children_until, is_expired
+from shared.core.retention import children_until, expires_at, fresh_until
 from shared.core.snapshot import Pointer, Snapshot, Tombstone
 
 ACTIONS_MAX: Final = 100
@@ -128,13 +128,15 @@ class _Life:
     `pending` are the events that it has counted, but whose values are not folded yet.
     """
 
-    __slots__ = ("changed", "known", "pending", "profile", "stored")
+    __slots__ = ("changed", "fresh_until", "known", "pending", "profile", "stored")
 
     def __init__(self, builder: Builder, profile: Profile, *, stored: bool) -> None:
         self.profile = profile
         self.stored = profile if stored else None
         self.changed = not stored
         self.known = is_known(builder, profile)
+        self.fresh_until = 0
+        """It surely has not expired for arrivals up to then, ms UTC."""
         self.pending: list[Contribution] = []
 
     def change(self, builder: Builder) -> Profile:
@@ -169,27 +171,31 @@ class Planner:
         self.tombstones: dict[str, Tombstone] = {}
         self.merged: dict[str, str] = {}
         self.removes: list[Remove] = []
-        self.regular: dict[tuple[Identifier, ...], _Life] = {}
-        """Whose events with just these identifiers are; forgotten whenever ownership changes hands."""
-        self.folded = 0
+        self.regular: dict[int, _Life] = {}
+        """By the identity of a tuple of identifiers, which is hashed faster than what it holds: whose events with just these identifiers are; forgotten whenever somebody loses identifiers."""
         self.tally: Counter[str] = Counter()
         self.notes: list[Note] = []
 
     def take(self, contribution: Contribution) -> bool:
         """Take one contribution; False, and nothing changed, when this plan has no room for it."""
+        # Hot: most events come from somebody who has just sent one with the same identifiers.
+        life = self.regular.get(id(contribution.identifiers))
+        arrival = contribution.arrival
+        if life is None or (arrival > life.fresh_until and self._is_expired(life, arrival)):
+            return self._take_irregular(contribution)
+        if not count(life.profile, contribution):
+            self.tally["events_duplicate"] += 1
+            return True
+        life.pending.append(contribution)
+        if life.profile.bytes_max > CANONICAL_BYTES_MAX:
+            self._break_if_too_large(life, minute_of(arrival))
+        return True
+
+    def _take_irregular(self, contribution: Contribution) -> bool:
         minute = minute_of(contribution.arrival)
         identifiers = contribution.identifiers
-        # Hot: most events come from somebody who has just sent one with the same identifiers.
-        life = self.regular.get(identifiers)
-        if life is not None and not self._is_expired(life, contribution.arrival):
-            if life.profile.memory.remembers(contribution.hash, minute):
-                self.tally["events_duplicate"] += 1
-            else:
-                self._count(contribution, life)
-                self._break_if_too_large(life, minute)
-            return True
         lives = self._owners(identifiers)
-        if self._is_duplicate(contribution, minute, lives):
+        if (lives or self.ownership.graves) and self._is_duplicate(contribution, minute, lives):
             self.tally["events_duplicate"] += 1
             return True
         if self.builder.limits:
@@ -211,9 +217,10 @@ class Planner:
         else:
             life = self._merge(contribution, identifiers, lives, redirect=not has_room)
         self._attach(contribution, identifiers, life)
-        self._count(contribution, life)
+        count(life.profile, contribution)
+        life.pending.append(contribution)
         if identifiers is contribution.identifiers:
-            self.regular[identifiers] = life
+            self.regular[id(identifiers)] = life
         self._break_if_too_large(life, minute)
         return True
 
@@ -230,7 +237,13 @@ class Planner:
         return self._actions() + needed <= self.actions_max
 
     def _is_expired(self, life: _Life, arrival: int) -> bool:
-        return is_expired(self.retention, life.profile.updated_at, arrival, known=life.known)
+        if arrival <= life.fresh_until:
+            return False
+        updated_at = life.profile.updated_at
+        life.fresh_until = fresh_until(self.retention, updated_at, known=life.known)
+        return arrival > life.fresh_until and arrival > expires_at(
+            self.retention, updated_at, known=life.known
+        )
 
     def _owners(self, identifiers: Sequence[Identifier]) -> list[_Life]:
         lives: list[_Life] = []
@@ -255,11 +268,12 @@ class Planner:
         for life in lives:
             if life.profile.memory.remembers(contribution.hash, minute):
                 return True
-        for identifier in contribution.identifiers:
-            grave = self.ownership.grave(identifier)
-            if grave is not None and grave.remembers(contribution.hash, minute):
-                return True
-        return False
+        graves = self.ownership.graves
+        return bool(graves) and any(
+            grave.remembers(contribution.hash, minute)
+            for one in contribution.identifiers
+            if (grave := graves.get(one)) is not None
+        )
 
     def _within_limits(
         self, contribution: Contribution, identifiers: tuple[Identifier, ...]
@@ -281,8 +295,9 @@ class Planner:
     def _found(self, contribution: Contribution, identifiers: tuple[Identifier, ...]) -> _Life:
         """Create a profile; a later life of its founder gets an id of its own, and the memory."""
         founder, arrival = identifiers[0], contribution.arrival
-        graves = [grave for one in identifiers if (grave := self.ownership.grave(one)) is not None]
-        later = bool(graves) or any(self.ownership.relied_on(one) for one in identifiers)
+        of_removed, relied_on = self.ownership.graves, self.ownership.relied_on
+        graves = [of_removed[one] for one in identifiers if one in of_removed]
+        later = bool(graves) or (bool(relied_on) and any(one in relied_on for one in identifiers))
         new_id, again = profile_id(self.builder.name, founder), 0
         if later or self._is_taken(new_id):
             new_id = profile_id(self.builder.name, founder, arrival)
@@ -313,7 +328,6 @@ class Planner:
         *,
         redirect: bool,
     ) -> _Life:
-        self.regular.clear()
         lives = sorted(lives, key=lambda one: (one.profile.created_at, one.profile.id))
         primary, secondaries = lives[0], lives[1:]
         profile = primary.change(self.builder)
@@ -334,6 +348,9 @@ class Planner:
                 profile.aliases = (*profile.aliases, secondary.id, *secondary.aliases)
             profile.parked = (*profile.parked, *secondary.parked)
             del self.lives[secondary.id]
+            for mine, owner in self.regular.items():
+                if owner is life:
+                    self.regular[mine] = primary
             self.merged[secondary.id] = profile.id
             if life.stored is not None:
                 rev = max(life.stored.rev + 1, self.rev_floor)
@@ -353,18 +370,16 @@ class Planner:
                 self.ownership.attach(identifier, profile.id)
                 life.known = life.known or identifier.type in self.builder.known
 
-    def _count(self, contribution: Contribution, life: _Life) -> None:
-        count(life.profile if life.changed else life.change(self.builder), contribution)
-        life.pending.append(contribution)
-        self.folded += 1
-
     def _break_if_too_large(self, life: _Life, minute: int) -> None:
         profile = life.profile
         reason = ""
         if len(profile.identifiers) > IDENTIFIERS_MAX:
             reason = "identifiers"
         elif profile.bytes_max > CANONICAL_BYTES_MAX:
-            profile.bytes_max = len(canonical(self.builder, life.settle(self.builder)))
+            profile = life.settle(self.builder)
+            profile.bytes_max = canonical_bytes_max(self.builder, profile)
+            if profile.bytes_max > CANONICAL_BYTES_MAX:
+                profile.bytes_max = len(canonical(self.builder, profile))
             if profile.bytes_max > CANONICAL_BYTES_MAX:
                 reason = "size"
         if reason:
@@ -387,9 +402,9 @@ class Planner:
         changed = sum(1 for life in self.lives.values() if life.changed)
         return changed + len(self.ownership.expected) + len(self.buried) + len(self.removes)
 
-    def finish(self, rest: Sequence[Contribution]) -> Plan:
-        """Turn what has been decided into writes."""
-        self.tally["events_folded"] = self.folded
+    def finish(self, taken: int, rest: Sequence[Contribution]) -> Plan:
+        """Turn what has been decided of so many contributions into writes."""
+        self.tally["events_folded"] = taken - self.tally["events_duplicate"]
         plan = Plan(rest=rest, tally=self.tally, notes=self.notes, removes=self.removes)
         self._adopt_half_created()
         if not rest:
@@ -434,7 +449,7 @@ class Planner:
         profile = life.settle(self.builder)
         expected = None if life.stored is None else life.stored.rev
         profile.rev = self.rev_floor if expected is None else max(expected + 1, self.rev_floor)
-        ends = expiry(self.builder, profile)
+        ends = expires_at(self.retention, profile.updated_at, known=life.known)
         if ends > profile.children_until:
             profile.children_until = children_until(self.retention, ends, known=life.known)
             if life.stored is not None:
@@ -453,7 +468,8 @@ class Planner:
             first_seen = profile.identifiers[identifier]
             pointer = Pointer(owner, first_seen)
             plan.points.append(Point(identifier, pointer, expected, profile.children_until))
-            plan.checks.update(self.ownership.relied_on(identifier))
+            if identifier in self.ownership.relied_on:
+                plan.checks.update(self.ownership.relied_on[identifier])
         # What is written anyway has its own condition, and a transaction names each item once.
         for one in (
             *(put.profile.id for put in plan.puts),
@@ -488,5 +504,5 @@ def plan(
     planner = Planner(builder, snapshot, rev_floor, actions_max)
     for index, contribution in enumerate(contributions):
         if not planner.take(contribution):
-            return planner.finish(contributions[index:])
-    return planner.finish(())
+            return planner.finish(index, contributions[index:])
+    return planner.finish(len(contributions), ())

@@ -6,6 +6,7 @@ in `plan.py`, in order of arrival.
 """
 
 from collections.abc import Callable, Sequence
+from operator import attrgetter
 from typing import Any, Final, NamedTuple
 
 import msgspec
@@ -24,6 +25,8 @@ IDENTIFIERS_MAX: Final = 1000
 CANONICAL_BYTES_MAX: Final = 512 * 1024
 """A profile over either limit is broken, as in Piwik PRO."""
 MERGES_KEPT: Final = 20
+
+_KEY_OF: Final = attrgetter("key")
 
 
 class Merge(NamedTuple):
@@ -89,26 +92,36 @@ def copy(builder: Builder, profile: Profile) -> Profile:
     )
 
 
-def count(profile: Profile, contribution: Contribution) -> None:
-    """Count an event: its arrival and its id, not yet its values."""
+def count(profile: Profile, contribution: Contribution) -> bool:
+    """Count an event, its arrival and its id, not yet its values; False, and nothing, for a duplicate.
+
+    Raises `NotLoadedError` when the part of the memory that could tell is not loaded.
+    """
     arrival = contribution.arrival
-    profile.created_at = min(profile.created_at, arrival)
-    profile.updated_at = max(profile.updated_at, arrival)
+    if not profile.memory.count(contribution.hash, arrival // MINUTE_MS):
+        return False
+    if arrival < profile.created_at:  # noqa: PLR1730 - hot: calling min or max costs more
+        profile.created_at = arrival
+    if arrival > profile.updated_at:  # noqa: PLR1730 - likewise
+        profile.updated_at = arrival
     profile.event_count += 1
-    profile.memory.add(contribution.hash, arrival // MINUTE_MS)
     profile.bytes_max += contribution.weight
+    return True
 
 
 def fold(builder: Builder, profile: Profile, contributions: Sequence[Contribution]) -> None:
     """Fold the values and traits of events into a profile that has counted them."""
     # Hot: by attribute, so that an aggregation is called once, not once per event.
+    contributions = sorted(contributions, key=_KEY_OF)
+    keys = [one.key for one in contributions]
+    columns = zip(*[one.values for one in contributions], strict=True)
     attributes = profile.attributes
-    for column, aggregation in enumerate(builder.aggregations):
-        keyed = [(one.key, reading) for one in contributions if (reading := one.values[column]) is not None]
+    for number, (aggregation, column) in enumerate(zip(builder.aggregations, columns, strict=True)):
+        keyed = [(key, reading) for key, reading in zip(keys, column, strict=True) if reading is not None]
         if keyed:
-            if aggregation.takes_arrays:
+            if aggregation.takes_arrays and list in map(type, column):
                 keyed = [each for key, reading in keyed for each in _elements(key, reading)]
-            attributes[column] = aggregation.add(attributes[column], keyed)
+            attributes[number] = aggregation.add(attributes[number], keyed)
     for one in contributions:
         if one.traits:
             merge_traits(profile.traits, {name: (one.key, value) for name, value in one.traits.items()})

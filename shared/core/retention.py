@@ -16,13 +16,10 @@ def expires_at(retention: Retention, updated_at: int, *, known: bool) -> int:
     return add_months(updated_at, retention.known_months if known else retention.other_months)
 
 
-def is_expired(retention: Retention, updated_at: int, arrival: int, *, known: bool) -> bool:
-    """Whether a profile last updated then counts as absent for an event arriving now."""
+def fresh_until(retention: Retention, updated_at: int, *, known: bool) -> int:
+    """Return until when a profile updated then surely has not expired, ms UTC, without asking a calendar."""
     months = retention.known_months if known else retention.other_months
-    # Hot: nearly every event arrives within a month that no calendar needs to be asked about.
-    if arrival - updated_at <= months * SHORTEST_MONTH_MS:
-        return False
-    return arrival > add_months(updated_at, months)
+    return updated_at + months * SHORTEST_MONTH_MS
 
 
 def children_until(retention: Retention, expiry: int, *, known: bool) -> int:

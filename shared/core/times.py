@@ -23,8 +23,10 @@ _DAYS_REMEMBERED: Final = 4096
 _BASIC_DATE_LENGTH: Final = len("20260102")
 _TEXT_LENGTH_MAX: Final = 40
 """Characters of an epoch number, and of any text that is remembered."""
-_TEXTS_REMEMBERED: Final = 64
-"""An event tells the same time more than once, and several attributes read it."""
+_TEXTS_REMEMBERED: Final = 1024
+_remembered: Final[dict[str, int]] = {}
+"""Texts read lately: an event tells the same time more than once, and several attributes read it. All are
+forgotten at once; `lru_cache` takes longer to forget one than it takes to read one again."""
 # No traps: whatever does not fit becomes NaN, infinity or zero and is judged afterwards.
 _TRUNCATING: Final = Context(prec=40, rounding=ROUND_FLOOR, traps=[])
 
@@ -37,7 +39,8 @@ def parse_time(value: Any) -> int | None:
     Never raises.
     """
     if type(value) is str:
-        return _remembered(value) if len(value) <= _TEXT_LENGTH_MAX else _parse_text(value)
+        known = _remembered.get(value)
+        return _parse_text(value) if known is None else known
     return _parse_epoch(value)
 
 
@@ -85,16 +88,15 @@ def _parse_text(text: str) -> int | None:
         moment = datetime.fromisoformat(text)
     except ValueError:
         return _parse_unusual_text(text)
-    return _milliseconds(moment)
-
-
-_remembered: Final = lru_cache(_TEXTS_REMEMBERED)(_parse_text)
-
-
-def _milliseconds(moment: datetime) -> int | None:
     elapsed = moment - (_EPOCH if moment.tzinfo is None else _EPOCH_AWARE)
     time_ms = elapsed.days * _DAY_MS + elapsed.seconds * 1000 + elapsed.microseconds // 1000
-    return time_ms if 0 <= time_ms <= TIME_MS_MAX else None
+    if not 0 <= time_ms <= TIME_MS_MAX:
+        return None
+    if len(text) <= _TEXT_LENGTH_MAX:
+        if len(_remembered) >= _TEXTS_REMEMBERED:
+            _remembered.clear()
+        _remembered[text] = time_ms
+    return time_ms
 
 
 def _parse_unusual_text(text: str) -> int | None:

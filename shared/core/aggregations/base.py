@@ -87,7 +87,7 @@ class Aggregation(Protocol[S]):
     """What is appended to the attribute's name for each value presented."""
 
     def add(self, state: S | None, keyed: Sequence[Keyed]) -> S:
-        """Return the state with more values, at least one."""
+        """Return the state with more values, at least one, in order of their keys."""
         ...
 
     def merge(self, a: S | None, b: S | None) -> S | None:

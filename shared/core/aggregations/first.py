@@ -23,7 +23,7 @@ class First:
 
     def add(self, state: FirstState | None, keyed: Sequence[Keyed]) -> FirstState:
         """Return the state with more values."""
-        first = min(keyed)
+        first = keyed[0]
         return first if state is None or first[0] < state[0] else state
 
     def merge(self, a: FirstState | None, b: FirstState | None) -> FirstState | None:

@@ -23,7 +23,7 @@ class FirstLast:
 
     def add(self, state: FirstLastState | None, keyed: Sequence[Keyed]) -> FirstLastState:
         """Return the state with more values."""
-        first, last = (keyed[0], keyed[0]) if len(keyed) == 1 else (min(keyed), max(keyed))
+        first, last = keyed[0], keyed[-1]
         if state is None:
             return first, last
         return (

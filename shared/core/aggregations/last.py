@@ -23,7 +23,7 @@ class Last:
 
     def add(self, state: LastState | None, keyed: Sequence[Keyed]) -> LastState:
         """Return the state with more values."""
-        last = max(keyed)
+        last = keyed[-1]
         return last if state is None or last[0] > state[0] else state
 
     def merge(self, a: LastState | None, b: LastState | None) -> LastState | None:

@@ -189,12 +189,20 @@ def compile_block_regex(pattern: str) -> re.Pattern[str]:
 def _blocker(*blocks: Block) -> Callable[[str], bool]:
     """Compile block lists into the question whether a trimmed value is blocked."""
     exact = frozenset(value.strip().casefold() for block in blocks for value in block.exact)
-    matches = tuple(compile_block_regex(pattern).fullmatch for block in blocks for pattern in block.regex)
+    matches = tuple(one.fullmatch for one in _united([one for block in blocks for one in block.regex]))
 
     def blocks_value(text: str) -> bool:
         return text.casefold() in exact or any(match(text) for match in matches)
 
     return blocks_value
+
+
+def _united(patterns: list[str]) -> list[re.Pattern[str]]:
+    """Compile regular expressions, into one where nothing in them would mean something else there."""
+    compiled = [compile_block_regex(pattern) for pattern in patterns]
+    alone = [one for one in compiled if one.groups or one.pattern.startswith("(?")]
+    united = [one.pattern for one in compiled if one not in alone]
+    return [*alone, compile_block_regex("|".join(f"(?:{one})" for one in united))] if united else alone
 
 
 def _email(text: str) -> str | None:

@@ -12,6 +12,8 @@ def profile_id(builder: str, founder: Identifier, *salt: int) -> str:
     where several began at once.
     """
     # The length of each part goes in too: no two lists of parts give the same text.
-    parts = [builder, founder.type, founder.value, *map(str, salt)]
-    text = "".join(f"{len(part)}:{part}" for part in parts)
+    kind, value = founder
+    text = f"{len(builder)}:{builder}{len(kind)}:{kind}{len(value)}:{value}"
+    for part in map(str, salt):
+        text += f"{len(part)}:{part}"
     return blake2b(text.encode(), digest_size=16).hexdigest()

@@ -21,16 +21,17 @@ class Ownership:
     """Which profile owns an identifier, as events are taken one by one.
 
     Looks each identifier up in the snapshot once. `expected` says what a pointer names in the store now, for
-    the condition of a write that moves it; `checks` maps ids that a write relies on without writing them to
-    their revision (None: absent).
+    the condition of a write that moves it.
     """
 
     def __init__(self, builder: str, snapshot: Snapshot) -> None:
         self._builder = builder
         self._snapshot = snapshot
         self._owner: dict[Identifier, str | None] = {}
-        self._graves: dict[Identifier, Memory] = {}
-        self._relied_on: dict[Identifier, dict[str, int | None]] = {}
+        self.graves: dict[Identifier, Memory] = {}
+        """What the removed profiles of identifiers remembered, where they left a tombstone."""
+        self.relied_on: dict[Identifier, dict[str, int | None]] = {}
+        """Revisions by id (None: absent) that make sure that nobody owns an identifier that led elsewhere."""
         self.expected: dict[Identifier, tuple[str, ...]] = {}
         self.missing: set[Identifier] = set()
         """Identifiers that a profile lists, but that no pointer leads to: a creation crashed halfway."""
@@ -38,16 +39,11 @@ class Ownership:
 
     def owner(self, identifier: Identifier) -> str | None:
         """Return the id of the live profile that owns an identifier, or None."""
-        try:
-            return self._owner[identifier]
-        except KeyError:
+        owner = self._owner.get(identifier)
+        if owner is None and identifier not in self._owner:
             owner = self._look_up(identifier) if self._snapshot.profiles else None
             self._owner[identifier] = owner
-            return owner
-
-    def grave(self, identifier: Identifier) -> Memory | None:
-        """Return what the identifier's removed profile remembered, if it left a tombstone."""
-        return self._graves.get(identifier)
+        return owner
 
     def attach(self, identifier: Identifier, profile: str) -> None:
         """Give an identifier that nobody owns to a profile."""
@@ -65,12 +61,8 @@ class Ownership:
         """Take all identifiers from a removed profile, and keep its memory for their next owner."""
         for identifier in profile.identifiers:
             self._owner[identifier] = None
-            self._graves[identifier] = memory
+            self.graves[identifier] = memory
             self.expected.setdefault(identifier, (profile.id, *profile.aliases))
-
-    def relied_on(self, identifier: Identifier) -> dict[str, int | None]:
-        """Return the revisions by id that make sure that nobody else owns the identifier."""
-        return self._relied_on.get(identifier, {})
 
     def _look_up(self, identifier: Identifier) -> str | None:
         pointer = self._snapshot.pointers.get(identifier)
@@ -93,9 +85,9 @@ class Ownership:
         for one in passed:
             there = self._snapshot.profiles.get(one)
             relied_on[one] = None if there is None else there.rev
-        self._relied_on[identifier] = relied_on
+        self.relied_on[identifier] = relied_on
         if isinstance(stored, Tombstone):
-            self._graves[identifier] = Memory(stored.traces)
+            self.graves[identifier] = Memory(stored.traces)
 
     def _half_created(self, identifier: Identifier) -> str | None:
         """Find the profile that this identifier founded when only its pointer was not written any more."""
@@ -105,5 +97,5 @@ class Ownership:
             self.missing.add(identifier)
             return candidate
         if isinstance(stored, Tombstone):
-            self._graves[identifier] = Memory(stored.traces)
+            self.graves[identifier] = Memory(stored.traces)
         return None
