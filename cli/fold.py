@@ -145,6 +145,7 @@ def _no_garbage_collection() -> Iterator[None]:
     try:
         yield
     finally:
+        gc.freeze()  # nor does what is left need a walk: it lives until the process ends
         if was_enabled:
             gc.enable()
 
