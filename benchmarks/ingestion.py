@@ -4,7 +4,7 @@ import time
 from base64 import b64encode
 from collections.abc import Iterator, Sequence
 from itertools import groupby
-from typing import Any
+from typing import TYPE_CHECKING, Any, cast
 
 from benchmarks.stub import Tables, stubbed_client
 from shared.adapters.clock import SystemClock
@@ -12,6 +12,9 @@ from shared.adapters.dynamo.store import DynamoStore
 from shared.app.batch import Batch, BatchOutcome
 from shared.app.ingest import Ingest
 from shared.core.compile import Builder
+
+if TYPE_CHECKING:
+    from shared.app.quarantine import QuarantineStore
 
 WINDOW_MS = 5000
 """The batching window of the stream's consumer."""
@@ -28,7 +31,9 @@ class Process:
         self.store = DynamoStore(
             stubbed_client(self.tables), builder, 1, "profiles", "identifiers", clock, cache=cache
         )
-        self._batch = Batch(builder, 1, 0, Ingest(builder, self.store, clock), _NoQuarantine())
+        self._batch = Batch(
+            builder, 1, 0, Ingest(builder, self.store, clock), cast("QuarantineStore", _NoQuarantine())
+        )
         self._sequence = 0
 
     def run(self, events: Sequence[tuple[int, bytes]]) -> BatchOutcome:

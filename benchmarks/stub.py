@@ -10,10 +10,11 @@ import threading
 import time
 import zlib
 from io import BytesIO
-from typing import Any
+from typing import Any, cast
 
 import msgspec
 from botocore.awsrequest import AWSPreparedRequest, AWSResponse
+from botocore.compat import HTTPHeaders
 
 from shared.adapters.dynamo.client import dynamo_client
 
@@ -33,11 +34,13 @@ class Tables:
     def send(self, request: AWSPreparedRequest) -> AWSResponse:
         """Answer a request of botocore's."""
         started = time.thread_time()
-        operation = request.headers["X-Amz-Target"].decode().partition(".")[2]
+        operation = cast("bytes", request.headers["X-Amz-Target"]).decode().partition(".")[2]
         with self._lock:
             self.calls += 1
-            answer = msgspec.json.encode(getattr(self, f"_{operation}")(msgspec.json.decode(request.body)))
-        headers = {"x-amz-crc32": str(zlib.crc32(answer)), "content-length": str(len(answer))}
+            body = msgspec.json.decode(cast("bytes", request.body))
+            answer = msgspec.json.encode(getattr(self, f"_{operation}")(body))
+        headers = HTTPHeaders()
+        headers["x-amz-crc32"] = str(zlib.crc32(answer))
         response = AWSResponse(request.url, 200, headers, _Raw(answer))
         with self._lock:
             self.own_s += time.thread_time() - started
@@ -103,5 +106,5 @@ def stubbed_client(tables: Tables) -> Any:
 
 
 def _key(item: Json) -> str:
-    sort = item.get("sk")
-    return item["pk"]["S"] + ("\0" + sort["S"] if sort else "")
+    sort: str = item["sk"]["S"] if "sk" in item else ""
+    return f"{item['pk']['S']}\0{sort}"

@@ -51,8 +51,9 @@ def measure() -> list[Row]:
             got = _follow(builder, steady, cache=cache)
             what = f"{name}{'' if cache else ', no cache'}: request units/event"
             ratio = got.units / got.floor
-            detail = f"{ratio:.2f} of the floor (at most {FLOOR_RATIO_MAX}); reads {got.reads / got.events:.2f}/event"
-            rows.append(Row(what, f"{got.units / got.events:.2f}", detail))
+            of_floor = f"{ratio:.2f} of the floor (at most {FLOOR_RATIO_MAX})"
+            each = f"reads {got.reads / got.events:.2f}, calls {got.calls / got.events:.2f} per event"
+            rows.append(Row(what, f"{got.units / got.events:.2f}", f"{of_floor}; {each}"))
     return rows
 
 

@@ -1,0 +1,35 @@
+"""`make bench`: measure speed and cost, as ratios against peers and limits.
+
+    python -m benchmarks [fold] [ingest] [units] [cold]
+
+Without names, all of them: about five minutes on two cores.
+"""
+
+import sys
+from collections.abc import Callable
+from typing import Final
+
+from benchmarks import coldstart, folding, ingest, units
+from benchmarks.report import Row, show
+
+BENCHMARKS: Final[dict[str, tuple[str, Callable[[], list[Row]]]]] = {
+    "fold": ("Folding a file", folding.measure),
+    "ingest": ("Ingesting, HTTP stubbed", ingest.measure),
+    "units": ("Request units of a clickstream", units.measure),
+    "cold": ("Cold start of ingestion", coldstart.measure),
+}
+
+
+def main() -> None:
+    """Run the benchmarks named, or all."""
+    names = sys.argv[1:] or list(BENCHMARKS)
+    unknown = sorted(set(names) - set(BENCHMARKS))
+    if unknown:
+        sys.exit(f"no such benchmark: {', '.join(unknown)}; there are {', '.join(BENCHMARKS)}")
+    for name in names:
+        title, measure = BENCHMARKS[name]
+        show(title, measure())
+
+
+if __name__ == "__main__":
+    main()
