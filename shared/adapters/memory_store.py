@@ -71,7 +71,8 @@ class MemoryStore:
     def _commit(self, plan: Plan) -> Result:
         with self._lock:
             if not self._holds(plan):
-                return Conflict({put.profile.id: self.stored.get(put.profile.id) for put in plan.puts})
+                ids = [*(put.profile.id for put in plan.puts), *(bury.tombstone.id for bury in plan.buries)]
+                return Conflict({one: self.stored.get(one) for one in ids})
             for put in plan.puts:
                 self.stored[put.profile.id] = put.profile
             for bury in plan.buries:

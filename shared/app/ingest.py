@@ -100,7 +100,9 @@ class Ingest:
                     outcome.tally.update(plan.tally)
                     outcome.notes.extend(plan.notes)
                     loading.forget(one.group, plan)
-                    if plan.rest:
+                    if len(plan.rest) == len(one.group):
+                        outcome.fail(one.group, "too_large")  # it cannot be, and must never go round for ever
+                    elif plan.rest:
                         again.append(_Waiting(list(plan.rest)))
                 case Conflict(found=found):
                     outcome.tally["conflicts"] += 1

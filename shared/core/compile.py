@@ -136,8 +136,9 @@ class Builder:
         longest_name = max((len(one.name.encode()) for one in definition.attributes), default=0)
         self._value_bytes = VALUE_OVERHEAD_BYTES + 6 * longest_name
         # Each byte of an event shows at most this often in a profile: once per attribute that reads
-        # its path (twice for first_last), as a trait, and as an identifier.
+        # its path (twice for first_last), once per identifier type that does, and as a trait.
         uses = Counter(path for one in definition.attributes for path in one.paths for _ in range(2))
+        uses.update(path for kind in definition.identifiers for path in kind.paths)
         self._byte_uses = 2 + max(uses.values(), default=0)
 
     def contribute(self, event: Event, tally: Counter[str]) -> Contribution | Dropped:

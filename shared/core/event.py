@@ -80,7 +80,7 @@ def corrected(timestamp: int, original: Any, sent_at: Any, received_at: Any, arr
     if sent is not None:
         received = parse_time(received_at)
         timestamp += (arrival if received is None else received) - sent
-    return max(0, min(timestamp, arrival))
+    return timestamp if 0 <= timestamp <= arrival else arrival
 
 
 def _is_given(value: Any) -> bool:

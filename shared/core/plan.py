@@ -30,6 +30,7 @@ from shared.core.profile import (
     is_known,
     merge,
     new_profile,
+    removed_bytes,
 )
 from shared.core.retention import children_until, expires_at, fresh_until
 from shared.core.snapshot import Pointer, Snapshot, Tombstone
@@ -171,8 +172,13 @@ class Planner:
         self.tombstones: dict[str, Tombstone] = {}
         self.merged: dict[str, str] = {}
         self.removes: list[Remove] = []
+        self.folds = False
+        """Whether any event has been folded: a plan that has no room for its first one would never end."""
         self.regular: dict[int, _Life] = {}
-        """By the identity of a tuple of identifiers, which is hashed faster than what it holds: whose events with just these identifiers are; forgotten whenever somebody loses identifiers."""
+        """Whose events with just these identifiers are; forgotten whenever somebody loses identifiers.
+
+        By the identity of the tuple, which the builder gives again and again: what it holds takes longer to
+        hash."""
         self.tally: Counter[str] = Counter()
         self.notes: list[Note] = []
 
@@ -202,7 +208,7 @@ class Planner:
             identifiers = self._within_limits(contribution, identifiers)
             lives = self._owners(identifiers)
         has_room = self._has_room(identifiers, lives)
-        if not has_room and self._actions() > 0:
+        if not has_room and self.folds:
             return False
 
         for life in lives[:]:
@@ -218,6 +224,7 @@ class Planner:
             life = self._merge(contribution, identifiers, lives, redirect=not has_room)
         self._attach(contribution, identifiers, life)
         count(life.profile, contribution)
+        self.folds = True
         life.pending.append(contribution)
         if identifiers is contribution.identifiers:
             self.regular[id(identifiers)] = life
@@ -296,8 +303,7 @@ class Planner:
         """Create a profile; a later life of its founder gets an id of its own, and the memory."""
         founder, arrival = identifiers[0], contribution.arrival
         of_removed, relied_on = self.ownership.graves, self.ownership.relied_on
-        graves = [of_removed[one] for one in identifiers if one in of_removed]
-        later = bool(graves) or (bool(relied_on) and any(one in relied_on for one in identifiers))
+        later = any(one in of_removed or one in relied_on for one in identifiers)
         new_id, again = profile_id(self.builder.name, founder), 0
         if later or self._is_taken(new_id):
             new_id = profile_id(self.builder.name, founder, arrival)
@@ -305,9 +311,6 @@ class Planner:
                 again += 1
                 new_id = profile_id(self.builder.name, founder, arrival, again)
         profile = new_profile(self.builder, new_id, founder, arrival)
-        for grave in graves:
-            for minute, hashed in grave.traces():
-                profile.memory.add(hashed, minute)
         life = self.lives[new_id] = _Life(self.builder, profile, stored=False)
         self.tally["profiles_created"] += 1
         return life
@@ -367,7 +370,10 @@ class Planner:
         for identifier in identifiers:
             if identifier not in profile.identifiers:
                 profile.identifiers[identifier] = contribution.arrival
-                self.ownership.attach(identifier, profile.id)
+                inherited = self.ownership.attach(identifier, profile.id)
+                if inherited is not None:
+                    for minute, hashed in inherited.traces():
+                        profile.memory.add(hashed, minute)
                 life.known = life.known or identifier.type in self.builder.known
 
     def _break_if_too_large(self, life: _Life, minute: int) -> None:
@@ -377,9 +383,9 @@ class Planner:
             reason = "identifiers"
         elif profile.bytes_max > CANONICAL_BYTES_MAX:
             profile = life.settle(self.builder)
-            profile.bytes_max = canonical_bytes_max(self.builder, profile)
+            profile.bytes_max = canonical_bytes_max(self.builder, profile) + removed_bytes(profile)
             if profile.bytes_max > CANONICAL_BYTES_MAX:
-                profile.bytes_max = len(canonical(self.builder, profile))
+                profile.bytes_max = len(canonical(self.builder, profile)) + removed_bytes(profile)
             if profile.bytes_max > CANONICAL_BYTES_MAX:
                 reason = "size"
         if reason:

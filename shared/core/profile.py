@@ -25,6 +25,8 @@ IDENTIFIERS_MAX: Final = 1000
 CANONICAL_BYTES_MAX: Final = 512 * 1024
 """A profile over either limit is broken, as in Piwik PRO."""
 MERGES_KEPT: Final = 20
+REMOVED_OVERHEAD_BYTES: Final = 16
+"""Of a removed trait beside its name: when it was removed."""
 
 _KEY_OF: Final = attrgetter("key")
 
@@ -114,6 +116,7 @@ def fold(builder: Builder, profile: Profile, contributions: Sequence[Contributio
     # Hot: by attribute, so that an aggregation is called once, not once per event.
     contributions = sorted(contributions, key=_KEY_OF)
     keys = [one.key for one in contributions]
+    has_ties = len(set(keys)) < len(keys)
     columns = zip(*[one.values for one in contributions], strict=True)
     attributes = profile.attributes
     for number, (aggregation, column) in enumerate(zip(builder.aggregations, columns, strict=True)):
@@ -121,6 +124,8 @@ def fold(builder: Builder, profile: Profile, contributions: Sequence[Contributio
         if keyed:
             if aggregation.takes_arrays and list in map(type, column):
                 keyed = [each for key, reading in keyed for each in _elements(key, reading)]
+            if has_ties:
+                keyed.sort()
             attributes[number] = aggregation.add(attributes[number], keyed)
     for one in contributions:
         if one.traits:
@@ -218,6 +223,18 @@ def present_identifiers(profile: Profile) -> dict[str, list[str]]:
     for kind, value in sorted(profile.identifiers):
         by_type.setdefault(kind, []).append(value)
     return by_type
+
+
+def removed_bytes(profile: Profile) -> int:
+    """Return what removed traits take, which no canonical form shows, but every stored state holds.
+
+    It counts towards the size limit: otherwise endless removals would grow a profile without end.
+    """
+    return sum(
+        len(name.encode()) + REMOVED_OVERHEAD_BYTES
+        for name, (_, value) in profile.traits.items()
+        if value is None
+    )
 
 
 def present_traits(profile: Profile) -> dict[str, Any]:

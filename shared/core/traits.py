@@ -43,7 +43,8 @@ def flatten(traits: Any, tally: Counter[str]) -> tuple[dict[str, Any], int]:
 def _collect(
     traits: dict[str, Any], prefix: str, depth: int, flat: dict[str, Any], tally: Counter[str]
 ) -> None:
-    for key, value in traits.items():
+    # In order of their names, for `{"a": {"b": 1}, "a.b": 2}` says the same however it is written.
+    for key, value in sorted(traits.items(), key=_name):
         name = prefix + key
         if not key or len(name.encode()) > NAME_BYTES_MAX:
             tally["left_out.traits.name"] += 1
@@ -75,10 +76,18 @@ def _kept(value: Any, depth: int) -> Any:
     raise _LeftOutError("wrong_type")
 
 
+def _name(item: tuple[str, Any]) -> str:
+    return item[0]
+
+
+def _text(trait: Trait) -> bytes:
+    return canonical_json(trait[1])
+
+
 def merge(a: dict[str, Trait], b: dict[str, Trait]) -> dict[str, Trait]:
     """Put the traits of `b` over those of `a` where they are later; changes and returns `a`."""
     for name, trait in b.items():
         mine = a.get(name)
-        if mine is None or trait[0] > mine[0]:
+        if mine is None or trait[0] > mine[0] or (trait[0] == mine[0] and _text(trait) > _text(mine)):
             a[name] = trait
     return a

@@ -27,6 +27,8 @@ EXPONENT_MIN: Final = -20
 EXPONENT_MAX: Final = 37
 """Bounds of a normalised number's exponent; with them every sum is exact and of bounded size."""
 NUMBER_TEXT_LENGTH_MAX: Final = 1000
+EXPONENT_TEXT_MAX: Final = 100
+"""Zeros that the text of a number may have in the place of an exponent: what is written short stays short."""
 """Characters of a JSON number where a string is wanted."""
 IP_LENGTH_MAX: Final = 45
 """Characters of the longest way to write an IP address."""
@@ -185,7 +187,7 @@ def _decimal_text(number: Decimal) -> str | Unusable:
     if not number.is_finite():
         return UNUSABLE
     # Judged before writing: 1E+999999999 has a billion digits.
-    if abs(number.adjusted()) > NUMBER_TEXT_LENGTH_MAX or abs(_exponent(number)) > NUMBER_TEXT_LENGTH_MAX:
+    if abs(number.adjusted()) > EXPONENT_TEXT_MAX or abs(_exponent(number)) > NUMBER_TEXT_LENGTH_MAX:
         return UNUSABLE
     return format(number, "f")
 

@@ -87,11 +87,15 @@ class Aggregation(Protocol[S]):
     """What is appended to the attribute's name for each value presented."""
 
     def add(self, state: S | None, keyed: Sequence[Keyed]) -> S:
-        """Return the state with more values, at least one, in order of their keys."""
+        """Return the state with more values, at least one, sorted.
+
+        Two values have one key when the same event id came again after the dedup window; the values
+        themselves decide then, so that the result does not depend on which was there first.
+        """
         ...
 
     def merge(self, a: S | None, b: S | None) -> S | None:
-        """Return the state of both sets of values; the sets share no key.
+        """Return the state of both sets of values.
 
         Raises `NotLoadedError` where segments of `b` are missing; those of `a` may stay in the store.
         """

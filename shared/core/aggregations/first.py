@@ -24,13 +24,13 @@ class First:
     def add(self, state: FirstState | None, keyed: Sequence[Keyed]) -> FirstState:
         """Return the state with more values."""
         first = keyed[0]
-        return first if state is None or first[0] < state[0] else state
+        return first if state is None or first < state else state
 
     def merge(self, a: FirstState | None, b: FirstState | None) -> FirstState | None:
         """Return the state of both sets of values."""
         if a is None or b is None:
             return b if a is None else a
-        return b if b[0] < a[0] else a
+        return min(a, b)
 
     def copy(self, state: FirstState) -> FirstState:
         """Return the state: nothing changes it."""

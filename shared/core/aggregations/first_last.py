@@ -27,17 +27,15 @@ class FirstLast:
         if state is None:
             return first, last
         return (
-            first if first[0] < state[0][0] else state[0],
-            last if last[0] > state[1][0] else state[1],
+            min(first, state[0]),
+            max(last, state[1]),
         )
 
     def merge(self, a: FirstLastState | None, b: FirstLastState | None) -> FirstLastState | None:
         """Return the state of both sets of values."""
         if a is None or b is None:
             return b if a is None else a
-        first = b[0] if b[0][0] < a[0][0] else a[0]
-        last = b[1] if b[1][0] > a[1][0] else a[1]
-        return first, last
+        return min(a[0], b[0]), max(a[1], b[1])
 
     def copy(self, state: FirstLastState) -> FirstLastState:
         """Return the state: nothing changes it."""

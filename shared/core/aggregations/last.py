@@ -24,13 +24,13 @@ class Last:
     def add(self, state: LastState | None, keyed: Sequence[Keyed]) -> LastState:
         """Return the state with more values."""
         last = keyed[-1]
-        return last if state is None or last[0] > state[0] else state
+        return last if state is None or last > state else state
 
     def merge(self, a: LastState | None, b: LastState | None) -> LastState | None:
         """Return the state of both sets of values."""
         if a is None or b is None:
             return b if a is None else a
-        return b if b[0] > a[0] else a
+        return max(a, b)
 
     def copy(self, state: LastState) -> LastState:
         """Return the state: nothing changes it."""

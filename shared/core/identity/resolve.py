@@ -45,10 +45,14 @@ class Ownership:
             self._owner[identifier] = owner
         return owner
 
-    def attach(self, identifier: Identifier, profile: str) -> None:
-        """Give an identifier that nobody owns to a profile."""
+    def attach(self, identifier: Identifier, profile: str) -> Memory | None:
+        """Give an identifier that nobody owns to a profile; return what its removed one remembered.
+
+        That is inherited once: from then on the heir's memory is the only one that counts.
+        """
         self._owner[identifier] = profile
         self.expected.setdefault(identifier, ())
+        return self.graves.pop(identifier, None)
 
     def hand_over(self, secondary: Profile, primary: str, *, pointers: bool) -> None:
         """Give all identifiers of a merged profile to another, with or without moving their pointers."""
