@@ -103,6 +103,7 @@ def _fold_in_parts(parts: "Sequence[Part]", definition: "Definition", workers: i
     from multiprocessing import get_context
 
     from cli.fold_parts import SHARES_PER_WORKER, Worker, deal
+    from shared.app.fold import Finished
     from shared.core.definition import definition_json
 
     with ExitStack() as stack:
@@ -112,11 +113,10 @@ def _fold_in_parts(parts: "Sequence[Part]", definition: "Definition", workers: i
                 workers,
                 get_context("spawn"),  # the one way to start a process that every platform has
                 initializer=Worker.start,
-                initargs=(definition_json(definition),),
+                initargs=(definition_json(definition), folder),
             )
         )
-        spools = [folder / str(number) for number in range(len(parts))]
-        reads = list(pool.map(Worker.read, parts, spools))
+        reads = list(pool.map(Worker.read, parts, range(len(parts))))
         tally: Counter[str] = Counter()
         rejected: dict[Path, list[Rejected]] = {}
         lines: Counter[Path] = Counter()
@@ -130,7 +130,7 @@ def _fold_in_parts(parts: "Sequence[Part]", definition: "Definition", workers: i
         finished: list[Finished] = []
         shares = deal(reads, max(len(parts), workers * SHARES_PER_WORKER))
         for some, counted in pool.map(Worker.fold, shares):
-            finished += some
+            finished += [Finished(*one) for one in some]
             tally.update(counted)
     return _Folded(sorted(finished), rejected, tally)
 

@@ -15,12 +15,15 @@ import pickle
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
+from heapq import heapreplace
 from itertools import pairwise
 from pathlib import Path
 from typing import BinaryIO, Final, NamedTuple
 
-from shared.app.fold import Finished, Identifiers, Rejected, Scan, fold, link, scan
+from shared.app.fold import Rejected, Scan, fold, link, scan
 from shared.core.compile import Builder, Contribution
+from shared.core.event import Position
+from shared.core.identity.identifiers import Identifier
 
 PART_BYTES_MAX: Final = 512 * 2**20
 """Text that is read at a time; its contributions take about twice as much memory."""
@@ -38,19 +41,20 @@ class Part(NamedTuple):
     end: int | None
 
 
-class Blob(NamedTuple):
-    """Contributions of one tuple of identifiers, in a spool."""
+Blob = tuple[int, int, int]
+"""Contributions of one tuple of identifiers: (number of the spool, first byte, bytes).
 
-    spool: Path
-    start: int
-    size: int
+A plain tuple, like all that goes from process to process by the ten thousand: pickling tuples of a class of
+their own takes several times as long.
+"""
 
 
 class Read(NamedTuple):
     """What one part gave; its rejected lines count from the part's own first line."""
 
     part: Part
-    blobs: list[tuple[Identifiers, Blob]]
+    blobs: list[tuple[tuple[tuple[str, str], ...], Blob]]
+    """By identifiers."""
     rejected: list[Rejected]
     lines: int
     tally: Counter[str]
@@ -95,54 +99,68 @@ def _lines_between(file: BinaryIO, start: int, end: int) -> Iterator[bytes]:
         yield line
 
 
-def read_part(builder: Builder, part: Part, spool: Path) -> Read:
-    """Scan a part and write its contributions to a spool of its own."""
+def read_part(builder: Builder, part: Part, spools: Path, number: int) -> Read:
+    """Scan a part and write its contributions to a spool of its own, in the folder of spools."""
     scanned = Scan()
     scan(builder, lines_of(part), scanned)
-    blobs: list[tuple[Identifiers, Blob]] = []
-    with spool.open("wb") as file:
+    blobs: list[tuple[tuple[tuple[str, str], ...], Blob]] = []
+    with (spools / str(number)).open("wb") as file:
         at = 0
         for identifiers, contributions in scanned.groups.items():
-            data = pickle.dumps(contributions, pickle.HIGHEST_PROTOCOL)
+            named = tuple([(kind, value) for kind, value in identifiers])
+            data = _packed(named, contributions)
             file.write(data)
-            blobs.append((identifiers, Blob(spool, at, len(data))))
+            blobs.append((named, (number, at, len(data))))
             at += len(data)
     return Read(part, blobs, scanned.rejected, scanned.lines, scanned.tally)
 
 
+def _packed(identifiers: tuple[tuple[str, str], ...], contributions: Sequence[Contribution]) -> bytes:
+    rows = [
+        (one.key, one.hash, one.arrival, one.values, one.traits, one.weight, tuple(one.position))
+        for one in contributions
+    ]
+    return pickle.dumps((identifiers, rows), pickle.HIGHEST_PROTOCOL)
+
+
+def _unpacked(data: bytes) -> list[Contribution]:
+    named, rows = pickle.loads(data)  # noqa: S301 - written a moment ago, in our own folder
+    identifiers = tuple([Identifier(*one) for one in named])
+    return [
+        Contribution(key, hashed, arrival, identifiers, values, traits, weight, Position(*position))
+        for key, hashed, arrival, values, traits, weight, position in rows
+    ]
+
+
 def deal(reads: Sequence[Read], shares: int) -> list[Share]:
     """Link identifiers to people over all parts, and deal the people into shares of about equal size."""
-    blobs: dict[Identifiers, list[Blob]] = {}
+    blobs: dict[tuple[tuple[str, str], ...], list[Blob]] = {}
     for read in reads:
         for identifiers, blob in read.blobs:
             blobs.setdefault(identifiers, []).append(blob)
-    dealt: list[Share] = [[] for _ in range(shares)]
-    sizes = [0] * shares
+    dealt: list[tuple[int, int, Share]] = [(0, number, []) for number in range(shares)]
     for person in link(blobs):
         mine = [blob for identifiers in person for blob in blobs[identifiers]]
-        smallest = sizes.index(min(sizes))
-        dealt[smallest].append(mine)
-        sizes[smallest] += sum(blob.size for blob in mine)
-    return [share for share in dealt if share]
+        size, number, share = dealt[0]
+        share.append(mine)
+        heapreplace(dealt, (size + sum(blob[2] for blob in mine), number, share))
+    return [share for _, _, share in dealt if share]
 
 
-def fold_share(builder: Builder, share: Share) -> tuple[list[Finished], Counter[str]]:
-    """Fold the people of a share."""
-    finished: list[Finished] = []
+def fold_share(builder: Builder, spools: Path, share: Share) -> tuple[list[tuple[str, bytes]], Counter[str]]:
+    """Fold the people of a share; of each, what `Finished` says."""
+    finished: list[tuple[str, bytes]] = []
     tally: Counter[str] = Counter()
     with ExitStack() as stack:
-        spools: dict[Path, mmap.mmap] = {}
+        opened: dict[int, mmap.mmap] = {}
         for blobs in share:
             contributions: list[Contribution] = []
-            for blob in blobs:
-                if blob.spool not in spools:
-                    file = stack.enter_context(blob.spool.open("rb"))
-                    spools[blob.spool] = stack.enter_context(
-                        mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
-                    )
-                data = spools[blob.spool][blob.start : blob.start + blob.size]
-                contributions += pickle.loads(data)  # noqa: S301 - written a moment ago, in our own folder
-            finished += fold(builder, contributions, tally)
+            for number, start, size in blobs:
+                if number not in opened:
+                    file = stack.enter_context((spools / str(number)).open("rb"))
+                    opened[number] = stack.enter_context(mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ))
+                contributions += _unpacked(opened[number][start : start + size])
+            finished += [(one.profile_id, one.line) for one in fold(builder, contributions, tally)]
     return finished, tally
 
 
@@ -150,21 +168,23 @@ class Worker:
     """A process that folds: it compiles the builder once, and collects no garbage, for it makes no cycles."""
 
     builder: Builder
+    spools: Path
 
     @classmethod
-    def start(cls, definition: bytes) -> None:
+    def start(cls, definition: bytes, spools: Path) -> None:
         """Prepare this process."""
         from shared.core.definition import definition_of_json
 
         gc.disable()
         cls.builder = Builder(definition_of_json(definition))
+        cls.spools = spools
 
     @classmethod
-    def read(cls, part: Part, spool: Path) -> Read:
+    def read(cls, part: Part, number: int) -> Read:
         """Run `read_part` with this process's builder."""
-        return read_part(cls.builder, part, spool)
+        return read_part(cls.builder, part, cls.spools, number)
 
     @classmethod
-    def fold(cls, share: Share) -> tuple[list[Finished], Counter[str]]:
+    def fold(cls, share: Share) -> tuple[list[tuple[str, bytes]], Counter[str]]:
         """Run `fold_share` with this process's builder."""
-        return fold_share(cls.builder, share)
+        return fold_share(cls.builder, cls.spools, share)

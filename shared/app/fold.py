@@ -7,10 +7,10 @@ of arrival, and an event that has neither an id nor a timestamp is named by what
 """
 
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Hashable, Iterable, Sequence
 from hashlib import blake2b
 from operator import attrgetter
-from typing import Final, NamedTuple
+from typing import Final, NamedTuple, TypeVar
 
 import msgspec
 
@@ -31,6 +31,8 @@ _UNNAMED: Final = "/".join(map(str, _FILE))
 """The event id that comes of the position alone, which says nothing in a file: see `_id_of`."""
 
 _ARRIVAL_OF: Final = attrgetter("arrival")
+
+_Group = TypeVar("_Group", bound=tuple[Hashable, ...])
 
 Identifiers = tuple[Identifier, ...]
 Groups = dict[Identifiers, list[Contribution]]
@@ -105,13 +107,16 @@ def _read_whole(builder: Builder, line: bytes, number: int, into: Scan) -> Contr
     return builder.contribute(event, into.tally)
 
 
-def link(groups: Iterable[Identifiers]) -> list[list[Identifiers]]:
-    """Return which groups may be one person: connected components over the identifiers they share."""
+def link(groups: Iterable[_Group]) -> list[list[_Group]]:
+    """Return which groups may be one person: connected components over the identifiers they share.
+
+    A group is named by its identifiers, or by anything hashable in place of each.
+    """
     groups = list(groups)
     components = Components()
     for identifiers in groups:
         components.join(identifiers)
-    linked: dict[object, list[Identifiers]] = {}
+    linked: dict[object, list[_Group]] = {}
     for identifiers in groups:
         linked.setdefault(components.find(identifiers[0]), []).append(identifiers)
     return list(linked.values())

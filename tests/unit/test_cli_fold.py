@@ -146,12 +146,13 @@ def test_parts_and_shares_fold_to_the_same_profiles(seed, parts, shares):
         file = Path(folder) / "file"
         file.write_bytes(b"".join(lines))
         reads = [
-            read_part(builder, part, Path(folder) / str(number))
+            read_part(builder, part, Path(folder), number)
             for number, part in enumerate(parts_of(file, -(-file.stat().st_size // parts)))
         ]
-        finished = [one for share in deal(reads, shares) for one in fold_share(builder, share)[0]]
+        dealt = deal(reads, shares)
+        finished = [one for share in dealt for one in fold_share(builder, Path(folder), share)[0]]
     assert sum(read.lines for read in reads) == len(lines)
-    assert [one.line for one in sorted(finished)] == folded(builder, lines)[0]
+    assert [line for _, line in sorted(finished)] == folded(builder, lines)[0]
 
 
 def test_a_compressed_file_is_one_part(tmp_path):
