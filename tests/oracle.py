@@ -4,6 +4,8 @@ It takes events in order of arrival, like the engine, but shares with it only ho
 contribution), the calendar, and the id of a first life. Slow, and plain enough to be believed.
 """
 
+from typing import NamedTuple
+
 from shared.core.canonical import canonical_json
 from shared.core.compile import Builder, Contribution
 from shared.core.identity.ids import profile_id
@@ -13,11 +15,23 @@ from tests.laws.oracle import expected
 WINDOW_MINUTES = 24 * 60
 
 
+class Limits(NamedTuple):
+    """What breaks a profile, and how many events one remembers."""
+
+    identifiers: int = 1000
+    canonical_bytes: int = 512 * 1024
+    remembered: int = 2048
+
+
+DEFAULTS = Limits()
+
+
 class Person:
     """A live profile: its founder, its identifiers, and the events it counted."""
 
-    def __init__(self, new_id, founder):
+    def __init__(self, new_id, founder, limits):
         self.id = new_id
+        self.limits = limits
         self.founder = founder
         self.identifiers = set()
         self.events: list[Contribution] = []
@@ -25,11 +39,15 @@ class Person:
 
     def counted(self, event):
         """Whether it remembers the event with an arrival within a day of this one."""
-        newest = sorted([(one.arrival // 60000, one.hash) for one in self.events] + self.inherited)[-2048:]
         return any(
             hashed == event.hash and abs(minute - event.arrival // 60000) <= WINDOW_MINUTES
-            for minute, hashed in newest
+            for minute, hashed in self.memory()
         )
+
+    def memory(self):
+        return sorted({*((one.arrival // 60000, one.hash) for one in self.events), *self.inherited})[
+            -self.limits.remembered :
+        ]
 
     def created_at(self):
         return min(one.arrival for one in self.events)
@@ -43,57 +61,76 @@ class Person:
         return add_months(self.updated_at(), retention.known_months if known else retention.other_months)
 
 
-def profiles_of(builder: Builder, contributions: list[Contribution]) -> list[bytes]:
+def profiles_of(
+    builder: Builder, contributions: list[Contribution], limits: Limits = DEFAULTS
+) -> list[bytes]:
     """Return the canonical lines of every latest life, sorted by profile id."""
     people: list[Person] = []
     graves: list[Person] = []
     for event in sorted(contributions, key=lambda one: (one.arrival, one.key[1])):
-        _take(builder, people, graves, event)
+        _take(builder, people, graves, event, limits)
     lines = [(person.id, canonical_json(_present(builder, person))) for person in people]
     return [line for _, line in sorted(lines)]
 
 
-def _take(builder, people, graves, event):
-    def owners(identifiers):
-        return [one for one in people if one.identifiers & set(identifiers)]
-
-    remembering = owners(event.identifiers) + [
-        one for one in graves if one.identifiers & set(event.identifiers)
-    ]
-    if any(one.counted(event) for one in remembering):
+def _take(builder, people, graves, event, limits):
+    reached = _owners(people, event.identifiers) + _owners(graves, event.identifiers)
+    if any(one.counted(event) for one in reached):
         return
     identifiers = list(event.identifiers)
-    while len(identifiers) > 1 and _over_limit(builder, owners(identifiers), identifiers, event.arrival):
+    while len(identifiers) > 1 and _over_limit(
+        builder, _owners(people, identifiers), identifiers, event.arrival
+    ):
         identifiers.pop()
-    live = owners(identifiers)
-    for one in live[:]:
+    for one in _owners(people, identifiers):
         if event.arrival > one.expires_at(builder):
-            live.remove(one)
-            people.remove(one)
-            graves.append(one)
+            _bury(people, graves, one, event)
+    live = _owners(people, identifiers)
     if live:
-        live.sort(key=lambda one: (one.created_at(), one.id))
-        person = live[0]
-        for other in live[1:]:
-            person.identifiers |= other.identifiers
-            person.events += other.events
-            person.inherited += other.inherited
-            people.remove(other)
+        person = _merge(people, live)
     else:
-        buried = [one for one in graves if one.identifiers & set(identifiers)]
-        salt = (event.arrival,) if buried or _is_taken(people, graves, builder, identifiers[0]) else ()
-        person = Person(profile_id(builder.name, identifiers[0], *salt), identifiers[0])
-        for one in buried:
-            person.inherited += [(each.arrival // 60000, each.hash) for each in one.events] + one.inherited
+        person = Person(_new_id(builder, people, graves, identifiers, event), identifiers[0], limits)
         people.append(person)
+    for one in _owners(graves, identifiers):
+        person.inherited += one.remains
+        one.identifiers -= set(identifiers)
     person.identifiers |= set(identifiers)
     person.events.append(event)
-    for one in graves:
-        one.identifiers -= set(identifiers)
+    if len(person.identifiers) > limits.identifiers or _size(builder, person) > limits.canonical_bytes:
+        _bury(people, graves, person, event)
 
 
-def _is_taken(people, graves, builder, founder):
-    return profile_id(builder.name, founder) in {one.id for one in people + graves}
+def _owners(profiles, identifiers):
+    return [one for one in profiles if one.identifiers & set(identifiers)]
+
+
+def _merge(people, live):
+    person, *others = sorted(live, key=lambda one: (one.created_at(), one.id))
+    for other in others:
+        person.identifiers |= other.identifiers
+        person.events += other.events
+        person.inherited += other.inherited
+        people.remove(other)
+    return person
+
+
+def _new_id(builder, people, graves, identifiers, event):
+    taken = {one.id for one in people + graves}
+    new_id, again = profile_id(builder.name, identifiers[0]), 0
+    if new_id in taken or _owners(graves, identifiers):
+        new_id = profile_id(builder.name, identifiers[0], event.arrival)
+    while new_id in taken:
+        again += 1
+        new_id = profile_id(builder.name, identifiers[0], event.arrival, again)
+    return new_id
+
+
+def _bury(people, graves, person, event):
+    """Remove a profile; what it remembers of the last day waits for whoever takes its identifiers next."""
+    people.remove(person)
+    graves.append(person)
+    since = event.arrival // 60000 - WINDOW_MINUTES
+    person.remains = [trace for trace in person.memory() if trace[0] >= since]
 
 
 def _over_limit(builder, live, identifiers, arrival):
@@ -117,22 +154,35 @@ def _present(builder, person):
             shown = expected(attribute.aggregation, keyed, keep=attribute.keep)
             for suffix, value in shown.items():
                 attributes[attribute.name + suffix] = _shown(attribute, value)
-    traits = {}
-    for event in sorted(person.events, key=lambda one: one.key):
-        traits.update(event.traits or {})
     by_type = {}
     for kind, value in sorted(person.identifiers):
         by_type.setdefault(kind, []).append(value)
     return {
         "profile_id": person.id,
         "identifiers": by_type,
-        "traits": {name: value for name, value in traits.items() if value is not None},
+        "traits": {name: value for name, value in _traits(person).items() if value is not None},
         "attributes": attributes,
         "created_at": format_time(person.created_at()),
         "updated_at": format_time(person.updated_at()),
         "event_count": len(person.events),
         "expires_at": format_time(person.expires_at(builder)),
     }
+
+
+def _traits(person):
+    """Every trait that was ever said of a person, the last by event time; None for those removed."""
+    said = [
+        (one.key, canonical_json(value), name, value)
+        for one in person.events
+        for name, value in (one.traits or {}).items()
+    ]
+    return {name: value for _, _, name, value in sorted(said, key=lambda one: one[:2])}
+
+
+def _size(builder, person):
+    """The canonical form, and what removed traits take beside it."""
+    removed = [name for name, value in _traits(person).items() if value is None]
+    return len(canonical_json(_present(builder, person))) + sum(len(name) + 16 for name in removed)
 
 
 def _shown(attribute, value):

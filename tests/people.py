@@ -74,8 +74,14 @@ def any_stream(random: Random, size_max: int = 40, gap_ms: int = 40 * DAY, peopl
         events.append(_any_event(random, number, arrival, people))
     for copied in random.choices(events, k=random.randint(0, 4)):
         late = random.randint(0, 30 * HOUR)
+        body = copied.body
+        if random.random() < 0.3:  # the same id, and not quite the same event
+            body = body | {
+                "anonymousId": f"cookie-{random.randint(0, people)}",
+                "properties": {"page": "/again"},
+            }
         events.append(
-            Event(copied.body, copied.id, copied.time, copied.arrival + late, copied.size, copied.position)
+            Event(body, copied.id, copied.time, copied.arrival + late, copied.size, copied.position)
         )
     return sorted(events, key=lambda event: (event.arrival, event.id))
 

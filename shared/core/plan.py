@@ -487,7 +487,10 @@ class Planner:
     def _release(self, plan: Plan, profile: Profile, tombstone: Tombstone) -> None:
         """Let the identifiers of a removed profile lead to its tombstone, and then go with it."""
         for identifier, first_seen in profile.identifiers.items():
-            if self.ownership.owner(identifier) is None:
+            if (
+                self.ownership.owner(identifier) is None
+                and self.ownership.last_owner[identifier] == profile.id
+            ):
                 expected = self.ownership.expected.get(identifier, (profile.id,))
                 pointer = Pointer(tombstone.id, first_seen)
                 plan.released.append(Point(identifier, pointer, expected, 0))

@@ -5,7 +5,7 @@ from collections import Counter
 from random import Random
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from msgspec import structs
 
@@ -92,6 +92,35 @@ def test_batches_in_order_of_arrival_give_what_the_oracle_says_however_they_are_
             assert again.tally["events_folded"] == 0
     assert lines(builder, store) == oracle.profiles_of(builder, events)
     assert_consistent(store)
+
+
+@pytest.fixture
+def small(monkeypatch):
+    """Limits that a stream of forty events reaches."""
+    limits = oracle.Limits(identifiers=4, canonical_bytes=1500, remembered=6)
+    monkeypatch.setattr("shared.core.plan.IDENTIFIERS_MAX", limits.identifiers)
+    monkeypatch.setattr("shared.core.plan.CANONICAL_BYTES_MAX", limits.canonical_bytes)
+    monkeypatch.setattr("shared.core.memory.REMEMBERED_MAX", limits.remembered)
+    return limits
+
+
+@pytest.mark.parametrize("kind", BUILDERS)
+@pytest.mark.parametrize("actions_max", [100, 12])
+@settings(many, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(seed=any_seed)
+def test_profiles_break_at_the_same_event_however_the_stream_is_cut(small, kind, actions_max, seed):
+    builder, random = BUILDERS[kind], Random(seed)
+    events = contributions_of(builder, any_stream(random, gap_ms=random.choice([HOUR, DAY, 35 * DAY])))
+    events.sort(key=lambda one: one.order)
+    planned = plan(builder, events, Snapshot(), 1, None)
+    store = MemoryStore()
+    for batch in in_batches(random, events):
+        outcome = Ingest(builder, store, FakeClock(), actions_max).run(batch)
+        assert outcome.failed == []
+    expected = oracle.profiles_of(builder, events, small)
+    at_once = sorted((put.profile for put in planned.puts), key=lambda one: one.id)
+    assert [canonical(builder, one) for one in at_once] == expected
+    assert lines(builder, store) == expected
 
 
 @many

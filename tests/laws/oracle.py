@@ -11,7 +11,7 @@ PRESENTED_MAX = 1000
 
 def expected(aggregation: str, keyed_values, *, keep: str = "earliest") -> dict:
     """Return what is presented, by suffix, of at least one ((time, event id, index), value)."""
-    in_order = sorted(keyed_values, key=lambda keyed: keyed[0])
+    in_order = sorted(keyed_values)
     values = [value for _, value in in_order]
     name = f"{aggregation} {keep}" if aggregation == "unique_list" else aggregation
     return _FOLDS[name](in_order, values)

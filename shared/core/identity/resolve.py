@@ -30,6 +30,8 @@ class Ownership:
         self._owner: dict[Identifier, str | None] = {}
         self.graves: dict[Identifier, Memory] = {}
         """What the removed profiles of identifiers remembered, where they left a tombstone."""
+        self.last_owner: dict[Identifier, str] = {}
+        """The profile removed within this plan that an identifier was the last to have belonged to."""
         self.relied_on: dict[Identifier, dict[str, int | None]] = {}
         """Revisions by id (None: absent) that make sure that nobody owns an identifier that led elsewhere."""
         self.expected: dict[Identifier, tuple[str, ...]] = {}
@@ -66,6 +68,7 @@ class Ownership:
         for identifier in profile.identifiers:
             self._owner[identifier] = None
             self.graves[identifier] = memory
+            self.last_owner[identifier] = profile.id
             self.expected.setdefault(identifier, (profile.id, *profile.aliases))
 
     def _look_up(self, identifier: Identifier) -> str | None:
