@@ -113,6 +113,7 @@ class Plan(msgspec.Struct):
         """Whether one put, then one point, each conditional, are enough."""
         return (
             len(self.puts) == len(self.points) == 1
+            and self.puts[0].expected is None
             and not (self.buries or self.removes or self.checks)
             and not self.points[0].expected
         )

@@ -68,7 +68,7 @@ class Writes:
         Raises `SegmentGoneError` when a rival has rewritten a profile whose segments were to be merged, and
         whatever the client raises when DynamoDB does not answer.
         """
-        if plan.is_creation and plan.puts[0].expected is None:
+        if plan.is_creation:
             return self._create(plan)
         if plan.is_structural:
             return self._transact(plan)
