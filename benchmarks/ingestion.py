@@ -2,7 +2,7 @@
 
 import time
 from base64 import b64encode
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from itertools import groupby
 from typing import TYPE_CHECKING, Any, cast
 
@@ -76,7 +76,9 @@ class _NoQuarantine:
         raise AssertionError("an event of a benchmark cannot be read")
 
 
-def windows(events: Iterator[tuple[int, bytes]]) -> Iterator[list[tuple[int, bytes]]]:
+def windows(
+    events: Iterable[tuple[int, bytes]], window_ms: int = WINDOW_MS
+) -> Iterator[list[tuple[int, bytes]]]:
     """Cut a stream into the batches that its consumer gets."""
-    for _, window in groupby(events, key=lambda event: event[0] // WINDOW_MS):
+    for _, window in groupby(events, key=lambda event: event[0] // window_ms):
         yield list(window)
