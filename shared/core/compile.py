@@ -10,7 +10,7 @@ import msgspec
 
 from shared.core.aggregations.base import Aggregation, Key, Value
 from shared.core.aggregations.registry import aggregation_of
-from shared.core.definition import Condition, Definition, Path, Scalar
+from shared.core.definition import Condition, DecimalNumber, Definition, Path, Scalar
 from shared.core.event import Event, Position, corrected, message_id
 from shared.core.identity.identifiers import (
     Identifier,
@@ -282,12 +282,13 @@ class Builder:
         )
 
     def _group_columns(self) -> tuple[_Group, ...]:
-        by_when: dict[tuple[Condition, ...], list[int]] = {}
+        # Compiled conditions differ where those of the definition are equal in Python, as 1 and True are.
+        by_when: dict[tuple[_When, ...], list[int]] = {}
         for number, attribute in enumerate(self.attributes):
-            by_when.setdefault(attribute.when, []).append(number)
+            by_when.setdefault(self._compile_when(attribute.when), []).append(number)
         return tuple(self._group(when, numbers) for when, numbers in by_when.items())
 
-    def _group(self, when: tuple[Condition, ...], numbers: list[int]) -> _Group:
+    def _group(self, when: tuple[_When, ...], numbers: list[int]) -> _Group:
         alike: dict[tuple[Any, ...], list[int]] = {}
         for number in numbers:
             attribute = self.attributes[number]
@@ -303,7 +304,7 @@ class Builder:
             for (paths, value_type, takes_arrays), same in alike.items()
         ]
         return _Group(
-            self._compile_when(when),
+            when,
             tuple(number for one in columns if not one.slots for number in one.numbers),
             tuple(
                 (one.slots[0], one.parse is parse_string, one.parse, one.numbers, one)
@@ -331,8 +332,8 @@ def _exactly(value: Any) -> tuple[type, Any]:
 
 
 def _as_decoded(value: Scalar) -> Any:
-    """Return a value of the definition as an event's JSON would carry it: 0.1 is exactly that."""
-    return Decimal(repr(value)) if isinstance(value, float) else value
+    """Return a value of the definition as an event's JSON would carry it: numbers are int or Decimal."""
+    return value.decimal if isinstance(value, DecimalNumber) else value
 
 
 def _holds(conditions: tuple[_When, ...], slots: Slots) -> bool:

@@ -4,6 +4,7 @@ These are plain, frozen values. The grammar that a person writes (and its errors
 a frozen version of a builder is these types as JSON.
 """
 
+from decimal import Decimal
 from typing import Literal
 
 import msgspec
@@ -14,7 +15,15 @@ Path = tuple[str, ...]
 ValueType = Literal["string", "number", "boolean", "datetime", "ip"]
 Normalizer = Literal["none", "lower", "email", "phone"]
 Keep = Literal["earliest", "newest"]
-Scalar = str | int | float | bool
+
+
+class DecimalNumber(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """A number written with a fraction or an exponent, exactly: in JSON it stays apart from text."""
+
+    decimal: Decimal
+
+
+Scalar = str | int | DecimalNumber | bool
 
 
 class Block(msgspec.Struct, frozen=True, forbid_unknown_fields=True):

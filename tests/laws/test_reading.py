@@ -2,6 +2,7 @@
 
 import json
 from collections import Counter
+from decimal import Decimal
 
 import msgspec
 import pytest
@@ -10,7 +11,7 @@ from hypothesis import strategies as st
 
 from shared.core.compile import Builder, Contribution
 from shared.core.containers import DEPTH_MAX, UnreadableError, decode_object
-from shared.core.definition import Attribute, Condition, Definition, IdentifierType
+from shared.core.definition import Attribute, Condition, DecimalNumber, Definition, IdentifierType
 from shared.core.event import Position, arrival_of, event_of
 from tests.event_generators import KNOWN_FIELDS, any_event, any_json, any_odd_event, any_text
 from tests.people import T0, a_definition
@@ -27,7 +28,13 @@ ODD = Definition(
         Attribute("deep", "unique_list", "number", (("properties", "a", "b"), ("properties", "a"))),
         Attribute("deep_again", "unique_list", "number", (("properties", "a", "b"), ("properties", "a"))),
         Attribute("any", "count", None, (("properties", "list"),)),
-        Attribute("flag", "last", "boolean", (("#pk",),), (Condition(("event",), ("A", 1, True, 0.5)),)),
+        Attribute(
+            "flag",
+            "last",
+            "boolean",
+            (("#pk",),),
+            (Condition(("event",), ("A", 1, True, DecimalNumber(Decimal("0.5")))),),
+        ),
         Attribute("time", "max", "datetime", (("timestamp",),)),
         Attribute("again", "min", "datetime", (("timestamp",),)),
         Attribute("sum", "sum", "number", (("properties", "total"),), (Condition(("type",), ("track",)),)),

@@ -127,6 +127,18 @@ identifiers:
     assert [one.name for one in definition.identifiers] == ["d", "b", "e", "a", "c"]
 
 
+def test_an_event_may_carry_at_most_24_identifiers():
+    three = "name: shop\nidentifiers:\n  a: {from: [a, b, c]}\n"
+    more = "".join(f"  i{number}: {{from: [x, y, x]}}\n" for number in range(11))
+    assert len(parse_definition(three.replace(", c", "") + more).identifiers) == 12
+    with pytest.raises(DefinitionError) as caught:
+        parse_definition(three + more)
+    assert str(caught.value) == (
+        "builder.yaml:2:1: identifiers: have 25 paths in all, each an identifier that one event may carry; "
+        "at most 24"
+    )
+
+
 def test_a_builders_block_list_is_united_with_the_default_one():
     assert parse_definition(f"{HEAD}block: [nobody]").block == Block(
         exact=(*DEFAULT_BLOCK.exact, "nobody"), regex=DEFAULT_BLOCK.regex
@@ -144,7 +156,13 @@ def test_yaml_has_no_surprises_only_json_words_and_numbers_are_other_than_text()
     (condition,) = attribute_of(f"{{aggregation: count, when: {{a: [{', '.join(SURPRISES)}]}}}}").when
     assert list(condition.values) == SURPRISES
     (condition,) = attribute_of("{aggregation: count, when: {a: [true, False, 12, -1.5, 1e3]}}").when
-    assert list(map(repr, condition.values)) == ["True", "False", "12", "-1.5", "1000.0"]
+    assert list(map(repr, condition.values)) == [
+        "True",
+        "False",
+        "12",
+        "DecimalNumber(decimal=Decimal('-1.5'))",
+        "DecimalNumber(decimal=Decimal('1E+3'))",
+    ]
 
 
 def test_keys_are_always_text():
@@ -195,7 +213,7 @@ def test_a_definition_survives_its_json_and_equal_definitions_have_equal_bytes()
 def test_a_value_of_a_when_keeps_its_kind_through_json():
     definition = parse_definition(f"{HEAD}anonymous: {{when: {{a: [1, 1.0, true, '1']}}}}")
     (condition,) = definition_of_json(definition_json(definition)).anonymous
-    assert list(map(repr, condition.values)) == ["1", "1.0", "True", "'1'"]
+    assert list(map(repr, condition.values)) == ["1", "DecimalNumber(decimal=Decimal('1.0'))", "True", "'1'"]
 
 
 def test_json_that_is_no_definition_is_refused():

@@ -6,6 +6,7 @@ Keys are always text. A key given twice, an alias, a tag, a second document: eac
 """
 
 import re
+from decimal import Decimal
 from typing import Any, Final, NamedTuple
 
 import yaml
@@ -23,6 +24,8 @@ _FLOAT: Final = re.compile(r"-?(?:0|[1-9][0-9]*)(?:\.[0-9]+)?(?:[eE][-+]?[0-9]+)
 _BOOLEAN: Final = re.compile(r"true|True|TRUE|false|False|FALSE")
 _NULL: Final = re.compile(r"null|Null|NULL|~|")
 _DIGITS_MAX: Final = 40
+_EXPONENT_MAX: Final = 300
+"""What every program that reads JSON can read."""
 
 
 class Place(NamedTuple):
@@ -36,7 +39,7 @@ class Document(NamedTuple):
     """A YAML text: its values, where each of them stands, and what is wrong with the text itself."""
 
     value: Any
-    """Mappings, lists, text, int, float, bool, None."""
+    """Mappings, lists, text, int, Decimal, bool, None."""
     places: dict[Location, Place]
     problems: list[Problem]
 
@@ -140,7 +143,7 @@ def _mapping(node: yaml.MappingNode, location: Location, document: Document) -> 
     return values
 
 
-def _scalar(node: yaml.Node) -> str | int | float | bool:
+def _scalar(node: yaml.Node) -> str | int | Decimal | bool:
     """Return a scalar's value. Raises ValueError, with a message for the writer, where it has none."""
     text, tag = node.value, node.tag.removeprefix(_TAG)
     if tag == "null":
@@ -154,10 +157,10 @@ def _scalar(node: yaml.Node) -> str | int | float | bool:
     if tag in {"int", "float"} and _FLOAT.fullmatch(text):
         if len(text) > _DIGITS_MAX:
             raise ValueError(f"a number of more than {_DIGITS_MAX} characters; quote it if it is text")
-        number = int(text) if _INTEGER.fullmatch(text) else float(text)
-        if abs(number) != float("inf"):
-            return number
-        raise ValueError("a number out of range; quote it if it is text")
+        exponent = text.upper().partition("E")[2]
+        if abs(int(exponent or 0)) > _EXPONENT_MAX:
+            raise ValueError("a number out of range; quote it if it is text")
+        return int(text) if _INTEGER.fullmatch(text) else Decimal(text)
     raise ValueError("tags (`!...`) are not supported")
 
 

@@ -1,22 +1,26 @@
 """The parts that keys of a builder are made of: names, paths, conditions, block lists, durations."""
 
 import re
-import unicodedata
 import warnings
+from decimal import Decimal
 from typing import Annotated, Any, Final, TypeVar
 
 from pydantic import AfterValidator, BeforeValidator, Field, PlainValidator
 
-from shared.core.definition import Path, Scalar
+from shared.core.definition import Path
 from shared.core.identity.identifiers import compile_block_regex
 
 PATH_KEYS_MAX: Final = 16
-MONTHS_MAX: Final = 120
 REGEX_CHARACTERS_MAX: Final = 1000
+
+Plain = str | int | Decimal | bool
+"""What the text of a definition holds beside mappings and lists."""
+_JsonPlain = str | int | float | bool
 
 NAME_PATTERN: Final = "^[a-z][a-z0-9_]{0,63}$"
 ENVIRONMENT_PATTERN: Final = "^[A-Za-z_][A-Za-z0-9_]{0,127}$"
-_MONTHS: Final = re.compile(r"([0-9]{1,4}) months?")
+ATTRIBUTE_PATTERN: Final = r"^[^\x00-\x1f\x7f-\x9f]*$"
+MONTHS_PATTERN: Final = "^([1-9][0-9]?|1[01][0-9]|120) months?$"
 
 
 def parse_path(value: Any) -> Path:
@@ -38,19 +42,19 @@ def parse_path(value: Any) -> Path:
 
 def parse_months(value: Any) -> int:
     """Return a number of months. Raises ValueError for anything but `1 month` ... `120 months`."""
-    match = _MONTHS.fullmatch(value) if isinstance(value, str) else None
-    if match is None or not 1 <= int(match[1]) <= MONTHS_MAX:
-        raise ValueError(f"must be a number of months from `1 month` to `{MONTHS_MAX} months`")
+    match = re.fullmatch(MONTHS_PATTERN, value) if isinstance(value, str) else None
+    if match is None:
+        raise ValueError("must be a number of months from `1 month` to `120 months`")
     return int(match[1])
 
 
-def scalar_text(value: Scalar) -> str:
+def scalar_text(value: Plain) -> str:
     """Write a scalar the way YAML and JSON do."""
     return str(value).lower() if isinstance(value, bool) else str(value)
 
 
-def _scalar(value: Any) -> Scalar:
-    if not isinstance(value, Scalar):
+def _scalar(value: Any) -> Plain:
+    if not isinstance(value, Plain):
         raise ValueError("must be text, a number, true or false")  # noqa: TRY004  # pydantic's protocol
     return value
 
@@ -68,8 +72,6 @@ def _blocked_value(value: Any) -> str:
 
 
 def _block_regex(value: str) -> str:
-    if len(value) > REGEX_CHARACTERS_MAX:
-        raise ValueError(f"must have at most {REGEX_CHARACTERS_MAX} characters")
     with warnings.catch_warnings():
         # Python warns of what a later version will read differently; a frozen definition must not change.
         warnings.simplefilter("error")
@@ -80,18 +82,12 @@ def _block_regex(value: str) -> str:
     return value
 
 
-def _attribute_name(value: str) -> str:
-    if any(unicodedata.category(character) == "Cc" for character in value):
-        raise ValueError("must not contain control characters")
-    return value
-
-
 _T = TypeVar("_T")
 _Some = Annotated[list[_T], Field(min_length=1)]
 _PATH_SCHEMA = Annotated[str, Field(pattern=r"^[^.*\[]+(\.[^.*\[]+){0,15}$")]
 
 Name = Annotated[str, Field(pattern=NAME_PATTERN)]
-AttributeName = Annotated[str, Field(min_length=1, max_length=255), AfterValidator(_attribute_name)]
+AttributeName = Annotated[str, Field(min_length=1, max_length=255, pattern=ATTRIBUTE_PATTERN)]
 EnvironmentName = Annotated[str, Field(pattern=ENVIRONMENT_PATTERN)]
 
 DottedPath = Annotated[Path, PlainValidator(parse_path, json_schema_input_type=_PATH_SCHEMA)]
@@ -100,18 +96,16 @@ Paths = Annotated[
     BeforeValidator(_one_or_more, json_schema_input_type=_PATH_SCHEMA | _Some[_PATH_SCHEMA]),
 ]
 
-ScalarValue = Annotated[Scalar, PlainValidator(_scalar, json_schema_input_type=Scalar)]
+ScalarValue = Annotated[Plain, PlainValidator(_scalar, json_schema_input_type=_JsonPlain)]
 Values = Annotated[
-    list[ScalarValue], BeforeValidator(_one_or_more, json_schema_input_type=Scalar | _Some[Scalar])
+    list[ScalarValue], BeforeValidator(_one_or_more, json_schema_input_type=_JsonPlain | _Some[_JsonPlain])
 ]
 When = Annotated[dict[DottedPath, Values], Field(min_length=1)]
 Options = dict[str, ScalarValue]
 
 BlockedValue = Annotated[str, PlainValidator(_blocked_value, json_schema_input_type=str | int)]
-BlockRegex = Annotated[str, AfterValidator(_block_regex)]
+BlockRegex = Annotated[str, Field(max_length=REGEX_CHARACTERS_MAX), AfterValidator(_block_regex)]
 Months = Annotated[
     int,
-    PlainValidator(
-        parse_months, json_schema_input_type=Annotated[str, Field(pattern="^[0-9]{1,4} months?$")]
-    ),
+    PlainValidator(parse_months, json_schema_input_type=Annotated[str, Field(pattern=MONTHS_PATTERN)]),
 ]

@@ -27,8 +27,10 @@ from shared.core.grammar.problems import listed, suggestion
 COUNT: Final = "count"
 UNIQUE_LIST: Final = "unique_list"
 VALUE_TYPES: Final = ("string", "number", "boolean", "datetime", "ip")
-WINDOW_DAYS_MAX: Final = 365
-_WINDOW: Final = re.compile(r"([0-9]{1,4}) days?")
+IDENTIFIERS_MAX: Final = 24
+"""Identifiers that one event may carry: a structural change of one event must fit one transaction of 100
+actions, and an identifier takes up to four of them."""
+_WINDOW_PATTERN: Final = "^([1-9][0-9]?|[12][0-9]{2}|3[0-5][0-9]|36[0-5]) days?$"
 
 
 def allowed_types(aggregation: str) -> list[str]:
@@ -63,6 +65,10 @@ class BuilderBlockModel(BlockModel):
 
 def _exact(value: Any) -> Any:
     return {"exact": value} if isinstance(value, list) else value
+
+
+def _switch(value: Any) -> Any:
+    return {"enabled": value} if isinstance(value, bool) else value
 
 
 class IdentifierModel(_Model):
@@ -150,7 +156,10 @@ class BuilderModel(_Model):
 
     name: Name
     """The builder's name, which is part of the keys of its profiles."""
-    identifiers: Annotated[dict[Name, IdentifierModel], Field(min_length=1)]
+    identifiers: Annotated[
+        dict[Name, IdentifierModel],
+        Field(min_length=1, json_schema_extra={"maxProperties": IDENTIFIERS_MAX}),
+    ]
     """What makes two events one person's, from highest to lowest priority."""
     attributes: dict[AttributeName, AttributeModel] = {}
     """What a profile says about a person."""
@@ -167,20 +176,31 @@ class BuilderModel(_Model):
     """Whether events without a `known` identifier build profiles."""
     env: dict[EnvironmentName, str] = {}
     """Environment variables of the builder's Python code."""
-    fetch: Annotated[
-        Options, BeforeValidator(lambda value: {"enabled": value} if isinstance(value, bool) else value)
-    ] = {}
+    fetch: Annotated[Options, BeforeValidator(_switch, json_schema_input_type=bool | Options)] = {}
     """Whether and how the builder's Python code may fetch from the network."""
-    profile_function: Options = {}
+    profile_function: Annotated[
+        Options,
+        Field(json_schema_extra={"properties": {"window": {"type": "string", "pattern": _WINDOW_PATTERN}}}),
+    ] = {}
     """Options of `profile.py`: `window`, the days of events it gets, such as `365 days`."""
+
+    @field_validator("identifiers")
+    @classmethod
+    def _identifiers_fit(cls, identifiers: dict[str, IdentifierModel]) -> dict[str, IdentifierModel]:
+        count = sum(len(set(one.from_)) for one in identifiers.values())
+        if count > IDENTIFIERS_MAX:
+            raise ValueError(
+                f"have {count} paths in all, each an identifier that one event may carry; "
+                f"at most {IDENTIFIERS_MAX}"
+            )
+        return identifiers
 
     @field_validator("profile_function")
     @classmethod
     def _window_is_days(cls, options: dict[str, ScalarValue]) -> dict[str, ScalarValue]:
         window = options.get("window", "1 day")
-        match = _WINDOW.fullmatch(window) if isinstance(window, str) else None
-        if match is None or not 1 <= int(match[1]) <= WINDOW_DAYS_MAX:
-            raise ValueError(f"`window` must be from `1 day` to `{WINDOW_DAYS_MAX} days`")
+        if not isinstance(window, str) or not re.fullmatch(_WINDOW_PATTERN, window):
+            raise ValueError("`window` must be from `1 day` to `365 days`")
         return options
 
 

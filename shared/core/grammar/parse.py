@@ -1,6 +1,7 @@
 """From the text of a `builder.yaml` to its `Definition`, or to all of its problems at once."""
 
 from collections.abc import Iterator
+from decimal import Decimal
 from typing import Any
 
 from pydantic import ValidationError
@@ -11,14 +12,20 @@ from shared.core.definition import (
     Attribute,
     Block,
     Condition,
+    DecimalNumber,
     Definition,
     IdentifierType,
     Path,
     Retention,
-    Scalar,
 )
 from shared.core.grammar.document import Document, read_document
-from shared.core.grammar.fields import ENVIRONMENT_PATTERN, NAME_PATTERN, scalar_text
+from shared.core.grammar.fields import (
+    ATTRIBUTE_PATTERN,
+    ENVIRONMENT_PATTERN,
+    NAME_PATTERN,
+    Plain,
+    scalar_text,
+)
 from shared.core.grammar.models import (
     MODELS,
     AttributeModel,
@@ -44,6 +51,7 @@ _MESSAGES = {
     "greater_than_equal": "must be {ge} or more",
 }
 _PATTERNS = {
+    ATTRIBUTE_PATTERN: "must not contain control characters",
     NAME_PATTERN: "must be 1 to 64 of a-z, 0-9 and _, the first a letter",
     ENVIRONMENT_PATTERN: "must be 1 to 128 letters, digits and _, the first no digit",
 }
@@ -170,8 +178,13 @@ def _distinct(paths: list[Path]) -> tuple[Path, ...]:
     return tuple(dict.fromkeys(paths))
 
 
-def _conditions(when: dict[Path, list[Scalar]]) -> tuple[Condition, ...]:
-    return tuple(Condition(path, tuple(values)) for path, values in when.items())
+def _conditions(when: dict[Path, list[Plain]]) -> tuple[Condition, ...]:
+    return tuple(
+        Condition(
+            path, tuple(DecimalNumber(value) if isinstance(value, Decimal) else value for value in values)
+        )
+        for path, values in when.items()
+    )
 
 
 def _block(model: BlockModel) -> Block:
@@ -185,5 +198,5 @@ def _builder_block(model: BuilderBlockModel) -> Block:
     return Block(DEFAULT_BLOCK.exact + own.exact, DEFAULT_BLOCK.regex + own.regex)
 
 
-def _options(options: dict[str, Scalar]) -> tuple[tuple[str, str], ...]:
+def _options(options: dict[str, Plain]) -> tuple[tuple[str, str], ...]:
     return tuple((name, scalar_text(value)) for name, value in options.items())
