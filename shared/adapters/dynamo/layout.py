@@ -63,7 +63,7 @@ class Tail(NamedTuple):
 
 
 LIST_TAIL: Final = Tail(pieces_max=16, keep=4, bytes_max=8 * 1024)
-MEMORY_TAIL: Final = Tail(pieces_max=48, keep=16, bytes_max=4 * 1024)
+MEMORY_TAIL: Final = Tail(pieces_max=24, keep=4, bytes_max=4 * 1024)
 
 
 class Listed(msgspec.Struct, frozen=True):
