@@ -61,7 +61,9 @@ class _Ignored(dict):
         return 0
 
 
-def any_stream(random: Random, size_max: int = 40, gap_ms: int = 40 * DAY, people: int = 4) -> list[Event]:
+def any_stream(
+    random: Random, size_max: int = 40, gap_ms: int = 40 * DAY, people: int = 4, size_min: int = 1
+) -> list[Event]:
     """Events of a few people on shared devices, in order of arrival, with duplicates.
 
     `gap_ms` bounds the time between arrivals; with more than a month of it, profiles expire in between.
@@ -69,7 +71,7 @@ def any_stream(random: Random, size_max: int = 40, gap_ms: int = 40 * DAY, peopl
     """
     arrival = T0
     events = []
-    for number in range(random.randint(1, size_max)):
+    for number in range(random.randint(size_min, size_max)):
         arrival += random.choice([random.randint(0, HOUR), random.randint(0, gap_ms)])
         events.append(_any_event(random, number, arrival, people))
     for copied in random.choices(events, k=random.randint(0, 4)):

@@ -3,19 +3,17 @@
 import os
 from typing import Any, Final
 
-import botocore.session
-from botocore.config import Config
-
 from shared import contract
 from shared.adapters.clock import SystemClock
 from shared.adapters.definitions import Definitions
-from shared.adapters.dynamo.client import CONNECTIONS_MAX
+from shared.adapters.dynamo.client import dynamo_client
 from shared.adapters.dynamo.store import DynamoStore
 from shared.adapters.quarantine import S3Quarantine
 from shared.adapters.s3 import S3Objects
 from shared.app.batch import Batch, BatchOutcome
 from shared.app.ingest import Ingest
 from shared.core.compile import Builder
+from shared.runtime import aws
 from shared.runtime.settings import IngestSettings, read_settings
 
 METRICS: Final = {
@@ -39,16 +37,8 @@ class Ingestion:
 
     def __init__(self, settings: IngestSettings) -> None:
         self._settings = settings
-        session = botocore.session.get_session()
-        # Retries are few: what the store refuses for long is the stream's to retry.
-        config = Config(
-            connect_timeout=2,
-            read_timeout=5,
-            retries={"mode": "standard", "total_max_attempts": 4},
-            max_pool_connections=CONNECTIONS_MAX,
-        )
-        self._dynamodb = session.create_client("dynamodb", config=config)
-        s3 = session.create_client("s3", config=config)
+        self._dynamodb = dynamo_client()
+        s3 = aws.client("s3", read_timeout_s=10)
         self._definitions = Definitions(self._dynamodb, s3, settings.registry_table, settings.archive_bucket)
         self._quarantine = S3Quarantine(S3Objects(s3, settings.archive_bucket))
         self._batches: dict[tuple[str, int], tuple[Batch, DynamoStore]] = {}
