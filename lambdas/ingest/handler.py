@@ -5,7 +5,7 @@ from typing import Any, Final
 
 from shared import contract
 from shared.app.batch import BatchOutcome
-from shared.core.plan import Note
+from shared.core.writes import Note
 from shared.runtime.ingestion import ingestion, metrics_of
 from shared.runtime.log import LogCode, log, log_error, logger
 from shared.runtime.metrics import emit

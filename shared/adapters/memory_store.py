@@ -9,9 +9,9 @@ from threading import Lock
 from shared.app.ports import Committed, Conflict, Result, SegmentGoneError
 from shared.core.compile import Builder, Contribution
 from shared.core.identity.identifiers import Identifier
-from shared.core.plan import Plan, Point, Remove
 from shared.core.profile import Profile
 from shared.core.snapshot import Pointer, Redirect, Stored
+from shared.core.writes import Plan, Point, Remove
 
 
 class MemoryStore:

@@ -11,8 +11,8 @@ from shared.app.ingest import Ingest
 from shared.app.quarantine import Entry, QuarantineStore, entries_of
 from shared.core.compile import Builder, Contribution, Dropped
 from shared.core.event import Event
-from shared.core.plan import Note
 from shared.core.records import Record, Rejection, kinesis_record, read_record, reject
+from shared.core.writes import Note
 
 ERRORS_TOLD: Final = 20
 """Kinds of errors that an outcome names; a batch that fails has few, but each may be on every event."""

@@ -16,8 +16,9 @@ from shared.app.loading import Group, Loading
 from shared.app.ports import Clock, Committed, Conflict, Failed, ProfileStore, SegmentGoneError
 from shared.core.compile import Builder, Contribution
 from shared.core.event import Position
-from shared.core.plan import ACTIONS_MAX, Note, Plan
+from shared.core.plan import ACTIONS_MAX
 from shared.core.profile import Profile
+from shared.core.writes import Note, Plan
 
 PARK_AFTER: Final = 5
 """Lost races after which a group's events are parked beside the contended profile."""

@@ -8,9 +8,10 @@ from shared.core.aggregations.base import NotLoadedError
 from shared.core.compile import Builder, Contribution
 from shared.core.identity.grouping import Components
 from shared.core.identity.identifiers import Identifier
-from shared.core.plan import Plan, plan
+from shared.core.plan import plan
 from shared.core.profile import Profile, missing_segments
 from shared.core.snapshot import Pointer, Redirect, Snapshot, Tombstone, profile_of
+from shared.core.writes import Plan
 
 REDIRECTS_MAX: Final = 8
 """Redirects followed in a row; each is a merge whose follow-up has not finished."""

@@ -7,9 +7,9 @@ import msgspec
 
 from shared.core.compile import Builder, Contribution
 from shared.core.identity.identifiers import Identifier
-from shared.core.plan import Plan
 from shared.core.profile import Profile
 from shared.core.snapshot import Pointer, Stored
+from shared.core.writes import Plan
 
 
 class Committed(msgspec.Struct, frozen=True):

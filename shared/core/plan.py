@@ -7,7 +7,7 @@ either all still fit what is stored or are planned again.
 
 from collections import Counter
 from collections.abc import Sequence
-from typing import Any, Final, NamedTuple
+from typing import Final
 
 import msgspec
 
@@ -15,7 +15,7 @@ from shared.core.compile import Builder, Contribution
 from shared.core.identity.identifiers import Identifier
 from shared.core.identity.ids import profile_id
 from shared.core.identity.limits import exceeds
-from shared.core.identity.resolve import Ownership, Repair
+from shared.core.identity.resolve import Ownership
 from shared.core.measure import canonical_bytes_max
 from shared.core.memory import Memory, minute_of
 from shared.core.profile import (
@@ -34,94 +34,10 @@ from shared.core.profile import (
 )
 from shared.core.retention import children_until, expires_at, fresh_until
 from shared.core.snapshot import Pointer, Snapshot, Tombstone
+from shared.core.writes import Bury, Extend, Note, Plan, Point, Put, Remove
 
 ACTIONS_MAX: Final = 100
 """What one transaction of the store takes (DynamoDB's limit)."""
-
-
-class Put(NamedTuple):
-    """Write a profile, if the stored revision is `expected` (None: if there is none)."""
-
-    profile: Profile
-    expected: int | None
-
-
-class Point(NamedTuple):
-    """Write a pointer, if it is absent or names one of `expected`."""
-
-    identifier: Identifier
-    pointer: Pointer
-    expected: tuple[str, ...]
-    until: int
-    """When it may go, ms UTC."""
-
-
-class Bury(NamedTuple):
-    """Replace a profile by its tombstone, if the stored revision is `expected`."""
-
-    tombstone: Tombstone
-    expected: int | None
-
-
-class Remove(NamedTuple):
-    """Delete a merged profile at this revision, or leave a redirect to its primary in its place."""
-
-    profile: Profile
-    expected: int
-    rev: int
-    redirect: str | None
-
-
-class Extend(NamedTuple):
-    """Let a profile's identifiers and segments live until then (ms UTC), before the profile is written."""
-
-    profile: Profile
-    until: int
-
-
-class Note(NamedTuple):
-    """Something that a log line tells: `merged`, `broken` or `set_aside`, with fields fit for logs."""
-
-    what: str
-    fields: dict[str, Any]
-
-
-class Plan(msgspec.Struct):
-    """The writes of one group, and what they mean.
-
-    Without structural change, `puts` are independent of each other. A `creation` is one put, then one
-    point. Otherwise everything up to `checks` is one transaction. `extends` come before it, `repairs`,
-    `released` pointers and `folded_deltas` after it; they are idempotent. `rest` was not planned: it is to
-    be planned again once this is written.
-    """
-
-    puts: list[Put] = []
-    points: list[Point] = []
-    buries: list[Bury] = []
-    removes: list[Remove] = []
-    checks: dict[str, int | None] = {}
-    extends: list[Extend] = []
-    repairs: list[Repair] = []
-    released: list[Point] = []
-    folded_deltas: list[str] = []
-    rest: Sequence[Contribution] = ()
-    tally: Counter[str] = msgspec.field(default_factory=Counter)
-    notes: list[Note] = []
-
-    @property
-    def is_creation(self) -> bool:
-        """Whether one put, then one point, each conditional, are enough."""
-        return (
-            len(self.puts) == len(self.points) == 1
-            and self.puts[0].expected is None
-            and not (self.buries or self.removes or self.checks)
-            and not self.points[0].expected
-        )
-
-    @property
-    def is_structural(self) -> bool:
-        """Whether the writes must happen together or not at all."""
-        return bool(self.points or self.buries or self.removes or self.checks)
 
 
 class _Life:

@@ -9,9 +9,9 @@ from shared.app.ports import Committed, Conflict
 from shared.contract import RECORD_AGE_H_MAX
 from shared.core.compile import Builder
 from shared.core.identity.identifiers import Identifier
-from shared.core.plan import Plan, Put
 from shared.core.profile import copy
 from shared.core.snapshot import Redirect, Tombstone
+from shared.core.writes import Plan, Put
 from tests import oracle
 from tests.contracts.worlds import (
     DynamoWorld,

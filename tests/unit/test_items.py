@@ -18,10 +18,10 @@ from shared.core.compile import Builder
 from shared.core.definition import Attribute, Definition, IdentifierType
 from shared.core.identity.identifiers import Identifier
 from shared.core.memory import Memory, MemorySegment
-from shared.core.plan import Point, Remove
 from shared.core.profile import Merge, Profile, canonical, fold, new_profile
 from shared.core.retention import children_until
 from shared.core.snapshot import Pointer, Redirect, Tombstone
+from shared.core.writes import Point, Remove
 from tests.generators import any_event_id, any_keyed_values, any_number, any_text, any_time
 from tests.people import a_definition, an_event
 from tests.people import contributions_of as contributions_from

@@ -18,8 +18,8 @@ from shared.adapters.dynamo.wire import Item
 from shared.app.ports import Clock
 from shared.contract import DEDUP_WINDOW_H, TTL_ATTRIBUTE
 from shared.core.identity.identifiers import Identifier
-from shared.core.plan import Extend, Plan, Remove
 from shared.core.profile import Profile, missing_segments
+from shared.core.writes import Extend, Plan, Remove
 
 HOUR_MS: Final = 3_600_000
 GRAVE_MS: Final = (DEDUP_WINDOW_H + 24) * HOUR_MS

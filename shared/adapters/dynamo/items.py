@@ -30,12 +30,12 @@ from shared.core.compile import Builder
 from shared.core.definition import Attribute
 from shared.core.identity.identifiers import Identifier
 from shared.core.memory import Memory, MemorySegment, Trace, minute_of
-from shared.core.plan import Point, Remove
 from shared.core.profile import Merge, Profile, expiry, present_identifiers
 from shared.core.snapshot import Pointer, Redirect, Stored, Tombstone
 from shared.core.times import format_time, parse_time
 from shared.core.traits import Trait
 from shared.core.values import canonical_number
+from shared.core.writes import Point, Remove
 
 KIND: Final = "kind"
 """Tells tombstones and redirects from profiles, which have no such attribute."""

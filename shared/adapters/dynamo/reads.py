@@ -15,9 +15,9 @@ from shared.adapters.dynamo.units import size_of
 from shared.adapters.dynamo.wire import Item
 from shared.app.ports import SegmentGoneError
 from shared.core.identity.identifiers import Identifier
-from shared.core.plan import Plan
 from shared.core.profile import Profile
 from shared.core.snapshot import Pointer, Stored
+from shared.core.writes import Plan
 
 PROFILES_CACHED_MAX: Final = 4096
 POINTERS_CACHED_MAX: Final = 16_384

@@ -25,9 +25,9 @@ from shared.app.ports import Clock, Committed, Conflict, Failed, Result, Segment
 from shared.contract import TTL_ATTRIBUTE
 from shared.core.compile import Builder, Contribution
 from shared.core.identity.identifiers import Identifier
-from shared.core.plan import Plan
 from shared.core.profile import Profile
 from shared.core.snapshot import Pointer, Stored
+from shared.core.writes import Plan
 
 WRITERS: Final = 16
 FOLLOWERS: Final = 8

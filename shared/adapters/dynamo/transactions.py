@@ -7,7 +7,7 @@ from shared.adapters.dynamo.access import Access
 from shared.adapters.dynamo.client import Action, CanceledError, Condition, chunks
 from shared.adapters.dynamo.units import size_of
 from shared.adapters.dynamo.wire import Item
-from shared.core.plan import Plan, Point
+from shared.core.writes import Plan, Point
 
 TRANSACTION_BYTES_MAX: Final = 3 * 1024 * 1024
 """Of DynamoDB's 4 MB; pointers and tombstones take the rest."""

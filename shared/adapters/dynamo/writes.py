@@ -21,9 +21,9 @@ from shared.adapters.dynamo.transactions import (
 from shared.adapters.dynamo.units import size_of
 from shared.adapters.dynamo.wire import Item
 from shared.app.ports import Committed, Conflict, Failed, Result
-from shared.core.plan import Plan, Put
 from shared.core.profile import Profile
 from shared.core.snapshot import Stored
+from shared.core.writes import Plan, Put
 
 
 class Prepared(NamedTuple):
