@@ -47,8 +47,10 @@ def any_number():
 
 
 def any_ip():
-    """Any IP address in canonical text."""
-    return st.ip_addresses().map(str)
+    """Any IP address in canonical text: of an IPv4 one in IPv6, as RFC 5952 has it."""
+    return st.ip_addresses().map(
+        lambda one: f"::ffff:{one.ipv4_mapped}" if getattr(one, "ipv4_mapped", None) else str(one)
+    )
 
 
 _VALUES = {
