@@ -86,6 +86,16 @@ class Function(Construct):
         """The function's ARN, without an alias."""
         return self.resource.function_arn
 
+    @property
+    def versions(self) -> str:
+        """The ARN that any alias or version of the function fits."""
+        return f"{self.arn}:*"
+
+    @property
+    def only_mappings(self) -> Mapping[str, Mapping[str, Any]]:
+        """The condition that an event source mapping is one of the function's, by an alias or without."""
+        return {"ArnLike": {"lambda:FunctionArn": [self.arn, self.versions]}}
+
     def allow(
         self,
         *actions: str,

@@ -66,13 +66,18 @@ class Ingestion(Construct):
         )
         ingest.allow(
             "dynamodb:BatchGetItem",
+            "dynamodb:BatchWriteItem",
             "dynamodb:ConditionCheckItem",
             "dynamodb:DeleteItem",
-            "dynamodb:GetItem",
             "dynamodb:PutItem",
-            "dynamodb:Query",
             "dynamodb:UpdateItem",
-            on=[storage.profiles.table_arn, storage.identifiers.table_arn],
+            on=[storage.profiles.table_arn],
+        )
+        ingest.allow(  # pointers are moved and expire; nobody deletes one
+            "dynamodb:BatchGetItem",
+            "dynamodb:PutItem",
+            "dynamodb:UpdateItem",
+            on=[storage.identifiers.table_arn],
         )
         ingest.allow("dynamodb:GetItem", on=[storage.registry.table_arn])
         archive.allow_objects(ingest, "s3:GetObject", prefix=contract.PREFIX_DEFINITIONS)
@@ -97,13 +102,13 @@ class Ingestion(Construct):
         )
         drain.allow(
             "lambda:InvokeFunction",
-            on=[f"{self.ingest.arn}:*"],
+            on=[self.ingest.versions],
             because="Every version of a builder has its own alias, made when it is published.",
         )
         drain.allow(
             "lambda:GetEventSourceMapping",
             on=["*"],
-            when={"ArnLike": {"lambda:FunctionArn": f"{self.ingest.arn}:*"}},
+            when=self.ingest.only_mappings,
             because="A failed batch may name only its mapping, which says whose it was; the condition holds "
             "it to ingestion.",
         )

@@ -70,33 +70,25 @@ class Publishing(Construct):
             "dynamodb:DeleteItem",
             "dynamodb:GetItem",
             "dynamodb:PutItem",
-            "dynamodb:Query",
             "dynamodb:Scan",
             on=[storage.registry.table_arn],
         )
-        archive.allow_objects(
-            self.publish, "s3:GetObject", "s3:PutObject", prefix=contract.PREFIX_DEFINITIONS
-        )
-        archive.allow_listing(self.publish)
+        archive.allow_objects(self.publish, "s3:PutObject", prefix=contract.PREFIX_DEFINITIONS)
 
     def _allow_consumers(self, ingest: Function) -> None:
-        versions = f"{ingest.arn}:*"
         self.publish.allow(
             "lambda:CreateAlias",
             "lambda:DeleteAlias",
-            "lambda:GetAlias",
             "lambda:ListAliases",
-            "lambda:UpdateAlias",
-            on=[ingest.arn, versions],
+            on=[ingest.arn, ingest.versions],
             because="Every version of a builder has its own alias, made when it is published.",
         )
         self.publish.allow(
             "lambda:CreateEventSourceMapping",
             "lambda:DeleteEventSourceMapping",
-            "lambda:GetEventSourceMapping",
             "lambda:UpdateEventSourceMapping",
             on=["*"],
-            when={"ArnLike": {"lambda:FunctionArn": versions}},
+            when=ingest.only_mappings,
             because="Mappings have no ARN before they exist; the condition holds them to ingestion.",
         )
         self.publish.allow(

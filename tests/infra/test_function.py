@@ -1,3 +1,5 @@
+import re
+
 import pytest
 
 from infra.bundle import ROOT
@@ -14,16 +16,12 @@ WILDCARDS = {
     ("drain", "s3:DeleteObject", "/aws/lambda/*"),
     ("drain", "s3:GetObject", "/aws/lambda/*"),
     ("drain", "s3:PutObject", "/quarantine/*"),
-    ("publish", "s3:GetObject", "/definitions/*"),
     ("publish", "s3:PutObject", "/definitions/*"),
     ("publish", "lambda:CreateAlias", ":*"),
     ("publish", "lambda:DeleteAlias", ":*"),
-    ("publish", "lambda:GetAlias", ":*"),
     ("publish", "lambda:ListAliases", ":*"),
-    ("publish", "lambda:UpdateAlias", ":*"),
     ("publish", "lambda:CreateEventSourceMapping", "*"),
     ("publish", "lambda:DeleteEventSourceMapping", "*"),
-    ("publish", "lambda:GetEventSourceMapping", "*"),
     ("publish", "lambda:UpdateEventSourceMapping", "*"),
     ("publish", "lambda:ListEventSourceMappings", "*"),
     ("drain", "lambda:GetEventSourceMapping", "*"),
@@ -31,11 +29,31 @@ WILDCARDS = {
 """All that roles may do on more than named resources: keys of objects, aliases, and mappings not yet made."""
 
 
+ADAPTER = ROOT / "shared" / "adapters" / "dynamo"
+CLIENT = ADAPTER / "client.py"
+STORE = "".join(file.read_text() for file in sorted(ADAPTER.glob("*.py")))
+TRANSACTION = "transact_write_items"
+
+
 def permissions(dev, function):
     for statement in dev.statements(function):
         for action in as_list(statement["Action"]):
             for resource in as_list(statement["Resource"]):
                 yield action, flat(resource)
+
+
+def allowed(dev, function, resource):
+    return {action for action, arn in permissions(dev, function) if resource in arn}
+
+
+def stored_actions():
+    """IAM's names of the DynamoDB calls that the source of the store makes."""
+    calls = set(re.findall(r"self\._client\.([a-z_]+_items?)\(", CLIENT.read_text()))
+    actions = {call.title().replace("_", "") for call in calls - {TRANSACTION}}
+    if TRANSACTION in calls:  # IAM asks for what a transaction does
+        verbs = re.findall(r'\b(?:act|Action)\("(\w+)"', STORE)
+        actions |= {f"{verb}Item" for verb in verbs}
+    return {f"dynamodb:{action}" for action in actions}
 
 
 def test_every_function_has_its_handler(dev):
@@ -67,22 +85,57 @@ def test_a_role_allows_more_than_named_resources_only_where_it_must(dev):
     assert found == WILDCARDS
 
 
-def test_changing_mappings_is_held_to_the_ingestion_function(dev):
+@pytest.mark.parametrize(
+    ("function", "action"),
+    [("publish", "lambda:CreateEventSourceMapping"), ("drain", "lambda:GetEventSourceMapping")],
+)
+def test_mappings_are_held_to_the_ingestion_function_with_an_alias_or_without(dev, function, action):
     [conditions] = [
         statement["Condition"]
-        for statement in dev.statements("publish")
-        if "lambda:CreateEventSourceMapping" in as_list(statement["Action"])
+        for statement in dev.statements(function)
+        if action in as_list(statement["Action"])
     ]
-    assert "IngestFunction" in flat(conditions["ArnLike"]["lambda:FunctionArn"])
+    [ingest] = [name for name in dev.resources("Lambda::Function") if "IngestFunction" in name]
+    arns = [flat(arn) for arn in conditions["ArnLike"]["lambda:FunctionArn"]]
+    assert arns == [f"<{ingest}.Arn>", f"<{ingest}.Arn>:*"]
 
 
-def test_ingestion_may_write_profiles_and_only_read_the_registry(dev):
-    registry = {action for action, resource in permissions(dev, "ingest") if "Registry" in resource}
-    assert registry == {"dynamodb:GetItem"}
-    for table in ("Profiles", "Identifiers"):
-        allowed = {action for action, resource in permissions(dev, "ingest") if f"Storage{table}" in resource}
-        assert {"dynamodb:BatchGetItem", "dynamodb:ConditionCheckItem", "dynamodb:UpdateItem"} <= allowed
-        assert "dynamodb:Scan" not in allowed
+def test_ingestion_may_do_to_profiles_exactly_what_its_store_does(dev):
+    assert allowed(dev, "ingest", "StorageProfiles") == stored_actions()
+
+
+def test_ingestion_reads_and_moves_pointers_and_deletes_none(dev):
+    assert not re.search(r"client\.(write|delete)\(\s*self\._tables\.identifiers", STORE)
+    assert set(re.findall(r'Action\("(\w+)", tables\.identifiers', STORE)) == {"Put"}
+    assert allowed(dev, "ingest", "StorageIdentifiers") == {
+        "dynamodb:BatchGetItem",
+        "dynamodb:PutItem",
+        "dynamodb:UpdateItem",
+    }
+
+
+def test_only_publishing_writes_the_registry(dev):
+    assert allowed(dev, "ingest", "StorageRegistry") == {"dynamodb:GetItem"}
+    assert allowed(dev, "drain", "StorageRegistry") == set()
+    assert allowed(dev, "publish", "StorageRegistry") == {
+        "dynamodb:DeleteItem",
+        "dynamodb:GetItem",
+        "dynamodb:PutItem",
+        "dynamodb:Scan",
+    }
+
+
+@pytest.mark.parametrize(
+    ("function", "actions"),
+    [
+        ("ingest", {"s3:GetObject", "s3:PutObject", "s3:ListBucket"}),
+        ("drain", {"s3:GetObject", "s3:PutObject", "s3:DeleteObject", "s3:ListBucket"}),
+        ("publish", {"s3:PutObject"}),
+    ],
+)
+def test_a_function_does_to_the_archive_what_it_must(dev, function, actions):
+    """Listing also tells a missing object from a forbidden one, and Lambda asks for it of a destination."""
+    assert allowed(dev, function, "ArchiveBucket") == actions
 
 
 def test_only_ingestion_touches_profiles(dev):
