@@ -11,9 +11,16 @@ from botocore.exceptions import BotoCoreError, ClientError
 from shared import contract
 from shared.app.delivery import Envelope, IngestionUnavailableError, VersionGoneError
 
-SETTLE_ATTEMPTS_MAX: Final = 20
-SETTLE_WAIT_S: Final = 3.0
+SETTLE_WAITS_S: Final = (1.0, 2.0, 4.0, 8.0, *(10.0,) * 5)
 """A mapping takes some seconds to settle after each change; until then Lambda refuses the next."""
+SETTLE_S_MAX: Final = 420.0
+"""What all waits of one deploy may take together: its function must still have the time to answer."""
+
+_BUSY: Final = frozenset({"ResourceInUseException", "ResourceConflictException"})
+"""Lambda's answers while a mapping is still being made, changed or deleted."""
+_CREATION: Final = "CreateEventSourceMapping"
+_TOO_EARLY: Final = frozenset({"InvalidParameterValueException", "AccessDeniedException"})
+"""Its answers to the creation of a mapping, too, while IAM still spreads the word of roles just made."""
 
 _FIXED: Final = frozenset({"EventSourceArn", "StartingPosition", "StartingPositionTimestamp", "Tags"})
 """What only the creation of a mapping sets."""
@@ -28,6 +35,7 @@ class LambdaConsumers:
         self._client = client
         self._function = function
         self._wait = wait
+        self._left_s = SETTLE_S_MAX
 
     def ensure_alias(self, builder: str, version: int) -> None:
         """Make the version's alias, unless there is one. It points to the newest code."""
@@ -87,16 +95,15 @@ class LambdaConsumers:
         return f"{self._function}:{alias}"
 
     def _settled(self, change: Callable[[], None]) -> None:
-        """Repeat a change that Lambda refuses while the mapping is still being made, changed or deleted."""
-        busy = (
-            self._client.exceptions.ResourceInUseException,
-            self._client.exceptions.ResourceConflictException,
-        )
-        for _ in range(SETTLE_ATTEMPTS_MAX - 1):
+        """Repeat a change that Lambda refuses for now, for about a minute, as long as time is left."""
+        for wait_s in SETTLE_WAITS_S:
             try:
                 return change()
-            except busy:
-                self._wait(SETTLE_WAIT_S)
+            except ClientError as error:
+                if not _passes(error) or wait_s > self._left_s:
+                    raise
+            self._left_s -= wait_s
+            self._wait(wait_s)
         return change()
 
 
@@ -143,6 +150,12 @@ def _accepted(answer: Any, records: Sequence[Envelope]) -> int:
     failed = {failure.get("itemIdentifier") for failure in failures}
     numbers = (record["kinesis"]["sequenceNumber"] for record in records)
     return next((index for index, number in enumerate(numbers) if number in failed), 0)
+
+
+def _passes(error: ClientError) -> bool:
+    """Say whether Lambda may accept the same call a little later."""
+    code = error.response["Error"]["Code"]
+    return code in _BUSY or (error.operation_name == _CREATION and code in _TOO_EARLY)
 
 
 def _start(t0: int) -> dict[str, Any]:

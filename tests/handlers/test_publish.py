@@ -7,16 +7,19 @@ from threading import Thread
 from types import SimpleNamespace
 
 import pytest
+from botocore.exceptions import ClientError
 
 from lambdas.publish import handler as handler_module
 from lambdas.publish.handler import PHYSICAL_ID, handler
 from shared import contract
-from shared.adapters.lambda_ import LambdaConsumers
+from shared.adapters.lambda_ import SETTLE_S_MAX, LambdaConsumers
 from shared.runtime.settings import SettingsError, read_consumer
 from tests.fakes.lambda_service import FUNCTION, REGION, LambdaService, mapping_uuid
 from tests.moto_cloud import create_bucket, create_registry_table, empty_registry_table, moto_clients
 
 BUILDER = "name: customers\nidentifiers: {user_id: {from: userId}}\n"
+BUSY = ["ResourceInUseException", "ResourceConflictException"]
+TOO_EARLY = ["InvalidParameterValueException", "AccessDeniedException"]
 CONTEXT = SimpleNamespace(
     function_name="publish",
     memory_limit_in_mb=512,
@@ -214,14 +217,51 @@ def test_a_later_version_consumes_from_its_t0(service, consumer):
     assert mapping["StartingPositionTimestamp"].timestamp() == 1_700_000_000.5
 
 
-@pytest.mark.parametrize("code", ["ResourceInUseException", "ResourceConflictException"])
-def test_a_mapping_that_is_still_settling_is_waited_for(service, consumer, code):
-    waits = []
-    consumers = LambdaConsumers(service.client(), FUNCTION, wait=waits.append)
-    consumers.ensure_alias("customers", 1)
+@pytest.fixture
+def waits():
+    """What was waited, in seconds, instead of waiting."""
+    return []
+
+
+@pytest.fixture
+def consumers(service, waits):
+    found = LambdaConsumers(service.client(), FUNCTION, wait=waits.append)
+    found.ensure_alias("customers", 1)
+    return found
+
+
+@pytest.mark.parametrize("code", [*BUSY, *TOO_EARLY])
+def test_a_mapping_that_cannot_be_made_yet_is_waited_for(service, consumers, consumer, waits, code):
     service.errors += [("CreateEventSourceMapping", code)] * 3
     consumers.ensure_mapping("customers", 1, 0, consumer)
-    assert (len(waits), len(service.mappings)) == (3, 1)
+    assert len(service.mappings) == 1
+    assert len(waits) == 3
+    assert waits == sorted(waits)
+
+
+@pytest.mark.parametrize("code", [*BUSY, *TOO_EARLY])
+def test_a_mapping_that_is_refused_for_a_minute_is_given_up(service, consumers, consumer, waits, code):
+    service.errors += [("CreateEventSourceMapping", code)] * 100
+    with pytest.raises(ClientError, match=code):
+        consumers.ensure_mapping("customers", 1, 0, consumer)
+    assert 60 <= sum(waits) <= 70
+
+
+@pytest.mark.parametrize("code", TOO_EARLY)
+def test_a_change_that_is_refused_for_good_is_not_repeated(service, consumers, consumer, waits, code):
+    consumers.ensure_mapping("customers", 1, 0, consumer)
+    service.errors.append(("UpdateEventSourceMapping", code))
+    with pytest.raises(ClientError, match=code):
+        consumers.ensure_mapping("customers", 1, 0, {**consumer, "BatchSize": 77})
+    assert waits == []
+
+
+def test_all_waits_together_leave_the_function_time_to_answer(service, consumers, consumer, waits):
+    service.errors += [("CreateEventSourceMapping", TOO_EARLY[0])] * 1000
+    for _ in range(20):
+        with pytest.raises(ClientError):
+            consumers.ensure_mapping("customers", 1, 0, consumer)
+    assert sum(waits) <= SETTLE_S_MAX
 
 
 @pytest.mark.parametrize("age_s", [None, -1, 0, 12 * 3600])

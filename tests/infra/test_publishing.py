@@ -4,6 +4,7 @@ import pytest
 
 from infra.bundle import bundle_function, digest_of
 from shared import contract
+from shared.adapters.lambda_ import SETTLE_S_MAX
 from tests.infra.conftest import flat
 
 
@@ -52,6 +53,11 @@ def test_publishing_runs_again_when_builders_code_or_settings_change(builders, c
     assert properties["Builders"] == digest_of(contract.BUNDLED_BUILDERS)
     assert properties["Ingestion"] == bundle_function("ingest", "aws").digest
     assert properties["Consumer"]["BatchSize"] == consumer["BatchSize"]
+
+
+def test_publishing_outlasts_its_waits_for_consumers(dev, builders):
+    assert dev.functions()["publish"]["Timeout"] > 1.2 * SETTLE_S_MAX
+    assert int(builders["Properties"]["ServiceTimeout"]) > 1.2 * SETTLE_S_MAX
 
 
 def test_consumers_start_after_what_they_need(dev, builders):
