@@ -56,7 +56,8 @@ def list_entries(
             typer.echo(_json(_facts(stored.entry)))
         else:
             entry = stored.entry
-            typer.echo(f"{entry.id}  {format_time(entry.arrival)}  {entry.reason}  {entry.detail}".rstrip())
+            reasons = ", ".join(entry.reasons)
+            typer.echo(f"{entry.id}  {format_time(entry.arrival)}  {reasons}  {entry.detail}".rstrip())
     if not found and not as_json:
         typer.echo("nothing is in quarantine" if not (builder or reason or since) else "nothing matches")
 
@@ -170,6 +171,7 @@ def _facts(entry: "Entry") -> dict[str, Any]:
         "version": entry.version,
         "reason": entry.reason,
         "detail": entry.detail,
+        "reasons": dict(entry.reasons),
         "arrival": format_time(entry.arrival),
         "shard": entry.shard,
         "sequence": entry.sequence,
@@ -178,14 +180,16 @@ def _facts(entry: "Entry") -> dict[str, Any]:
 
 
 def _content(entry: "Entry") -> dict[str, str]:
-    """Return what the entry holds, as text, or in base64 where it is none."""
-    from shared.core.records import kinesis_record
+    """Return what the entry holds, each event on a line, as text, or in base64 where it is none."""
+    from base64 import b64encode
 
-    data = kinesis_record(entry.envelope).data
+    from shared.core.records import kinesis_records
+
+    data = [record.data for record in kinesis_records(entry.envelope)]
     try:
-        return {"data": data.decode()}
+        return {"data": "\n".join(one.decode() for one in data)}
     except UnicodeDecodeError:
-        return {"data_base64": entry.envelope["kinesis"]["data"]}
+        return {"data_base64": "\n".join(b64encode(one).decode() for one in data)}
 
 
 def _json(value: Any) -> str:

@@ -49,7 +49,7 @@ class S3Quarantine:
             if not listed.key.endswith(_SUFFIX) or listed.key.split("/")[-2] < day_min:
                 continue
             stored = self._read(listed.key)
-            if stored is None or (reason is not None and stored.entry.reason != reason):
+            if stored is None or (reason is not None and reason not in stored.entry.reasons):
                 continue
             if since is None or stored.entry.arrival >= since:
                 yield stored

@@ -8,14 +8,16 @@ import msgspec
 
 from shared.app.delivery import Envelope
 from shared.app.ingest import Ingest
-from shared.app.quarantine import Entry, QuarantineStore, entries_of
+from shared.app.quarantine import Entry, QuarantineStore, entries_of, is_part, size_of
 from shared.core.compile import Builder, Contribution, Dropped
 from shared.core.event import Event
-from shared.core.records import Record, Rejection, kinesis_record, read_record, reject
+from shared.core.records import Record, Rejection, kinesis_records, read_record, reject
 from shared.core.writes import Note
 
 ERRORS_TOLD: Final = 20
 """Kinds of errors that an outcome names; a batch that fails has few, but each may be on every event."""
+HELD_BYTES_MAX: Final = 2**25
+"""What waits to be set aside together; a batch may hold many times what the process may."""
 
 
 class BatchOutcome(msgspec.Struct):
@@ -51,31 +53,41 @@ class Batch:
         nothing at all can be said of the batch: no envelope of Lambda's, or quarantine out of reach.
         """
         tally: Counter[str] = Counter()
-        records = [kinesis_record(envelope) for envelope in envelopes]
         contributions: list[Contribution] = []
-        entries: list[Entry] = []
-        for record in records:
-            if record.arrival < self._t0:
-                tally["records_before_t0"] += 1
+        replayed: list[Entry] = []
+        waiting: list[Entry] = []
+        held_bytes = 0
+        delivered = [(envelope, kinesis_records(envelope)) for envelope in envelopes]
+        for envelope, records in delivered:
+            rejections = [one for record in records for one in self._read(record, contributions, tally)]
+            if not rejections:
                 continue
-            rejections = self._read(record, contributions, tally)
-            if rejections:
-                tally["events_quarantined"] += len(rejections)
-                for rejection in rejections:
-                    tally[f"quarantined.{rejection.reason}"] += 1
-                entries += entries_of(self._builder.name, self._version, record, rejections)
-        if entries:
-            self._quarantine.put(entries)
+            entries = entries_of(self._builder.name, self._version, envelope, rejections)
+            if is_part(envelope):
+                replayed += entries
+                continue
+            waiting += entries
+            held_bytes += sum(size_of(entry.envelope) for entry in entries)
+            if held_bytes > HELD_BYTES_MAX:
+                self._quarantine.put(waiting)
+                waiting, held_bytes = [], 0
+        if waiting:
+            self._quarantine.put(waiting)
         outcome = self._ingest.run(contributions)
         tally.update(outcome.tally)
         tally["events_failed"] += len(outcome.failed)
         failed = {position.sequence for position, _ in outcome.failed}
+        # What is still bad replaces the entry that was replayed, so all else of that must be folded by now.
+        still_bad = [entry for entry in replayed if entry.sequence not in failed]
+        if still_bad:
+            self._quarantine.put(still_bad)
+        all_records = [record for _, records in delivered for record in records]
         return BatchOutcome(
             tally=tally,
             notes=outcome.notes,
-            failed=_first(records, failed),
+            failed=_first(all_records, failed),
             errors=sorted({error for _, error in outcome.failed})[:ERRORS_TOLD],
-            oldest=min((record.arrival for record in records), default=None),
+            oldest=min((record.arrival for record in all_records), default=None),
         )
 
     def _read(
@@ -83,6 +95,9 @@ class Batch:
     ) -> list[Rejection]:
         """Read a record's events into contributions; return what is none."""
         rejections: list[Rejection] = []
+        if record.arrival < self._t0:
+            tally["records_before_t0"] += 1
+            return rejections
         for item in read_record(*record):
             tally["events_in"] += 1
             found = self._contribute(item, tally) if isinstance(item, Event) else item
@@ -91,6 +106,8 @@ class Batch:
             elif isinstance(found, Dropped):
                 tally[f"dropped.{found.reason}"] += 1
             else:
+                tally["events_quarantined"] += 1
+                tally[f"quarantined.{found.reason}"] += 1
                 rejections.append(found)
         return rejections
 

@@ -3,36 +3,49 @@
 Replay never uses the stream: ingestion is called with the original envelope, so arrival and position stay.
 """
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import groupby, islice
-from typing import Any, Final, NamedTuple, Protocol
+from typing import Any, Final, NamedTuple, Protocol, TypeVar
 
 from shared.app.delivery import Envelope, Ingestion, IngestionUnavailableError, VersionGoneError, deliver
-from shared.core.event import Position
-from shared.core.records import Record, Rejection, envelope_of, kinesis_record
+from shared.core.records import (
+    ENVELOPE_EXTRA,
+    Rejection,
+    envelope_of,
+    envelope_of_parts,
+    kinesis_record,
+)
 from shared.core.times import format_time
 
 FAILED_REPEATEDLY: Final = "failed_repeatedly"
 """The reason of records that ingestion never accepted."""
 
-PARTS_MAX: Final = 20
-"""A record with more rejected events than this is set aside whole: one object instead of thousands."""
 REPLAY_RECORDS_MAX: Final = 100
 REPLAY_BYTES_MAX: Final = 4_000_000
-"""Below what a synchronous call may carry, 6 MB."""
+"""Below what a synchronous call may carry, 6 MB; larger bad events of one record get several entries."""
+PART_OVERHEAD_BYTES: Final = 32
+"""What an envelope takes for a part, besides its data in base64."""
 LISTED_MAX: Final = 1000
 """Entries replayed at a time, so that memory does not grow with the quarantine."""
 
 
+T = TypeVar("T")
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Entry:
-    """A record, or one event of it, that a version of a builder could not process; `arrival` is ms UTC."""
+    """A record, or those events of it, that a version of a builder could not process; `arrival` is ms UTC.
+
+    `reason` and `detail` are those of the first event, `reasons` counts all of them.
+    """
 
     builder: str
     version: int
     reason: str
     detail: str
+    reasons: Mapping[str, int]
     shard: str
     sequence: str
     index: int
@@ -41,9 +54,12 @@ class Entry:
 
     @property
     def id(self) -> str:
-        """Name the entry: the same at every delivery, so that the same rejection is kept once."""
+        """Name the entry: the same at every delivery, so that the same rejection is kept once.
+
+        A whole record and events of it never share a name: one may come of the replay of the other.
+        """
         day = format_time(self.arrival)[:10]
-        place = f"{self.shard}-{self.sequence}-{self.index}"
+        place = f"{self.shard}-{self.sequence}" + (f"-{self.index}" if is_part(self.envelope) else "")
         return f"{self.builder}/v{self.version}/dt={day}/{place}"
 
 
@@ -63,7 +79,10 @@ class QuarantineStore(Protocol):
     def list(
         self, builder: str | None = None, reason: str | None = None, since: int | None = None
     ) -> Iterator[Stored]:
-        """Yield entries by id: of one builder, with one reason, that arrived at `since` (ms UTC) or later."""
+        """Yield entries by id: of one builder, with one reason, that arrived at `since` (ms UTC) or later.
+
+        An entry of several events has the reason of each.
+        """
 
     def get(self, entry_id: str) -> Stored | None:
         """Return one entry."""
@@ -72,7 +91,25 @@ class QuarantineStore(Protocol):
         """Delete an entry unless it was written again since it was read; say whether it is gone."""
 
 
-def entry_of(builder: str, version: int, envelope: Envelope, reason: str, detail: str) -> Entry:
+def is_part(envelope: Envelope) -> bool:
+    """Tell whether an envelope carries events of a record, and not the whole record."""
+    return ENVELOPE_EXTRA in envelope
+
+
+def size_of(envelope: Envelope) -> int:
+    """Return about how many bytes an envelope takes."""
+    parts = envelope.get(ENVELOPE_EXTRA, {}).get("parts", ())
+    return len(envelope["kinesis"]["data"]) + sum(len(part["data"]) + PART_OVERHEAD_BYTES for part in parts)
+
+
+def entry_of(
+    builder: str,
+    version: int,
+    envelope: Envelope,
+    reason: str,
+    detail: str,
+    reasons: Mapping[str, int] | None = None,
+) -> Entry:
     """Make the entry of an envelope; KeyError, TypeError or ValueError if it is none of Lambda's."""
     record = kinesis_record(envelope)
     return Entry(
@@ -80,6 +117,7 @@ def entry_of(builder: str, version: int, envelope: Envelope, reason: str, detail
         version=version,
         reason=reason,
         detail=detail,
+        reasons=reasons or {reason: 1},
         shard=record.shard,
         sequence=record.sequence,
         index=record.first_index,
@@ -88,26 +126,39 @@ def entry_of(builder: str, version: int, envelope: Envelope, reason: str, detail
     )
 
 
-def entries_of(builder: str, version: int, record: Record, rejections: Sequence[Rejection]) -> list[Entry]:
-    """Make the entries of one record's rejections: one each, or one for the whole record if they are many.
+def entries_of(
+    builder: str, version: int, delivered: Envelope, rejections: Sequence[Rejection]
+) -> list[Entry]:
+    """Make the entries of what was rejected of one envelope: nearly always one, however many events.
 
-    A record that is set aside whole is replayed whole; those of its events that were folded are known then.
+    Only the rejected events are kept, else a replay would bring the others once more, perhaps long after
+    their profiles forgot them. What is still bad after a replay keeps its entry.
     """
-    if len(rejections) > PARTS_MAX:
-        first = rejections[0]
-        whole = Rejection(
-            reason=first.reason,
-            detail=f"{len(rejections)} events of one record; of the first: {first.detail}",
-            data=record.data,
-            whole=True,
-            arrival=record.arrival,
-            position=Position(record.shard, record.sequence, record.first_index),
-        )
-        rejections = [whole]
+    if is_part(delivered):
+        index = delivered[ENVELOPE_EXTRA]["index"]
+        return [_entry_of_parts(builder, version, rejections, index)]
+    first = rejections[0]
+    if first.whole:
+        return [entry_of(builder, version, envelope_of(first), first.reason, first.detail)]
     return [
-        entry_of(builder, version, envelope_of(rejection), rejection.reason, rejection.detail)
-        for rejection in rejections
+        _entry_of_parts(builder, version, part, part[0].position.index) for part in _replayable(rejections)
     ]
+
+
+def _entry_of_parts(builder: str, version: int, rejections: Sequence[Rejection], index: int) -> Entry:
+    first = rejections[0]
+    detail = first.detail
+    if len(rejections) > 1:
+        detail = f"{len(rejections)} events of one record; of the first: {detail}"
+    reasons = Counter[str](one.reason for one in rejections)
+    envelope = envelope_of_parts(rejections, index)
+    return entry_of(builder, version, envelope, first.reason, detail, reasons)
+
+
+def _replayable(rejections: Sequence[Rejection]) -> Iterator[list[Rejection]]:
+    """Cut a record's rejections into what one call may carry."""
+    # Four characters of base64 for three bytes.
+    return _cut(rejections, lambda one: len(one.data) * 4 // 3 + PART_OVERHEAD_BYTES, len(rejections))
 
 
 @dataclass(frozen=True, slots=True)
@@ -176,14 +227,19 @@ def _lane_and_place(stored: Stored) -> tuple[Any, ...]:
 
 def _batches(lane: Iterable[Stored]) -> Iterator[list[Stored]]:
     """Cut a lane into what one call may carry."""
-    batch: list[Stored] = []
+    return _cut(lane, lambda one: size_of(one.entry.envelope), REPLAY_RECORDS_MAX)
+
+
+def _cut(items: Iterable[T], size: Callable[[T], int], count_max: int) -> Iterator[list[T]]:
+    """Cut items into lists of at most `count_max` and REPLAY_BYTES_MAX; a larger one is alone."""
+    part: list[T] = []
     held_bytes = 0
-    for one in lane:
-        size_bytes = len(one.entry.envelope["kinesis"]["data"])
-        if batch and (len(batch) == REPLAY_RECORDS_MAX or held_bytes + size_bytes > REPLAY_BYTES_MAX):
-            yield batch
-            batch, held_bytes = [], 0
-        batch.append(one)
+    for item in items:
+        size_bytes = size(item)
+        if part and (len(part) == count_max or held_bytes + size_bytes > REPLAY_BYTES_MAX):
+            yield part
+            part, held_bytes = [], 0
+        part.append(item)
         held_bytes += size_bytes
-    if batch:
-        yield batch
+    if part:
+        yield part

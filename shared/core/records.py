@@ -1,7 +1,7 @@
 """Kinesis records: their events, or why there are none; and the envelope that Lambda delivers them in."""
 
 from base64 import b64decode, b64encode
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, Final, NamedTuple
 
 import msgspec
@@ -10,7 +10,7 @@ from shared.core.containers import Reason, UnreadableError, decode_object, open_
 from shared.core.event import Event, Position, event_of
 
 ENVELOPE_EXTRA: Final = "kith"
-"""The key of an envelope under which a replayed part of a record says where in the record it stood."""
+"""The key of an envelope under which replayed parts of a record say where in the record they stood."""
 
 _ENCODER: Final = msgspec.json.Encoder(decimal_format="number")
 
@@ -104,6 +104,18 @@ def kinesis_record(envelope: Mapping[str, Any]) -> Record:
     )
 
 
+def kinesis_records(envelope: Mapping[str, Any]) -> list[Record]:
+    """Take what is to be read out of an envelope: its record, or each part that `envelope_of_parts` put in.
+
+    Raises KeyError, TypeError or ValueError for what is no such envelope.
+    """
+    record = kinesis_record(envelope)
+    parts = envelope.get(ENVELOPE_EXTRA, {}).get("parts")
+    if parts is None:
+        return [record]
+    return [record._replace(data=b64decode(part["data"]), first_index=part["index"]) for part in parts]
+
+
 def envelope_of(rejection: Rejection) -> dict[str, Any]:
     """Return the envelope with which the ingestion function reads the rejected bytes again.
 
@@ -125,3 +137,18 @@ def envelope_of(rejection: Rejection) -> dict[str, Any]:
     if index or not rejection.whole:
         envelope[ENVELOPE_EXTRA] = {"index": index}
     return envelope
+
+
+def envelope_of_parts(rejections: Sequence[Rejection], index: int) -> dict[str, Any]:
+    """Return one envelope with which some events of one record are read again, and none of its others.
+
+    Each keeps its own place in the record; `index` is the envelope's, which need not be one of theirs.
+    """
+    envelope = envelope_of(rejections[0])
+    if len(rejections) == 1 and rejections[0].position.index == index:
+        return envelope | {ENVELOPE_EXTRA: {"index": index}}
+    parts = [{"index": one.position.index, "data": b64encode(one.data).decode("ascii")} for one in rejections]
+    return envelope | {
+        "kinesis": envelope["kinesis"] | {"data": ""},
+        ENVELOPE_EXTRA: {"index": index, "parts": parts},
+    }

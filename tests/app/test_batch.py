@@ -9,12 +9,15 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from shared.adapters.memory_store import MemoryStore
+from shared.adapters.quarantine import S3Quarantine
 from shared.app.batch import Batch
 from shared.app.ingest import Ingest
 from shared.app.ports import Failed
+from shared.app.quarantine import replay
 from shared.core.compile import Builder
 from shared.core.profile import Profile, present
 from tests.app.test_engine import FakeClock
+from tests.fakes.objects import FakeObjects
 from tests.fakes.quarantine import FakeQuarantine
 from tests.generators import any_json
 from tests.kinesis import ARRIVAL, aggregate_of, array_of, envelope, gzip_of, json_of, lines_of, zstd_of
@@ -228,6 +231,98 @@ def test_an_event_that_the_engine_trips_over_is_quarantined_alone(monkeypatch):
     [entry] = world.quarantine.entries.values()
     assert (entry.reason, entry.detail) == ("not_processed", "RuntimeError")
     assert [profile["event_count"] for profile in world.profiles()] == [1]
+
+
+class Direct:
+    """Calls the batch of a world as the ingestion function is called."""
+
+    def __init__(self, world):
+        self.world = world
+
+    def ingest(self, builder, version, records):
+        assert (builder, version) == ("people", 1)
+        failed = self.world.batch.run(json.loads(json.dumps(records))).failed
+        numbers = [record["kinesis"]["sequenceNumber"] for record in records]
+        return len(records) if failed is None else numbers.index(failed)
+
+
+def a_real_quarantine(world):
+    world.quarantine = S3Quarantine(FakeObjects())
+    world.batch = Batch(
+        world.builder, 1, 0, Ingest(world.builder, world.store, FakeClock()), world.quarantine
+    )
+    return world.quarantine
+
+
+def test_a_record_of_many_good_events_and_some_bad_ones_is_counted_once_however_often_it_is_replayed():
+    world = World()
+    quarantine = a_real_quarantine(world)
+    good = [event(messageId=f"m{number}", userId=None, anonymousId="c") for number in range(3000)]
+    world.run(gzip_of(lines_of([*good, *[b"x"] * 21])))
+    for _ in range(2):
+        assert [profile["event_count"] for profile in world.profiles()] == [3000]
+        [stored] = quarantine.list()
+        assert stored.entry.reasons == {"not_json": 21}
+        assert replay(quarantine, Direct(world), [stored]).still_bad == [stored.entry.id]
+    assert [profile["event_count"] for profile in world.profiles()] == [3000]
+
+
+class Tripping:
+    """A builder that cannot process the events with these ids."""
+
+    def __init__(self, monkeypatch):
+        self.ids = set()
+        contribute = BUILDER.contribute
+
+        def trip(event, tally):
+            if event.id in self.ids:
+                raise RuntimeError
+            return contribute(event, tally)
+
+        monkeypatch.setattr(BUILDER, "contribute", trip)
+
+
+def test_a_replay_folds_what_became_good_and_keeps_what_is_still_bad(monkeypatch):
+    world, tripping = World(), Tripping(monkeypatch)
+    quarantine = a_real_quarantine(world)
+    tripping.ids = {"m3", "m5", "m8"}
+    world.run(array_of([event(messageId=f"m{number}") for number in range(10)]))
+    tripping.ids = {"m5"}
+    [stored] = quarantine.list()
+    assert replay(quarantine, Direct(world), [stored]).still_bad == [stored.entry.id]
+    [left] = quarantine.list()
+    assert (left.entry.id, left.entry.reasons) == (stored.entry.id, {"not_processed": 1})
+    tripping.ids = set()
+    assert replay(quarantine, Direct(world), [left]).accepted == [stored.entry.id]
+    assert list(quarantine.list()) == []
+    assert [profile["event_count"] for profile in world.profiles()] == [10]
+
+
+def test_a_replay_that_fails_keeps_all_of_its_entry_even_if_some_of_it_is_still_bad(monkeypatch):
+    world, tripping = World(), Tripping(monkeypatch)
+    quarantine = a_real_quarantine(world)
+    tripping.ids = {"m0", "m1"}
+    world.run(array_of([event(messageId=f"m{number}") for number in range(3)]))
+    tripping.ids = {"m0"}
+    commit = world.store.commit
+    world.store.commit = lambda plans: [Failed("throttled") for _ in plans]
+    [stored] = quarantine.list()
+    assert replay(quarantine, Direct(world), [stored]).failed == [stored.entry.id]
+    assert list(quarantine.list()) == [stored]
+    world.store.commit = commit
+    assert replay(quarantine, Direct(world), [stored]).still_bad == [stored.entry.id]
+    assert [profile["event_count"] for profile in world.profiles()] == [2]
+
+
+def test_much_that_is_bad_is_set_aside_piece_by_piece():
+    world = World()
+    puts = []
+    put = world.quarantine.put
+    world.quarantine.put = lambda entries: (puts.append(len(entries)), put(entries))
+    bad = gzip_of(array_of([b'"%s"' % (b"x" * 999_990)] * 25))
+    world.run(bad, bad, b"x")
+    assert len(puts) > 1
+    assert sum(puts) == len(world.quarantine.entries)
 
 
 @settings(max_examples=100, deadline=None)

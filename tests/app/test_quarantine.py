@@ -10,11 +10,12 @@ from hypothesis import strategies as st
 
 from shared.adapters.quarantine import S3Quarantine
 from shared.app.delivery import deliver
-from shared.app.quarantine import PARTS_MAX, REPLAY_RECORDS_MAX, Stored, entries_of, replay
-from shared.core.records import Record, Rejection, kinesis_record, read_record
+from shared.app.quarantine import REPLAY_RECORDS_MAX, Stored, entries_of, replay
+from shared.core.records import Record, Rejection, kinesis_record, kinesis_records, read_record
 from tests.fakes.crashes import Crash, Life, Mortal
 from tests.fakes.ingestion import FakeIngestion, place
 from tests.fakes.objects import FakeObjects
+from tests.kinesis import array_of, envelope, gzip_of
 
 ARRIVAL = 1_767_323_050_123  # 2026-01-02T03:04:10.123Z
 DAY_MS = 86_400_000
@@ -28,7 +29,8 @@ def record(
 
 def rejected(one: Record, builder: str = "customers", version: int = 1):
     rejections = [each for each in read_record(*one) if isinstance(each, Rejection)]
-    return entries_of(builder, version, one, rejections)
+    delivered = envelope(one.data, arrival=one.arrival, shard=one.shard, sequence=one.sequence)
+    return entries_of(builder, version, delivered, rejections)
 
 
 @pytest.fixture
@@ -52,8 +54,10 @@ def test_an_entry_comes_back_as_it_was_put(store):
 
 
 def test_an_entry_is_named_by_version_day_and_position():
-    [entry] = rejected(record(b"not json", sequence=77))
-    assert entry.id == "customers/v1/dt=2026-01-02/shardId-000000000000-77-0"
+    [whole] = rejected(record(b"not json", sequence=77))
+    assert whole.id == "customers/v1/dt=2026-01-02/shardId-000000000000-77"
+    [part] = rejected(record(b"x\n{}", sequence=77))
+    assert part.id == "customers/v1/dt=2026-01-02/shardId-000000000000-77-0"
 
 
 def test_an_envelope_reads_back_as_the_record_with_its_arrival_and_position():
@@ -63,21 +67,49 @@ def test_an_envelope_reads_back_as_the_record_with_its_arrival_and_position():
 
 
 def test_only_the_unreadable_events_of_a_record_are_set_aside():
-    entries = rejected(record(b'{"event": "a"}\nnot json\n{"event": "b"}\n[]'))
-    assert [entry.index for entry in entries] == [1, 3]
-    assert kinesis_record(entries[0].envelope).data == b"not json"
+    [entry] = rejected(record(b'{"event": "a"}\nnot json\n{"event": "b"}\n[]'))
+    parts = [(part.data, part.first_index) for part in kinesis_records(entry.envelope)]
+    assert parts == [(b"not json", 1), (b"[]", 3)]
+    assert entry.reasons == {"not_json": 1, "not_an_object": 1}
+    assert (entry.index, entry.reason) == (1, "not_json")
 
 
-def test_a_record_of_many_unreadable_events_is_set_aside_whole():
-    data = b'{"event": "a"}\n' + b"x\n" * (PARTS_MAX + 1)
-    [entry] = rejected(record(data))
-    assert kinesis_record(entry.envelope) == record(data)
-    assert entry.detail.startswith(f"{PARTS_MAX + 1} events")
+@pytest.mark.parametrize("bad", [1, 2, 3000])
+def test_a_record_has_one_entry_however_many_of_its_events_are_bad(bad):
+    [entry] = rejected(record(b'{"event": "a"}\n' + b"x\n" * bad + b'{"event": "b"}'))
+    parts = kinesis_records(entry.envelope)
+    assert [part.data for part in parts] == [b"x"] * bad
+    assert [part.first_index for part in parts] == list(range(1, bad + 1))
+    assert entry.reasons == {"not_json": bad}
+    assert (bad == 1) == (not entry.detail.startswith(f"{bad} events"))
+
+
+def test_bad_events_that_no_call_could_carry_have_several_entries():
+    data = gzip_of(array_of([b'"%d%s"' % (number, b"x" * 999_990) for number in range(10)]))
+    entries = rejected(record(data))
+    assert 1 < len(entries) < 10
+    assert all(len(msgspec.json.encode(entry.envelope)) < 6_000_000 for entry in entries)
+    indexes = [part.first_index for entry in entries for part in kinesis_records(entry.envelope)]
+    assert indexes == list(range(10))
+    assert [entry.index for entry in entries] == [
+        kinesis_records(entry.envelope)[0].first_index for entry in entries
+    ]
+
+
+def test_what_is_still_bad_of_an_entry_keeps_its_name():
+    [entry] = rejected(record(b"{}\nx\ny\nz"))
+    last = kinesis_records(entry.envelope)[-1]
+    [rejection] = read_record(*last)
+    [again] = entries_of("customers", 1, entry.envelope, [rejection])
+    assert again.id == entry.id
+    assert kinesis_records(again.envelope) == [last]
+    [thrice] = entries_of("customers", 1, again.envelope, [rejection])
+    assert thrice == again
 
 
 def test_redelivery_keeps_an_entry_once(store):
     for _ in range(3):
-        fill(store, record(b"{}\nx\ny"))
+        fill(store, record(b"{}\nx\ny"), record(b"x"))
     assert len(list(store.list())) == 2
 
 
@@ -94,6 +126,13 @@ def test_entries_are_found_by_builder_reason_and_arrival(store):
     assert sorted(found(reason=reasons[2])) == sorted(n for n, why in reasons.items() if why == reasons[2])
     assert found(since=ARRIVAL + DAY_MS) == [3]
     assert sorted(found(since=ARRIVAL + 1)) == [2, 3]
+
+
+def test_an_entry_of_several_events_is_found_by_each_of_their_reasons(store):
+    [entry] = fill(store, record(b"{}\nx\n[]"))
+    for reason in ("not_json", "not_an_object"):
+        assert [one.entry for one in store.list(reason=reason)] == [entry]
+    assert list(store.list(reason="empty")) == []
 
 
 def test_an_unknown_id_is_none(store):
