@@ -55,6 +55,7 @@ clean: ## Remove everything that was installed or built; the local cloud must be
 	@rm -rf .venv .venv-engine node_modules .build cdk.out .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache
 
 run: setup ## Start the local cloud, send it the sample stream, show profiles
+	@local/check-host.sh
 	@$(BIN)/python -m local.run
 
 stop: ## End the local cloud
@@ -74,7 +75,7 @@ deploy: setup ## Deploy a stage to your AWS account
 	@$(CDK) deploy --require-approval broadening $(CDK_CONTEXT)
 
 destroy: setup ## Remove the development stage from your AWS account, with all it holds
-	@$(BIN)/python -m infra.empty_archive
+	@$(BIN)/python -m infra.empty_archive "$(STAGE)"
 	@$(CDK) destroy --force -c stage=dev
 
 .PHONY: snapshot

@@ -1,7 +1,7 @@
 """Empties the development stage's archive: CloudFormation deletes no bucket that holds anything."""
 
 import sys
-from typing import Final
+from typing import Any, Final
 
 import boto3
 from botocore.exceptions import BotoCoreError, ClientError
@@ -12,18 +12,38 @@ from shared import contract
 STACK: Final = f"kith-{DEVELOPMENT_STAGE}"
 
 
-def main() -> None:
-    """Ask, then delete every version of every object."""
+def main(stage: str) -> None:
+    """Ask, then delete every version of every object; SystemExit unless all is as it should be."""
+    if stage != DEVELOPMENT_STAGE:
+        sys.exit(
+            f"Only the stage {DEVELOPMENT_STAGE} is removed like this, and {stage or 'an empty name'} is"
+            " protected: docs/infrastructure.md says how to remove it. Nothing was deleted."
+        )
     try:
         stack = boto3.resource("cloudformation").Stack(STACK)
-        outputs = {output["OutputKey"]: output["OutputValue"] for output in stack.outputs or []}
-        name = outputs[contract.OUTPUT_ARCHIVE_BUCKET]
+        archive = _archive(stack)
+        deleted = f"{stack.stack_id}, its profiles and its archive {archive or '(not made yet)'}"
     except (BotoCoreError, ClientError) as error:
         sys.exit(f"{STACK} cannot be found: {error}")
-    if input(f"Delete {STACK} in {stack.stack_id}, its profiles and its archive {name}? [y/N] ") != "y":
+    if _typed(f"This deletes {deleted}.\nType {STACK} to go on: ") != STACK:
         sys.exit("Nothing was deleted.")
-    boto3.resource("s3").Bucket(name).object_versions.delete()
+    if archive:
+        boto3.resource("s3").Bucket(archive).object_versions.delete()
+
+
+def _archive(stack: Any) -> str | None:
+    """Name the stack's bucket; None if its first deploy did not get so far."""
+    outputs = {output["OutputKey"]: output["OutputValue"] for output in stack.outputs or []}
+    return outputs.get(contract.OUTPUT_ARCHIVE_BUCKET)
+
+
+def _typed(question: str) -> str:
+    """Return what somebody types; nothing where nobody can."""
+    try:
+        return input(question).strip()
+    except EOFError:
+        return ""
 
 
 if __name__ == "__main__":
-    main()
+    main(*sys.argv[1:2] or [""])
