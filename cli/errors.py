@@ -39,7 +39,13 @@ def _told_by_aws(error: Exception) -> str | None:
             return None
         cause = cause.__cause__
     if isinstance(cause, aws.EndpointConnectionError | aws.ConnectionClosedError | aws.ConnectTimeoutError):
-        return f"{cause} If this is the local cloud: `make run` starts it."
+        return f"{_sentence(cause)} If this is the local cloud: `make run` starts it."
     if isinstance(cause, aws.NoCredentialsError | aws.NoRegionError):
-        return f"{cause}. Set up credentials and a region as for the `aws` command (AWS_PROFILE, AWS_REGION)."
+        advice = "Set up credentials and a region as for the `aws` command (AWS_PROFILE, AWS_REGION)."
+        return f"{_sentence(cause)} {advice}"
     return str(cause)
+
+
+def _sentence(error: Exception) -> str:
+    """Return an error's message with one full stop: botocore ends some of its own with one."""
+    return f"{str(error).rstrip('.')}."

@@ -53,6 +53,8 @@ def fold(
         for path in files:
             _write_rejected(path, folded.rejected[path])
         _write(out, folded.finished)
+    except BrokenPipeError:
+        raise  # whoever reads stdout has enough: the end of any command, and nothing to tell
     except (OSError, EOFError) as error:
         raise Failure(f"cannot fold: {error}") from None
     _report(folded)
@@ -156,6 +158,7 @@ def _write(out: Path, finished: "Sequence[Finished]") -> None:
 
     if str(out) == "-":
         sys.stdout.buffer.writelines(one.line + b"\n" for one in finished)
+        sys.stdout.buffer.flush()  # here, where a reader that has gone is expected
         return
     partial = out.with_name(out.name + ".partial")
     with partial.open("wb") as file:

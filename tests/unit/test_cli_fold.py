@@ -2,6 +2,9 @@
 
 import gzip
 import json
+import os
+import subprocess
+import sys
 from pathlib import Path
 from random import Random
 from tempfile import TemporaryDirectory
@@ -57,6 +60,25 @@ def test_workers_files_order_and_repetition_change_not_one_byte():
     result = kith("b.jsonl", "a.jsonl.gz", out="other.jsonl", workers=2)
     assert result.exit_code == 0, result.stderr
     assert Path("other.jsonl").read_bytes() == expected
+
+
+@pytest.mark.parametrize("events", [1, 2000])
+def test_a_reader_of_stdout_that_has_enough_is_no_error_to_tell(events):
+    lines = SAMPLES.read_bytes().splitlines(keepends=True)
+    Path("in.jsonl").write_bytes(b"".join(lines[:events]))
+    reader, writer = os.pipe()
+    os.close(reader)
+    program = "from cli.main import main; main()"
+    arguments = ["fold", "in.jsonl", "--builder", str(CUSTOMERS), "--out", "-"]
+    ended = subprocess.run(  # noqa: S603 - our own command
+        [sys.executable, "-c", program, *arguments],
+        stdout=writer,
+        stderr=subprocess.PIPE,
+        check=False,
+        timeout=60,
+    )
+    os.close(writer)
+    assert (ended.returncode, ended.stderr) == (1, b"")
 
 
 def test_profiles_go_to_stdout_when_asked(capfdbinary):

@@ -4,7 +4,7 @@ import subprocess
 import sys
 
 import pytest
-from botocore.exceptions import ClientError, NoCredentialsError
+from botocore.exceptions import ClientError, EndpointConnectionError, NoCredentialsError, NoRegionError
 from typer.testing import CliRunner
 
 from cli import errors, target
@@ -116,12 +116,13 @@ def test_an_output_that_is_missing_says_what_to_do(local_cloud):
 
 def test_an_error_of_aws_is_told_in_a_sentence(monkeypatch):
     refusal = ClientError({"Error": {"Code": "AccessDenied", "Message": "not you"}}, "DescribeStacks")
-    for error in (refusal, NoCredentialsError()):
+    for error in (refusal, NoCredentialsError(), NoRegionError(), EndpointConnectionError(endpoint_url="x")):
         monkeypatch.setattr(target, "_on_aws", _raising(error))
         result = kith("get", "user_id", "u1", "--stage", "dev")
         assert result.exit_code == 1
         assert result.stderr.startswith("kith: ")
         assert result.stderr.count("\n") == 1
+        assert ".." not in result.stderr
 
 
 def test_an_unexpected_error_is_not_hidden(monkeypatch):
