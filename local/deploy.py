@@ -11,6 +11,7 @@ from typing import Any, Final
 
 import boto3
 
+from local import processes
 from local.engine import ACCESS_KEY, ACCOUNT, REGION, ROOT, SECRET_KEY, Endpoint
 
 STAGE: Final = "local"
@@ -28,6 +29,7 @@ SOURCES: Final = (
 """What the deployed cloud is made of; when it changes, it is deployed again."""
 
 COMMAND_S_MAX: Final = 300
+CDK_STOP_S_MAX: Final = 5
 OUTPUT_LINES_SHOWN: Final = 40
 
 
@@ -126,22 +128,35 @@ def _source_files() -> Iterator[Path]:
         yield from (file for file in files if file.is_file() and "__pycache__" not in file.parts)
 
 
+def stop(folder: Path) -> bool:
+    """End a cdk command that outlived whoever started it, and all its children; returns whether one ran."""
+    return processes.stop(_cdk_file(folder), CDK_STOP_S_MAX)
+
+
+def _cdk_file(folder: Path) -> Path:
+    return folder / "cdk.process.json"
+
+
 def _cdk(arguments: list[str], endpoint: Endpoint, folder: Path, *, working_folder: Path) -> None:
     log = folder / "deploy.log"
     with log.open("w") as output:
-        try:
-            code = subprocess.run(  # noqa: S603 - our own command
-                [str(CDK), *arguments],
-                cwd=working_folder,
-                env=environment(endpoint, folder),
-                stdin=subprocess.DEVNULL,
-                stdout=output,
-                stderr=subprocess.STDOUT,
-                timeout=COMMAND_S_MAX,
-                check=False,
-            ).returncode
-        except subprocess.TimeoutExpired:
-            code = -1
+        command = subprocess.Popen(  # noqa: S603 - our own command
+            [str(CDK), *arguments],
+            cwd=working_folder,
+            env=environment(endpoint, folder),
+            stdin=subprocess.DEVNULL,
+            stdout=output,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,  # to be ended with its children, and found again by the next command
+        )
+    processes.note(command.pid, _cdk_file(folder))
+    try:
+        code = command.wait(COMMAND_S_MAX)
+    except subprocess.TimeoutExpired:
+        code = -1
+    finally:
+        stop(folder)
+        command.wait()
     if code:
         end = "\n".join(log.read_text(errors="replace").splitlines()[-OUTPUT_LINES_SHOWN:])
         raise DeployError(f"cdk {arguments[0]} failed; the end of {log}:\n{end}")

@@ -37,6 +37,11 @@ def start(command: Sequence[str | Path], environment: Mapping[str, str], *, log:
         ],
         setsid=True,
     )
+    return note(pid, file)
+
+
+def note(pid: int, file: Path) -> Process:
+    """Note a process that leads a session of its own in `file`."""
     process = Process(pid, _started(pid) or "")
     file.write_text(json.dumps(asdict(process)))
     return process
