@@ -11,7 +11,7 @@ from shared.adapters.quarantine import S3Quarantine
 from shared.adapters.s3 import S3Objects
 from shared.app.drain import CALL_MS_MAX, Drain, Drained, Outcome, Result
 from shared.runtime import aws
-from shared.runtime.log import LogCode, log, logger
+from shared.runtime.log import LogCode, log, log_error, logger
 from shared.runtime.metrics import emit
 from shared.runtime.settings import DrainSettings, read_settings
 
@@ -28,9 +28,16 @@ LINES: Final = {
 }
 
 
+class DrainFailedError(Exception):
+    """A run broke off for an error of the named type.
+
+    It stands in for that error: Lambda's runtime would print its text, which may quote a personal value.
+    """
+
+
 @logger.inject_lambda_context(clear_state=True)
 def handler(_event: Any, context: Any) -> None:
-    """Run the drain once, within the time that this invocation has."""
+    """Run the drain once, within the time that this invocation has; DrainFailedError if it breaks off."""
     drain = Drain(
         OBJECTS,
         INGESTION,
@@ -38,7 +45,12 @@ def handler(_event: Any, context: Any) -> None:
         INGESTION.alias_of,
         context.get_remaining_time_in_millis,
     )
-    _report(drain.run(now=time.time_ns() // 1_000_000))
+    try:
+        drained = drain.run(now=time.time_ns() // 1_000_000)
+    except Exception as error:  # noqa: BLE001 - whatever it is, its text must not be printed
+        log_error(LogCode.DRAIN_FAILED, error)
+        raise DrainFailedError(type(error).__qualname__) from None
+    _report(drained)
 
 
 def _report(drained: Drained) -> None:

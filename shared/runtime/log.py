@@ -119,6 +119,12 @@ class LogCode(Enum):
         "ingestion cannot be called now; the drain goes on in its next run",
         "Nothing, unless it lasts: then look at the function's throttles.",
     )
+    DRAIN_FAILED = (
+        "KITH-305",
+        _ERROR,
+        "the drain broke off; its next run starts over",
+        "Read `error`. Nothing is lost: batches wait until they are drained.",
+    )
 
     def __init__(self, code: str, level: int, message: str, advice: str) -> None:
         self.code = code

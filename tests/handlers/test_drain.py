@@ -1,6 +1,7 @@
 """The drain on a pretended AWS: what its adapters make of the services' answers."""
 
 import json
+import traceback
 from importlib import import_module
 from types import SimpleNamespace
 
@@ -189,6 +190,22 @@ def handler(bucket, function, s3, monkeypatch):  # noqa: ARG001 - the bucket mus
     monkeypatch.setattr(module, "OBJECTS", S3Objects(s3, "archive"))
     monkeypatch.setattr(module, "INGESTION", ingestion)
     return module.handler
+
+
+@pytest.mark.usefixtures("handler")
+def test_no_value_reaches_the_log_when_the_drain_breaks_off(monkeypatch, caplog, capfd):
+    def fail(*_, **__):
+        raise ValueError("ann@example.com")
+
+    module = import_module("lambdas.drain.handler")
+    monkeypatch.setattr(module.Drain, "run", fail)
+    with pytest.raises(module.DrainFailedError) as caught:
+        module.handler({}, CONTEXT)
+    [record] = caplog.records
+    assert (record.code, record.data["error"]) == ("KITH-305", "ValueError")
+    said = "".join([*traceback.format_exception(caught.value), repr(vars(record)), *capfd.readouterr()])
+    assert "DrainFailedError: ValueError" in said
+    assert "ann@" not in said
 
 
 def fail_batch(bucket):
