@@ -4,7 +4,9 @@ import time
 from typing import Any, Final
 
 from shared import contract
+from shared.adapters.definitions import UnknownVersionError
 from shared.app.batch import BatchOutcome
+from shared.app.frozen import DamagedDefinitionError
 from shared.core.writes import Note
 from shared.runtime.ingestion import ingestion, metrics_of
 from shared.runtime.log import LogCode, log, log_error, logger
@@ -20,15 +22,27 @@ NOTES: Final = {
 }
 
 
+class BatchFailedError(Exception):
+    """A batch failed as a whole, for an error of the named type.
+
+    It stands in for that error: Lambda's runtime would print its text, which may quote a personal value.
+    """
+
+
 @logger.inject_lambda_context(clear_state=True)
 def handler(event: dict[str, Any], context: Any) -> dict[str, Any]:
-    """Ingest a batch; answer with the lowest record that must come again, as Lambda wants it."""
+    """Ingest a batch; answer with the lowest record that must come again, as Lambda wants it.
+
+    BatchFailedError if all of it must.
+    """
     builder, version = contract.version_of_alias(context.invoked_function_arn.rpartition(":")[2])
     try:
         outcome, units = INGESTION.run(builder, version, event["Records"])
-    except Exception as error:
-        log_error(LogCode.BATCH_FAILED, error, builder=builder, version=version)
-        raise
+    except Exception as error:  # noqa: BLE001 - whatever it is, its text must not be printed
+        unreadable = isinstance(error, UnknownVersionError | DamagedDefinitionError)
+        line = LogCode.VERSION_UNREADABLE if unreadable else LogCode.BATCH_FAILED
+        log_error(line, error, builder=builder, version=version)
+        raise BatchFailedError(type(error).__qualname__) from None
     _report(builder, version, outcome)
     emit(metrics_of(outcome, units, time.time_ns() // 1_000_000), builder)
     return {"batchItemFailures": [{"itemIdentifier": outcome.failed}] if outcome.failed else []}

@@ -1,6 +1,8 @@
 """The ingestion function on a pretended AWS: a golden event, and what may go wrong."""
 
 import json
+import traceback
+from dataclasses import replace
 from importlib import import_module, reload
 from pathlib import Path
 from types import SimpleNamespace
@@ -8,7 +10,6 @@ from types import SimpleNamespace
 import pytest
 
 from shared import contract
-from shared.adapters.definitions import UnknownVersionError
 from shared.adapters.registry import DynamoRegistry
 from shared.app.frozen import freeze
 from shared.app.registry import Status, Version
@@ -153,9 +154,33 @@ def test_a_store_that_does_not_answer_gives_the_lowest_record_back(aws, handler)
     }
 
 
-def test_an_unknown_version_fails_the_whole_invocation(handler):
-    with pytest.raises(UnknownVersionError):
+def test_an_unknown_version_fails_the_whole_invocation_and_says_why(module, handler, caplog):
+    with pytest.raises(module.BatchFailedError, match=r"^UnknownVersionError$"):
         handler(GOLDEN, a_context("customers-v9"))
+    [record] = caplog.records
+    assert (record.code, record.data["version"]) == ("KITH-109", 9)
+
+
+def test_a_damaged_definition_fails_the_whole_invocation_and_says_why(module, handler, caplog):
+    sound = DynamoRegistry("registry").version("customers", 1)
+    DynamoRegistry("registry").add(replace(sound, version=2, sha256="0" * 64))
+    with pytest.raises(module.BatchFailedError, match=r"^DamagedDefinitionError$"):
+        handler(GOLDEN, a_context("customers-v2"))
+    assert [record.code for record in caplog.records] == ["KITH-109"]
+
+
+def test_no_value_reaches_the_log_when_a_batch_fails(module, handler, monkeypatch, caplog, capfd):
+    def fail(*_):
+        raise ValueError("ann@example.com")
+
+    monkeypatch.setattr(module.INGESTION, "run", fail)
+    with pytest.raises(module.BatchFailedError) as caught:
+        handler(GOLDEN, a_context())
+    [record] = caplog.records
+    assert (record.code, record.data["error"]) == ("KITH-101", "ValueError")
+    said = "".join([*traceback.format_exception(caught.value), repr(vars(record)), *capfd.readouterr()])
+    assert "BatchFailedError: ValueError" in said
+    assert "ann@" not in said
 
 
 def test_a_call_without_an_alias_is_refused(handler):

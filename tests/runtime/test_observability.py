@@ -14,7 +14,8 @@ from shared.runtime.catalogue import catalogue_text
 from shared.runtime.log import LogCode, log, log_error
 from shared.runtime.settings import DrainSettings, SettingsError, read_settings
 
-PAGE = Path(__file__).parent.parent.parent / "docs" / "logs.md"
+ROOT = Path(__file__).parent.parent.parent
+PAGE = ROOT / "docs" / "logs.md"
 
 
 def test_the_page_of_logs_is_the_catalogue():
@@ -25,6 +26,12 @@ def test_codes_are_unique_and_well_formed():
     codes = [line.code for line in LogCode]
     assert len(set(codes)) == len(codes)
     assert all(re.fullmatch(r"KITH-\d{3}", code) for code in codes)
+
+
+def test_every_line_of_the_catalogue_is_logged_somewhere():
+    folders = (ROOT / "shared", ROOT / "lambdas")
+    code = "".join(path.read_text() for folder in folders for path in folder.rglob("*.py"))
+    assert set(re.findall(r"\bLogCode\.([A-Z_]+)", code)) == {line.name for line in LogCode}
 
 
 @pytest.mark.parametrize("line", LogCode)
