@@ -24,6 +24,10 @@ COUNTED: Final = {
         contract.METRIC_EVENTS_QUARANTINED,
         "Events wait in quarantine: see `kith quarantine list`, mend the cause, then replay them.",
     ),
+    "EventsFailed": (
+        contract.METRIC_EVENTS_FAILED,
+        "Events could not be written and are tried again: the log of ingestion says why.",
+    ),
     "BatchesFailed": (
         contract.METRIC_BATCHES_FAILED,
         "Lambda gave up on batches; the drain takes them through ingestion again.",
@@ -167,6 +171,7 @@ class Observability(Construct):
                 contract.METRIC_EVENTS_DROPPED,
                 contract.METRIC_EVENTS_DUPLICATE,
                 contract.METRIC_EVENTS_QUARANTINED,
+                contract.METRIC_EVENTS_FAILED,
             ),
             self._graph(
                 "Profiles",
@@ -179,6 +184,7 @@ class Observability(Construct):
                 contract.METRIC_REQUEST_UNITS,
                 contract.METRIC_CONFLICTS,
                 contract.METRIC_DELTAS_PARKED,
+                contract.METRIC_FOLLOW_UPS_UNFINISHED,
             ),
         )
         dashboard.add_widgets(

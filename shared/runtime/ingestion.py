@@ -21,11 +21,13 @@ METRICS: Final = {
     "events_folded": contract.METRIC_EVENTS_FOLDED,
     "events_duplicate": contract.METRIC_EVENTS_DUPLICATE,
     "events_quarantined": contract.METRIC_EVENTS_QUARANTINED,
+    "events_failed": contract.METRIC_EVENTS_FAILED,
     "profiles_created": contract.METRIC_PROFILES_CREATED,
     "profiles_merged": contract.METRIC_PROFILES_MERGED,
     "profiles_broken": contract.METRIC_PROFILES_BROKEN,
     "conflicts": contract.METRIC_CONFLICTS,
     "deltas_parked": contract.METRIC_DELTAS_PARKED,
+    "follow_ups_unfinished": contract.METRIC_FOLLOW_UPS_UNFINISHED,
     "dedup_evictions": contract.METRIC_DEDUP_EVICTIONS,
     "invariant_violations": contract.METRIC_INVARIANT_VIOLATIONS,
 }
@@ -44,11 +46,16 @@ class Ingestion:
         self._batches: dict[tuple[str, int], tuple[Batch, DynamoStore]] = {}
 
     def run(self, builder: str, version: int, envelopes: list[dict[str, Any]]) -> tuple[BatchOutcome, float]:
-        """Ingest a batch for one version; return its outcome and the request units it took."""
+        """Ingest a batch for one version; return its outcome and the request units it took.
+
+        The outcome's tally also counts the store's `follow_ups_unfinished`.
+        """
         batch, store = self._batch(builder, version)
         units = store.units
         before = units.reads + units.writes
+        unfinished = store.unfinished
         outcome = batch.run(envelopes)
+        outcome.tally["follow_ups_unfinished"] += store.unfinished - unfinished
         return outcome, units.reads + units.writes - before
 
     def _batch(self, builder: str, version: int) -> tuple[Batch, DynamoStore]:

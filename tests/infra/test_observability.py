@@ -29,6 +29,7 @@ def test_every_function_has_an_alarm_on(dev, metric):
         "IteratorAge",
         "WriteProvisionedThroughputExceeded",
         contract.METRIC_EVENTS_QUARANTINED,
+        contract.METRIC_EVENTS_FAILED,
         contract.METRIC_PROFILES_BROKEN,
         contract.METRIC_INVARIANT_VIOLATIONS,
         contract.METRIC_BATCHES_FAILED,
@@ -71,5 +72,11 @@ def test_alarms_travel_encrypted(prod):
 def test_the_dashboard_shows_the_flow_of_events(dev):
     [dashboard] = dev.resources("CloudWatch::Dashboard").values()
     body = flat(dashboard["DashboardBody"])
-    for metric in (contract.METRIC_EVENTS_IN, contract.METRIC_BATCH_AGE, contract.METRIC_REQUEST_UNITS):
+    for metric in (
+        contract.METRIC_EVENTS_IN,
+        contract.METRIC_EVENTS_FAILED,
+        contract.METRIC_FOLLOW_UPS_UNFINISHED,
+        contract.METRIC_BATCH_AGE,
+        contract.METRIC_REQUEST_UNITS,
+    ):
         assert f'"{metric}"' in body
