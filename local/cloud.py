@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from local import deploy, processes
-from local.engine import ACCESS_KEY, REGION, ROOT, SECRET_KEY, Endpoint, Engine
+from local.engine import ACCESS_KEY, PORT_FIRST, REGION, ROOT, SECRET_KEY, Endpoint, Engine, free_port
 from local.event_sources.checkpoints import FileCheckpoints
 from local.event_sources.kinesis import KinesisStream
 from local.event_sources.ports import PortError, Stream
@@ -69,6 +69,7 @@ class LocalCloud:
 
         Raises EngineError or DeployError.
         """
+        deploy.stop(self.folder)  # of a command that was killed: it would be in the way of this one's
         endpoint = self.engine.find()
         # A first deployment that did not end leaves resources in the way of the next one.
         if endpoint and _read(self._deployed_file).get("engine") != endpoint.identity:
@@ -76,7 +77,10 @@ class LocalCloud:
         if endpoint is None:
             tell("Starting the local engine")
             self._clear()
-            endpoint = self.engine.start(keep_state=self._keep_state)
+            port = free_port()
+            if port != PORT_FIRST:
+                tell(f"Port {PORT_FIRST} is in use: taking {port}")
+            endpoint = self.engine.start(port, keep_state=self._keep_state)
         if self._deploy(endpoint, tell):
             self.stop_runner()
         self.start_runner(endpoint)
@@ -90,10 +94,9 @@ class LocalCloud:
 
     def stop(self) -> bool:
         """End everything, and drop what it held; returns whether anything ran."""
-        runner = self.stop_runner()
-        engine = self.engine.stop()
+        ran = [deploy.stop(self.folder), self.stop_runner(), self.engine.stop()]
         self.connection_file.unlink(missing_ok=True)
-        return runner or engine
+        return any(ran)
 
     def start_runner(self, endpoint: Endpoint) -> None:
         """Start the event-source runner unless it runs."""

@@ -64,14 +64,14 @@ class Engine:
         port = int(self._port_file.read_text())
         return Endpoint(port, f"{process.pid}-{process.started}") if _health(port) else None
 
-    def start(self, *, keep_state: bool = False) -> Endpoint:
-        """Start the engine on the first free port from 4566 on, after what was left of an earlier one.
+    def start(self, port: int | None = None, *, keep_state: bool = False) -> Endpoint:
+        """Start the engine on a port, else on the first free one, after what was left of an earlier one.
 
         With `keep_state` it saves what it holds when it is stopped, and starts with what was saved.
         Raises EngineError if it does not come up.
         """
         self.stop()
-        return self._start(free_port(), enforce_iam=False, keep_state=keep_state)
+        return self._start(port or free_port(), enforce_iam=False, keep_state=keep_state)
 
     def restart_enforcing_iam(self) -> Endpoint:
         """Restart an engine that keeps its state, on the same port, now checking every permission."""

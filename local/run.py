@@ -13,6 +13,7 @@ from rich.text import Text
 from local import deploy
 from local.cloud import BusyError, LocalCloud
 from local.deploy import DeployError
+from local.drafts import drafts
 from local.engine import ROOT, EngineError
 from shared import contract
 
@@ -46,6 +47,7 @@ def main() -> int:
 def _run(cloud: LocalCloud, console: Console) -> int:
     started_s = time.monotonic()
     cloud.start(lambda line: console.print(f"{line} ..."))
+    _tell_of_drafts(cloud, console)
     if not cloud.sampled_file.exists():
         _step(console, f"Sending the sample stream: {SAMPLES.relative_to(ROOT)}")
         _kith(cloud, "send", str(SAMPLES))
@@ -57,6 +59,20 @@ def _run(cloud: LocalCloud, console: Console) -> int:
         _kith(cloud, "get", *identifier)
     _farewell(cloud, console, time.monotonic() - started_s)
     return 0
+
+
+def _tell_of_drafts(cloud: LocalCloud, console: Console) -> None:
+    """Say which builders' folders differ from what builds the profiles: a deploy does not publish changes."""
+    table = cloud.connection().outputs[contract.OUTPUT_REGISTRY_TABLE]
+    for builder, version in drafts(_dynamodb(cloud), table):
+        console.print(f"{builder}: changed; kept as a draft, version {version} goes on")
+
+
+def _dynamodb(cloud: LocalCloud) -> Any:
+    endpoint = cloud.engine.find()
+    if endpoint is None:
+        raise RunError(f"the local engine ended; see {cloud.engine.log}")
+    return deploy.client(endpoint, "dynamodb")
 
 
 def _step(console: Console, line: str) -> None:
@@ -90,12 +106,9 @@ def _wait_until_folded(cloud: LocalCloud) -> None:
 
 def _some_identifiers(cloud: LocalCloud) -> list[tuple[str, str]]:
     """Choose (type, value) of a few profiles, those with the most kinds of identifiers first."""
-    endpoint = cloud.engine.find()
-    if endpoint is None:
-        raise RunError(f"the local engine ended; see {cloud.engine.log}")
     table = cloud.connection().outputs[contract.OUTPUT_PROFILES_TABLE]
     pages = (
-        deploy.client(endpoint, "dynamodb")
+        _dynamodb(cloud)
         .get_paginator("scan")
         .paginate(
             TableName=table,

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from local import deploy
+from local import deploy, engine
 from local.cloud import BusyError, LocalCloud
 from local.engine import HOST, PORT_FIRST, Endpoint, free_port
 from local.engine_main import accept_metric_math, change, keep_start, name_the_alias, trust_loopback
@@ -13,12 +13,23 @@ from local.engine_main import accept_metric_math, change, keep_start, name_the_a
 ENDPOINT = Endpoint(4711, "1-2")
 
 
-def test_a_port_in_use_is_passed_over():
-    first = free_port()
+def test_a_port_in_use_is_passed_over(monkeypatch):
     with socket.socket() as taken:
-        taken.bind((HOST, first))
+        taken.bind((HOST, 0))  # one that the system knows to be free, whatever else runs here
         taken.listen()
-        assert free_port() > first >= PORT_FIRST
+        first = taken.getsockname()[1]
+        monkeypatch.setattr(engine, "PORT_FIRST", first)
+        assert free_port() > first
+
+
+def test_another_port_than_the_usual_one_is_told(monkeypatch, tmp_path: Path):
+    monkeypatch.setattr("local.cloud.free_port", lambda: PORT_FIRST + 1)
+    cloud, told = LocalCloud(tmp_path), []
+    monkeypatch.setattr(cloud.engine, "start", lambda *_, **__: ENDPOINT)
+    monkeypatch.setattr(cloud, "_deploy", lambda *_: False)
+    monkeypatch.setattr(cloud, "start_runner", lambda _: None)
+    cloud.start(told.append)
+    assert told == ["Starting the local engine", "Port 4566 is in use: taking 4567"]
 
 
 def test_nothing_of_the_users_aws_setup_reaches_a_command(monkeypatch, tmp_path: Path):
