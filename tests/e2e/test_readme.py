@@ -19,6 +19,14 @@ SESSION = [
     step for step in steps(README) if re.match(r"echo |\.venv/bin/kith (send|get|events) ", step.command)
 ]
 
+OWN_ACCOUNT = {
+    "AWS_ACCESS_KEY_ID": "theirs",
+    "AWS_SECRET_ACCESS_KEY": "theirs",
+    "AWS_SESSION_TOKEN": "theirs",
+    "AWS_DEFAULT_REGION": "us-west-2",
+}
+"""What a reader may have set, and what must have no part in the local cloud."""
+
 
 @pytest.fixture(scope="module")
 def folder(live: Live) -> Path:
@@ -46,13 +54,15 @@ def test_make_run_shows_profiles_as_they_are(folder: Path) -> None:
     assert printed.startswith(masked(shown[2]))
 
 
-def test_ten_lines_of_boto3_read_a_profile(live: Live, folder: Path) -> None:
+@pytest.mark.parametrize("own", [{}, OWN_ACCOUNT], ids=["no account", "an account of one's own"])
+def test_the_program_in_boto3_reads_a_profile_as_written(folder: Path, own: dict[str, str]) -> None:
     (program,) = blocks(README, "python")
-    assert len(program.strip().splitlines()) <= 12
-    ran = subprocess.run(  # noqa: S603 - the README's own program
-        [sys.executable, "-c", program],
+    assert len(program.strip().splitlines()) <= 14
+    (folder / "read_profile.py").write_text(program)
+    ran = subprocess.run(
+        [sys.executable, "read_profile.py"],
         cwd=folder,
-        env=live.cloud.environment(),
+        env=_environment() | {"HOME": str(folder)} | own,
         capture_output=True,
         text=True,
         check=True,
@@ -61,13 +71,18 @@ def test_ten_lines_of_boto3_read_a_profile(live: Live, folder: Path) -> None:
     assert ran.stdout.strip() == program.rpartition("# ")[2].strip()
 
 
+def _environment() -> dict[str, str]:
+    """Give the environment of somebody without an AWS account: this cloud is not in it either."""
+    return {name: value for name, value in os.environ.items() if not name.startswith("AWS_")}
+
+
 def _run(folder: Path, command: str) -> str:
     """Run a command as somebody would in a shell there; return all that it prints."""
     ran = subprocess.run(  # noqa: S602 - the README's own commands
         command,
         shell=True,
         cwd=folder,
-        env={name: value for name, value in os.environ.items() if not name.startswith("AWS_")},
+        env=_environment(),
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,
