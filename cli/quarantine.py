@@ -116,7 +116,7 @@ def replay(
     target = resolve(stage)
     store = _store(target)
     entries = store.list(builder, reason, _time(since)) if everything else _entries(store, entry_ids or [])
-    ingestion = LambdaIngestion(target.client("lambda"), target.output(contract.OUTPUT_INGEST_FUNCTION))
+    ingestion = LambdaIngestion(target.caller(), target.output(contract.OUTPUT_INGEST_FUNCTION))
     replayed = replay_entries(store, ingestion, entries)
     outcomes = {
         "accepted": replayed.accepted,

@@ -49,6 +49,12 @@ class Target:
             self._clients[service] = client(service)
         return self._clients[service]
 
+    def caller(self) -> Any:
+        """Return a client that calls functions: once each, and waits for the answer."""
+        from shared.runtime.aws import caller
+
+        return caller()
+
 
 def resolve(stage: str | None) -> Target:
     """Return the named stage, or the local cloud if none is named.

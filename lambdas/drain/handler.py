@@ -9,7 +9,7 @@ from shared import contract
 from shared.adapters.lambda_ import LambdaIngestion
 from shared.adapters.quarantine import S3Quarantine
 from shared.adapters.s3 import S3Objects
-from shared.app.drain import CALL_MS_MAX, Drain, Drained, Outcome, Result
+from shared.app.drain import Drain, Drained, Outcome, Result
 from shared.runtime import aws
 from shared.runtime.log import LogCode, log, log_error, logger
 from shared.runtime.metrics import emit
@@ -17,9 +17,7 @@ from shared.runtime.settings import DrainSettings, read_settings
 
 SETTINGS: Final = read_settings(DrainSettings, os.environ)
 OBJECTS: Final = S3Objects(aws.client("s3"), SETTINGS.archive_bucket)
-INGESTION: Final = LambdaIngestion(
-    aws.client("lambda", read_timeout_s=CALL_MS_MAX // 1000), SETTINGS.ingest_function
-)
+INGESTION: Final = LambdaIngestion(aws.caller(), SETTINGS.ingest_function)
 
 LINES: Final = {
     Outcome.FAILING: LogCode.DRAIN_FAILING,

@@ -6,13 +6,27 @@ import botocore.session
 from botocore.config import Config
 
 ATTEMPTS_MAX: Final = 5
+CALL_TIMEOUT_S: Final = 130
+"""Longer than ingestion may run, 120 s: who stopped waiting would not know what became of the records."""
 
 
 def client(service: str, read_timeout_s: int = 30) -> Any:
     """Return a botocore client that retries what is worth retrying, with backoff and jitter."""
+    return _client(service, read_timeout_s, ATTEMPTS_MAX)
+
+
+def caller() -> Any:
+    """Return a client that calls a function once and waits for its answer.
+
+    It never calls again by itself: a slow call would go on beside its own repetition.
+    """
+    return _client("lambda", CALL_TIMEOUT_S, 1)
+
+
+def _client(service: str, read_timeout_s: int, attempts_max: int) -> Any:
     config = Config(
         connect_timeout=5,
         read_timeout=read_timeout_s,
-        retries={"mode": "standard", "total_max_attempts": ATTEMPTS_MAX},
+        retries={"mode": "standard", "total_max_attempts": attempts_max},
     )
     return botocore.session.get_session().create_client(service, config=config)

@@ -2,7 +2,7 @@
 
 import json
 import traceback
-from importlib import import_module
+from importlib import import_module, reload
 from types import SimpleNamespace
 
 import pytest
@@ -190,6 +190,14 @@ def handler(bucket, function, s3, monkeypatch):  # noqa: ARG001 - the bucket mus
     monkeypatch.setattr(module, "OBJECTS", S3Objects(s3, "archive"))
     monkeypatch.setattr(module, "INGESTION", ingestion)
     return module.handler
+
+
+@pytest.mark.usefixtures("handler")
+def test_the_drain_calls_ingestion_with_the_client_that_never_repeats_a_call(function, monkeypatch):
+    monkeypatch.setattr("shared.runtime.aws.caller", function.service.client)
+    module = reload(import_module("lambdas.drain.handler"))
+    assert module.INGESTION.ingest("customers", 1, RECORDS) == len(RECORDS)
+    assert len(function.calls) == 1
 
 
 @pytest.mark.usefixtures("handler")
