@@ -10,6 +10,8 @@ from types import SimpleNamespace
 import pytest
 
 from shared import contract
+from shared.adapters.dynamo.client import ThrottledError
+from shared.adapters.dynamo.followups import FollowUps
 from shared.adapters.registry import DynamoRegistry
 from shared.app.frozen import freeze
 from shared.app.registry import Status, Version
@@ -106,6 +108,13 @@ def profiles(aws):
     return [item for item in items if item["sk"]["S"] == contract.SK_PROFILE]
 
 
+def emitted(capsys):
+    """Metrics of the one batch since the last look."""
+    lines = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    [metrics] = [line for line in lines if "_aws" in line]
+    return metrics
+
+
 def test_the_golden_event_becomes_one_stitched_profile(aws, handler, caplog):
     assert handler(GOLDEN, a_context()) == {"batchItemFailures": []}
     [profile] = profiles(aws)
@@ -135,8 +144,7 @@ def test_a_batch_that_comes_again_changes_nothing(aws, handler):
 
 def test_metrics_say_what_became_of_the_events(handler, capsys):
     handler(GOLDEN, a_context())
-    lines = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
-    [metrics] = [line for line in lines if "_aws" in line]
+    metrics = emitted(capsys)
     assert metrics[contract.METRIC_EVENTS_IN] == [4.0]
     assert metrics[contract.METRIC_EVENTS_FOLDED] == [3.0]
     assert metrics[contract.METRIC_EVENTS_QUARANTINED] == [1.0]
@@ -152,6 +160,22 @@ def test_a_store_that_does_not_answer_gives_the_lowest_record_back(aws, handler)
     assert answer == {
         "batchItemFailures": [{"itemIdentifier": GOLDEN["Records"][2]["kinesis"]["sequenceNumber"]}]
     }
+
+
+def test_events_that_could_not_be_written_are_counted(aws, handler, capsys):
+    aws("dynamodb").delete_table(TableName="profiles")
+    handler(GOLDEN, a_context())
+    assert emitted(capsys)[contract.METRIC_EVENTS_FAILED] == [3.0]
+
+
+def test_what_is_left_undone_after_a_write_is_counted_with_its_batch(handler, monkeypatch, capsys):
+    def throttled():
+        raise ThrottledError
+
+    monkeypatch.setattr(FollowUps, "follow", lambda self, _: self.best_effort(throttled))
+    for _ in range(2):  # a process counts on and on, a metric by batch
+        handler(GOLDEN, a_context())
+        assert emitted(capsys)[contract.METRIC_FOLLOW_UPS_UNFINISHED] == [1.0]
 
 
 def test_an_unknown_version_fails_the_whole_invocation_and_says_why(module, handler, caplog):
