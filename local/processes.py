@@ -41,7 +41,7 @@ def start(command: Sequence[str | Path], environment: Mapping[str, str], *, log:
 
 
 def note(pid: int, file: Path) -> Process:
-    """Note a process that leads a session of its own in `file`."""
+    """Note a process that leads a session of its own in `file`; its exit code is left to the caller."""
     process = Process(pid, _started(pid) or "")
     file.write_text(json.dumps(asdict(process)))
     return process
@@ -53,6 +53,7 @@ def find(file: Path) -> Process | None:
         process = Process(**json.loads(file.read_text()))
     except (OSError, ValueError, TypeError):
         return None
+    _reap(process.pid)
     return process if process.started and _started(process.pid) == process.started else None
 
 
@@ -75,7 +76,6 @@ def stop(file: Path, seconds: float) -> bool:
 
 def _started(pid: int) -> str | None:
     """Say when a process started, in whatever form the system has; None if it does not run."""
-    _reap(pid)
     stat = Path(f"/proc/{pid}/stat")
     if Path("/proc/self/stat").exists():
         try:
