@@ -1,12 +1,26 @@
-"""The same with every permission checked: each function works with exactly the role it has."""
+"""The same with every permission checked: each function works with exactly the role it has.
+
+What follows a write (segments to delete, pointers to move) may fail without failing the batch: a permission
+that is missing there shows in what stays behind.
+"""
+
+from typing import Any
 
 import pytest
 
 from local.cloud import LocalCloud
 from shared import contract
-from tests.e2e.conftest import Live, Person, eventually
+from tests.e2e.conftest import BUILDER, VERSION, Live, Person, eventually
 
 pytestmark = pytest.mark.e2e
+
+VIEWS = 20
+"""Page views in one batch: more than the newest part of a list that a profile's item holds, so that each
+batch makes a segment of the list and, two in three times, one of the memory."""
+BATCHES = 12
+"""More than the ten small segments that become a large one."""
+COOKIES = 110
+"""More than one transaction takes (100), so that a profile with as many leaves a redirect."""
 
 
 @pytest.fixture(scope="module")
@@ -30,6 +44,56 @@ def test_events_are_folded_and_stitched(guarded: Live, person: Person):
     assert profile["identifiers"] == {"cookie_id": [person.cookie], "user_id": [person.user_id]}
 
 
+def test_lists_grow_into_segments_which_are_merged(guarded: Live, person: Person):
+    for batch in range(1, BATCHES + 1):
+        guarded.put(*_views(person, VIEWS))
+        profile = guarded.profile_with("cookie_id", person.cookie, batch * VIEWS)
+    guarded.settle()
+    assert profile["attributes"]["page_views"] == BATCHES * VIEWS
+    segments = [item for item in _items(guarded, profile) if item.startswith(contract.SK_BODY_PREFIX)]
+    assert 0 < len(segments) < BATCHES, "segments that were merged are still there"
+
+
+def test_a_merged_profile_is_deleted_with_its_segments(guarded: Live, person: Person):
+    other = Person()
+    guarded.put(*_views(person, 2 * VIEWS), *_views(other, 2 * VIEWS))
+    profiles = [guarded.profile_with("cookie_id", one.cookie, 2 * VIEWS) for one in (person, other)]
+    assert all(len(_items(guarded, profile)) > 1 for profile in profiles)
+
+    guarded.put(person.event("alias", previousId=other.cookie))
+    merged = guarded.profile_with("cookie_id", other.cookie, 4 * VIEWS + 1)
+    guarded.settle()
+    [gone] = [one for one in profiles if one[contract.PROFILES_PK] != merged[contract.PROFILES_PK]]
+    assert _items(guarded, gone) == []
+
+
+def test_pointers_of_a_profile_too_large_for_one_transaction_are_moved(guarded: Live, person: Person):
+    other = Person()
+    for one in (person, other):
+        guarded.put(*(_login(one, number) for number in range(COOKIES)))
+    profiles = [guarded.profile_with("user_id", one.user_id, COOKIES) for one in (person, other)]
+
+    guarded.put(_login(person, 0, previousId=f"{other.cookie}-0"))
+    merged = guarded.profile_with("user_id", person.user_id, 2 * COOKIES + 1)
+    guarded.settle()
+    assert len(merged["identifiers"]["cookie_id"]) == 2 * COOKIES
+    [gone] = [one for one in profiles if one[contract.PROFILES_PK] != merged[contract.PROFILES_PK]]
+    assert _items(guarded, gone) == [contract.SK_PROFILE], "a redirect, and nothing else"
+    cookies = [f"{one.cookie}-{number}" for one in (person, other) for number in range(COOKIES)]
+    assert _owners(guarded, cookies) == {merged[contract.PROFILES_PK]}
+
+
+def test_an_identifier_whose_profile_has_expired_founds_another(guarded: Live, person: Person):
+    guarded.put(person.event("identify", userId=person.user_id))
+    expired = guarded.profile_with("user_id", person.user_id, 1)
+    key = {name: {"S": expired[name]} for name in (contract.PROFILES_PK, contract.PROFILES_SK)}
+    table = guarded.outputs[contract.OUTPUT_PROFILES_TABLE]
+    guarded.client("dynamodb").delete_item(TableName=table, Key=key)
+    guarded.put(person.event("page"))
+    profile = guarded.profile_with("cookie_id", person.cookie, 1)
+    assert profile[contract.PROFILES_PK] != expired[contract.PROFILES_PK]
+
+
 def test_a_bad_record_reaches_quarantine(guarded: Live):
     guarded.settle()
     before = set(guarded.objects(contract.PREFIX_QUARANTINE))
@@ -51,3 +115,37 @@ def test_a_failing_batch_reaches_the_failure_destination_and_is_drained(guarded:
     guarded.invoke("DrainFunction")
     assert guarded.profile_with("cookie_id", person.cookie, 1)["attributes"]["orders"] == 1
     assert guarded.objects(contract.PREFIX_FAILED) == []
+
+
+def _views(person: Person, count: int) -> list[dict[str, Any]]:
+    """Make page views of long URLs, all of one cookie."""
+    return [
+        person.event("page", context={"page": {"url": f"https://shop.example.com/{number:0>300}"}})
+        for number in range(count)
+    ]
+
+
+def _login(person: Person, number: int, **changes: Any) -> dict[str, Any]:
+    """Make an event that links the person's user id to another cookie."""
+    return person.event("identify", userId=person.user_id, anonymousId=f"{person.cookie}-{number}", **changes)
+
+
+def _items(live: Live, profile: dict[str, Any]) -> list[str]:
+    """Read the sort keys of all that is stored of a profile."""
+    found = live.client("dynamodb").query(
+        TableName=live.outputs[contract.OUTPUT_PROFILES_TABLE],
+        KeyConditionExpression="#pk = :pk",
+        ExpressionAttributeNames={"#pk": contract.PROFILES_PK},
+        ExpressionAttributeValues={":pk": {"S": profile[contract.PROFILES_PK]}},
+        ConsistentRead=True,
+    )["Items"]
+    return [item[contract.PROFILES_SK]["S"] for item in found]
+
+
+def _owners(live: Live, cookies: list[str]) -> set[str]:
+    """Read which profiles, by their partition keys, the pointers of cookies lead to."""
+    client, table = live.client("dynamodb"), live.outputs[contract.OUTPUT_IDENTIFIERS_TABLE]
+    prefix = f"{BUILDER}#{VERSION}#"
+    keys = [{contract.IDENTIFIERS_PK: {"S": f"{prefix}cookie_id#{cookie}"}} for cookie in cookies]
+    pointers = [client.get_item(TableName=table, Key=key, ConsistentRead=True)["Item"] for key in keys]
+    return {prefix + pointer["profile_id"]["S"] for pointer in pointers}
