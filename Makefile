@@ -55,7 +55,7 @@ clean: ## Remove everything that was installed or built; the local cloud must be
 	@rm -rf .venv .venv-engine node_modules .build cdk.out .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache
 
 run: setup ## Start the local cloud, send it the sample stream, show profiles
-	@local/check-host.sh
+	@PYTHON=$(BIN)/python local/check-host.sh
 	@$(BIN)/python -m local.run
 
 stop: ## End the local cloud

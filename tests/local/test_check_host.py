@@ -57,7 +57,7 @@ def test_make_run_checks_the_machine_even_if_all_is_installed():
     plan = subprocess.run(  # noqa: S603 - our own Makefile
         [make, "-n", "run"], cwd=ROOT, capture_output=True, text=True, check=True, timeout=60
     ).stdout.splitlines()
-    assert plan[-2:] == ["local/check-host.sh", ".venv/bin/python -m local.run"]
+    assert plan[-2:] == ["PYTHON=.venv/bin/python local/check-host.sh", ".venv/bin/python -m local.run"]
 
 
 def _command(file: Path, script: str = "#!/bin/sh\n") -> None:
