@@ -16,7 +16,7 @@ pytestmark = pytest.mark.e2e
 
 VIEWS = 20
 """Page views in one batch: more than the newest part of a list that a profile's item holds, so that each
-batch makes a segment of the list and, two in three times, one of the memory."""
+batch makes a segment of the list and, every other time, one of the memory."""
 BATCHES = 12
 """More than the ten small segments that become a large one."""
 COOKIES = 110
