@@ -68,9 +68,11 @@ CDK := NODE_NO_WARNINGS=1 node_modules/.bin/cdk
 CDK_CONTEXT = -c stage=$(STAGE) $(SETTINGS)
 
 synth: setup ## Write a stage's CloudFormation template to cdk.out
+	@PYTHON=$(BIN)/python local/check-host.sh
 	@$(CDK) synth --quiet $(CDK_CONTEXT)
 
 deploy: setup ## Deploy a stage to your AWS account
+	@PYTHON=$(BIN)/python local/check-host.sh
 	@$(CDK) bootstrap $(CDK_CONTEXT)
 	@$(CDK) deploy --require-approval broadening $(CDK_CONTEXT)
 
