@@ -109,7 +109,7 @@ def test_a_stack_that_is_not_there_is_said_to_be_missing(stacks, typed):
 
 def test_make_passes_the_stage_on_and_shows_what_it_would_do_without_doing_it():
     done = subprocess.run(
-        ["make", "-n", "destroy", "STAGE=prod"],  # noqa: S607 - whichever make there is
+        ["make", "--no-print-directory", "-n", "destroy", "STAGE=prod"],  # noqa: S607 - whichever make there is
         cwd=ROOT,
         capture_output=True,
         text=True,

@@ -55,7 +55,12 @@ def test_make_run_checks_the_machine_even_if_all_is_installed():
     make = shutil.which("make")
     assert make is not None
     plan = subprocess.run(  # noqa: S603 - our own Makefile
-        [make, "-n", "run"], cwd=ROOT, capture_output=True, text=True, check=True, timeout=60
+        [make, "--no-print-directory", "-n", "run"],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=True,
+        timeout=60,
     ).stdout.splitlines()
     assert plan[-2:] == ["PYTHON=.venv/bin/python local/check-host.sh", ".venv/bin/python -m local.run"]
 
