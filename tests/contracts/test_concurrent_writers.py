@@ -76,9 +76,12 @@ def test_eight_writers_lose_nothing_and_count_nothing_twice(dynamo, seed):
 
 
 def settle(world, events):
-    """Let a next writer of every profile fold what was parked beside it."""
+    """Let a next writer fold what was parked beside profiles, and nothing else: what is lost stays lost."""
     store = world.store(BUILDER, cache=False)
-    Ingest(BUILDER, store, FakeClock()).run(events)
+    for profile in live(world, BUILDER):
+        if profile.parked:
+            known = next(one for one in events if one.identifiers[0] in profile.identifiers)
+            Ingest(BUILDER, store, FakeClock()).run([known])
     # A delta may stay that nobody lists, as its profile went meanwhile: its events were written instead.
     assert all(profile.parked == () for profile in live(world, BUILDER))
 
@@ -108,8 +111,15 @@ def unconditional(arguments):
 
 
 def test_writers_that_check_no_conditions_are_found_out(dynamo, monkeypatch):
-    """The negative control: the same run must go wrong, or it proves nothing."""
+    """The negative control: runs like the above must go wrong, or they prove nothing.
+
+    A single one may be lucky; ten in a row are not.
+    """
     careful = new_client
     monkeypatch.setitem(globals(), "new_client", lambda endpoint: CarelessClient(careful(endpoint)))
-    with pytest.raises((AssertionError, KeyError, TypeError)):
-        test_eight_writers_lose_nothing_and_count_nothing_twice(dynamo, seed=0)
+    for seed in range(10):
+        try:
+            test_eight_writers_lose_nothing_and_count_nothing_twice(dynamo, seed)
+        except (AssertionError, KeyError, TypeError):
+            return
+    pytest.fail("writers that check no conditions went unnoticed")
