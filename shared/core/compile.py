@@ -119,7 +119,6 @@ class Builder:
         self.name = definition.name
         self.attributes = definition.attributes
         self.aggregations: tuple[Aggregation[Any], ...] = tuple(map(aggregation_of, definition.attributes))
-        self.priority = {kind.name: rank for rank, kind in enumerate(definition.identifiers)}
         self.known = frozenset(kind.name for kind in definition.identifiers if kind.known)
         self.limits = {kind.name: kind.limit for kind in definition.identifiers if kind.limit is not None}
         self._slot_of: dict[Path, int] = {}

@@ -87,7 +87,7 @@ class Planner:
         self.lives: dict[str, _Life] = {}
         self.buried: dict[str, _Life] = {}
         self.tombstones: dict[str, Tombstone] = {}
-        self.merged: dict[str, str] = {}
+        self.merged: set[str] = set()
         self.removes: list[Remove] = []
         self.folds = False
         """Whether any event has been folded: a plan that has no room for its first one would never end."""
@@ -271,7 +271,7 @@ class Planner:
             for mine, owner in self.regular.items():
                 if owner is life:
                     self.regular[mine] = primary
-            self.merged[secondary.id] = profile.id
+            self.merged.add(secondary.id)
             if life.stored is not None:
                 rev = max(life.stored.rev + 1, self.rev_floor)
                 target = profile.id if forward else None
