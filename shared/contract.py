@@ -30,7 +30,8 @@ IDENTIFIERS_PK: Final = "pk"
 """`{builder}#{version}#{type}#{value}`"""
 REGISTRY_PK: Final = "builder"
 REGISTRY_SK: Final = "version"
-"""A zero-padded version number; `draft`, or `active` for the pointer to the active version."""
+"""A zero-padded version number; `draft`, or `active` for the pointer to the active version; or `progress#`
+and a zero-padded version number for what was counted of its build."""
 REGISTRY_DRAFT: Final = "draft"
 REGISTRY_ACTIVE: Final = "active"
 TTL_ATTRIBUTE: Final = "expires_at"
@@ -109,6 +110,11 @@ def version_of_alias(alias: str) -> tuple[str, int]:
 def registry_version(version: int) -> str:
     """Write a version number as the registry's sort key, so that versions sort by number."""
     return f"{version:08d}"
+
+
+def registry_progress(version: int) -> str:
+    """Write the registry's sort key of what was counted of a version's build."""
+    return f"progress#{registry_version(version)}"
 
 
 def definition_key(builder: str, version: str, sha256: str) -> str:

@@ -11,7 +11,8 @@ from shared.adapters.cloudformation import answer
 from shared.adapters.lambda_ import LambdaConsumers
 from shared.adapters.registry import DynamoRegistry
 from shared.adapters.s3 import S3Objects
-from shared.app.publish import BrokenBuildersError, Outcome, Publisher
+from shared.app.deploy import Deployer, Outcome
+from shared.app.folders import BrokenBuildersError
 from shared.runtime import aws
 from shared.runtime.log import LogCode, log, log_error, logger
 from shared.runtime.settings import PublishSettings, read_consumer, read_settings
@@ -39,13 +40,13 @@ def handler(event: dict[str, Any], _context: Any) -> None:
 
 def _deploy() -> dict[str, str]:
     settings = read_settings(PublishSettings, os.environ)
-    publisher = Publisher(
+    deployer = Deployer(
         DynamoRegistry(settings.registry_table),
         S3Objects(aws.client("s3"), settings.archive_bucket),
         LambdaConsumers(aws.client("lambda"), settings.ingest_function),
     )
     folders = read_builder_folders(Path(os.environ.get("LAMBDA_TASK_ROOT", ".")) / contract.BUNDLED_BUILDERS)
-    outcomes = publisher.deploy(folders, read_consumer(settings.consumer), time.time_ns() // 1_000_000)
+    outcomes = deployer.deploy(folders, read_consumer(settings.consumer), time.time_ns() // 1_000_000)
     for builder, found in outcomes.items():
         for outcome in found:
             line = LogCode.BUILDER_GONE if outcome is Outcome.GONE else LogCode.BUILDER_DEPLOYED

@@ -2,8 +2,8 @@
 
 from pathlib import Path
 
+from shared.app.folders import BuilderFolder
 from shared.app.frozen import FROZEN_FILES
-from shared.app.publish import BuilderFolder
 
 
 def read_builder_folder(folder: Path) -> BuilderFolder:

@@ -1,13 +1,15 @@
 """The registry on DynamoDB, by PynamoDB: a cold path. Ingestion reads it through `definitions.py` instead."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict, replace
 from typing import Any
 
-from pynamodb.attributes import JSONAttribute, NumberAttribute, UnicodeAttribute
-from pynamodb.connection import Connection
+from pynamodb.attributes import NumberAttribute, UnicodeAttribute
+from pynamodb.connection import Connection, TableConnection
+from pynamodb.connection.base import MetaTable
 from pynamodb.exceptions import PutError, PynamoDBException, TransactWriteError
+from pynamodb.expressions.operand import Path
 from pynamodb.models import Model
 from pynamodb.transactions import TransactWrite
 
@@ -15,10 +17,22 @@ from shared import contract
 from shared.app.registry import Draft, RegistryConflictError, Status, Version
 
 _CONFLICT_CODES = {"ConditionalCheckFailedException", "TransactionCanceledException"}
+_KEYS: dict[str, Any] = {
+    "KeySchema": [
+        {"AttributeName": contract.REGISTRY_PK, "KeyType": "HASH"},
+        {"AttributeName": contract.REGISTRY_SK, "KeyType": "RANGE"},
+    ],
+    "AttributeDefinitions": [
+        {"AttributeName": name, "AttributeType": "S"} for name in (contract.REGISTRY_PK, contract.REGISTRY_SK)
+    ],
+}
 
 
 class RegistryRow(Model):
-    """A row of the registry table: a version, a draft, or the pointer to the active version."""
+    """A row of the registry table: a version, a draft, or the pointer to the active version.
+
+    A row of progress is none: its attributes are what was counted, whatever their names.
+    """
 
     builder = UnicodeAttribute(hash_key=True, attr_name=contract.REGISTRY_PK)
     version = UnicodeAttribute(range_key=True, attr_name=contract.REGISTRY_SK)
@@ -28,8 +42,8 @@ class RegistryRow(Model):
     t0 = NumberAttribute(null=True)
     created_at = NumberAttribute(null=True)
     created_by = UnicodeAttribute(null=True)
+    finished_at = NumberAttribute(null=True)
     reason = UnicodeAttribute(null=True)
-    progress = JSONAttribute(null=True)
     rev = NumberAttribute(null=True)
     active_version = NumberAttribute(null=True)
 
@@ -46,6 +60,9 @@ class DynamoRegistry:
             Row.Meta.region = region  # type: ignore[attr-defined]
         self._row = Row
         self._connection = Connection(region=region)
+        self._table = TableConnection(
+            table, region=region, meta_table=MetaTable(_KEYS | {"TableName": table})
+        )
 
     def active(self) -> dict[str, int]:
         """Return the active version of every builder that has one."""
@@ -101,6 +118,18 @@ class DynamoRegistry:
             transaction.save(pointer, condition=unmoved)
         return written
 
+    def progress(self, builder: str, version: int) -> dict[str, int]:
+        """Return what has been counted of a version's build so far, by name."""
+        key = contract.registry_progress(version)
+        row: dict[str, Any] = self._table.get_item(builder, key, consistent_read=True).get("Item", {})
+        return {name: int(value["N"]) for name, value in row.items() if "N" in value}
+
+    def add_progress(self, builder: str, version: int, counted: Mapping[str, int]) -> None:
+        """Count more of a version's build, in one step; nothing but what people look at depends on it."""
+        actions = [Path([name]).add(count) for name, count in counted.items()]
+        if actions:
+            self._table.update_item(builder, contract.registry_progress(version), actions=actions)
+
     def put_draft(self, draft: Draft) -> None:
         """Keep the newest draft of its builder."""
         older = self._row.created_at.does_not_exist() | (self._row.created_at <= draft.created_at)
@@ -125,7 +154,6 @@ class DynamoRegistry:
     def _of(self, version: Version) -> RegistryRow:
         fields: dict[str, Any] = asdict(version)
         fields["version"] = contract.registry_version(version.version)
-        fields["progress"] = dict(version.progress)
         return self._row(**fields)
 
 
@@ -139,8 +167,8 @@ def _version(row: RegistryRow) -> Version:
         t0=int(row.t0),
         created_at=int(row.created_at),
         created_by=row.created_by,
+        finished_at=int(row.finished_at or 0),
         reason=row.reason or "",
-        progress=row.progress or {},
         rev=int(row.rev),
     )
 

@@ -2,7 +2,7 @@
 
 import hashlib
 from collections.abc import Mapping
-from typing import Final
+from typing import Final, Protocol
 
 import msgspec
 
@@ -13,6 +13,16 @@ FROZEN_FILES: Final = (BUILDER_FILE, "transform.py", "profile.py")
 """The files of a builder's folder that say what it does; all others (samples) may change freely."""
 
 _ENCODER: Final = msgspec.json.Encoder(order="sorted")
+
+
+class DefinitionObjects(Protocol):
+    """Where frozen definitions are kept."""
+
+    def put(self, key: str, data: bytes) -> None:
+        """Write an object, over an older one of the same key."""
+
+    def get(self, key: str) -> tuple[bytes, str] | None:
+        """Return an object's bytes and its tag; None if there is no such object."""
 
 
 class DamagedDefinitionError(Exception):

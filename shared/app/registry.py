@@ -4,7 +4,7 @@ Every write is conditional: of two that compete, one wins and the other gets `Re
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from enum import StrEnum
 from typing import Protocol
 
@@ -37,8 +37,9 @@ class Draft:
 class Version:
     """One version of a builder. Times ms UTC.
 
-    The version counts the records that arrived at `t0` or later; 0 counts the whole stream. `reason` says why
-    a version failed. `rev` grows with every write of the row.
+    The version counts the records that arrived at `t0` or later; 0 counts the whole stream. `finished_at` is
+    when it became active, or failed; 0 while it is building. `reason` says why a version failed. `rev` grows
+    with every write of the row.
     """
 
     builder: str
@@ -49,8 +50,8 @@ class Version:
     t0: int
     created_at: int
     created_by: str
+    finished_at: int = 0
     reason: str = ""
-    progress: Mapping[str, int] = field(default_factory=dict)
     rev: int = 1
 
 
@@ -80,6 +81,12 @@ class Registry(Protocol):
 
         RegistryConflictError if the version is stale or the pointer has moved.
         """
+
+    def progress(self, builder: str, version: int) -> dict[str, int]:
+        """Return what has been counted of a version's build so far, by name."""
+
+    def add_progress(self, builder: str, version: int, counted: Mapping[str, int]) -> None:
+        """Count more of a version's build, in one step; nothing but what people look at depends on it."""
 
     def put_draft(self, draft: Draft) -> None:
         """Keep the newest draft of its builder."""

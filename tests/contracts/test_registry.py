@@ -1,7 +1,9 @@
 """The registry's promises, on the table and on the fake that stands for it; and how ingestion reads it."""
 
+from contextlib import suppress
 from dataclasses import replace
 
+import botocore.session
 import pytest
 
 from shared.adapters.definitions import Definitions, UnknownVersionError
@@ -9,6 +11,7 @@ from shared.adapters.registry import DynamoRegistry
 from shared.app.frozen import DamagedDefinitionError, freeze
 from shared.app.registry import Draft, RegistryConflictError, Status, Version
 from shared.core.grammar import parse_definition
+from tests.contracts.engines import CREDENTIALS
 from tests.fakes.registry import FakeRegistry
 from tests.moto_cloud import create_bucket, create_registry_table, empty_registry_table, moto_clients
 
@@ -36,9 +39,21 @@ def table(aws, dynamo_registry):
     return dynamo_registry
 
 
-@pytest.fixture(params=["table", "fake"])
+@pytest.fixture
+def engine(ministack_endpoint, monkeypatch):
+    """Return a registry on an empty table of an engine that other tests use as well."""
+    for name, value in {**CREDENTIALS, "AWS_ENDPOINT_URL": ministack_endpoint, "AWS_REGION": REGION}.items():
+        monkeypatch.setenv(name, value)
+    client = botocore.session.Session().create_client("dynamodb", region_name=REGION)
+    with suppress(client.exceptions.ResourceInUseException):
+        create_registry_table(client, "registry")
+    empty_registry_table(client, "registry")
+    return DynamoRegistry("registry", REGION)
+
+
+@pytest.fixture(params=["table", "engine", "fake"])
 def registry(request):
-    return request.getfixturevalue("table") if request.param == "table" else FakeRegistry()
+    return FakeRegistry() if request.param == "fake" else request.getfixturevalue(request.param)
 
 
 def version(number: int = 1, **fields) -> Version:
@@ -69,7 +84,7 @@ def test_an_empty_registry_knows_nothing(registry):
 
 
 def test_a_version_comes_back_as_it_was_added(registry):
-    one = version(reason="why", progress={"objects": 3})
+    one = version(reason="why", finished_at=1_700_000_000_456)
     registry.add(one)
     assert registry.version("customers", 1) == one
 
@@ -125,6 +140,17 @@ def test_activation_refuses_a_stale_version(registry):
     with pytest.raises(RegistryConflictError):
         registry.activate(version(), was=None)
     assert registry.active() == {}
+
+
+def test_progress_adds_up_by_name_and_by_version(registry):
+    registry.add(version())
+    assert registry.progress("customers", 1) == {}
+    registry.add_progress("customers", 1, {"scan.events": 5, "scan.parts": 1})
+    registry.add_progress("customers", 1, {"scan.events": 7})
+    registry.add_progress("customers", 1, {})
+    registry.add_progress("customers", 2, {"scan.events": 1})
+    assert registry.progress("customers", 1) == {"scan.events": 12, "scan.parts": 1}
+    assert [one.version for one in registry.versions("customers")] == [1]
 
 
 def test_a_draft_gives_way_only_to_a_newer_one(registry):

@@ -1,5 +1,7 @@
 """The registry in memory, with the conditions of the real one."""
 
+from collections import Counter
+from collections.abc import Mapping
 from dataclasses import replace
 
 from shared.app.registry import Draft, RegistryConflictError, Status, Version
@@ -10,6 +12,7 @@ class FakeRegistry:
         self.rows: dict[tuple[str, int], Version] = {}
         self.drafts: dict[str, Draft] = {}
         self.pointers: dict[str, int] = {}
+        self.counted: dict[tuple[str, int], Counter[str]] = {}
 
     def active(self) -> dict[str, int]:
         return dict(self.pointers)
@@ -42,6 +45,12 @@ class FakeRegistry:
         written = self.replace(version, replace(version, status=Status.ACTIVE))
         self.pointers[version.builder] = version.version
         return written
+
+    def progress(self, builder: str, version: int) -> dict[str, int]:
+        return dict(self.counted.get((builder, version), {}))
+
+    def add_progress(self, builder: str, version: int, counted: Mapping[str, int]) -> None:
+        self.counted.setdefault((builder, version), Counter()).update(counted)
 
     def put_draft(self, draft: Draft) -> None:
         current = self.drafts.get(draft.builder)

@@ -1,11 +1,12 @@
 """What a deploy does with builder folders, and that it may die anywhere."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import pytest
 
+from shared.app.deploy import Deployer, Outcome
+from shared.app.folders import BrokenBuildersError, BuilderFolder
 from shared.app.frozen import DamagedDefinitionError, freeze, thaw
-from shared.app.publish import BrokenBuildersError, BuilderFolder, Outcome, Publisher
 from shared.app.registry import Draft, Status
 from shared.core.grammar import parse_definition
 from tests.fakes.consumers import FakeConsumers
@@ -36,7 +37,7 @@ class Cloud:
         ports = (self.registry, self.objects, self.consumers)
         if life is not None:
             ports = tuple(Mortal(port, life) for port in ports)
-        return Publisher(*ports).deploy(folders, consumer, now)
+        return Deployer(*ports).deploy(folders, consumer, now)
 
     def state(self):
         objects = {key: data for key, (data, _) in self.objects.held.items()}
@@ -188,3 +189,20 @@ def test_a_begun_first_version_stays_what_it_was_frozen_as():
     assert cloud.deploy(folder("customers", "other")) == {"customers": [Outcome.PUBLISHED, Outcome.DRAFTED]}
     assert cloud.registry.version("customers", 1).sha256 == frozen
     assert cloud.registry.draft("customers").sha256 != frozen
+
+
+def test_a_deploy_leaves_a_first_version_alone_that_a_person_is_publishing():
+    cloud = Cloud()
+    cloud.deploy(folder())
+    mine = replace(cloud.registry.version("customers", 1), status=Status.BUILDING, created_by="ann")
+    cloud.registry.__init__()
+    cloud.registry.add(mine)
+    assert cloud.deploy(folder()) == {"customers": [Outcome.UNCHANGED]}
+    assert cloud.registry.active() == {}
+    assert cloud.registry.version("customers", 1) == mine
+
+
+def test_a_version_tells_when_it_was_finished():
+    cloud = Cloud()
+    cloud.deploy(folder())
+    assert cloud.registry.version("customers", 1).finished_at == NOW

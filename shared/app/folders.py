@@ -1,0 +1,73 @@
+"""Reading builder folders as somebody wrote them: definitions, frozen, or all that is wrong with them."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from shared.app.frozen import BUILDER_FILE, freeze
+from shared.core.definition import Definition
+from shared.core.grammar import DefinitionError, parse_definition
+
+
+class BrokenBuildersError(Exception):
+    """At least one builder folder is no definition; the message holds every problem of every folder."""
+
+
+@dataclass(frozen=True, slots=True)
+class BuilderFolder:
+    """A builder as somebody wrote it: the folder's name, and its files' texts by name."""
+
+    name: str
+    files: Mapping[str, str]
+
+
+@dataclass(frozen=True, slots=True)
+class Candidate:
+    """A folder that was read: what it says, and that frozen."""
+
+    name: str
+    definition: Definition
+    data: bytes
+    sha256: str
+
+
+def read_folders(folders: Sequence[BuilderFolder]) -> list[Candidate]:
+    """Read and freeze all folders, or raise BrokenBuildersError with every problem of every folder."""
+    candidates: list[Candidate] = []
+    problems: list[str] = []
+    for folder in sorted(folders, key=lambda one: one.name):
+        definition, found = _definition(folder)
+        problems += found
+        if definition is not None and not found:
+            candidates.append(Candidate(folder.name, definition, *freeze(definition, folder.files)))
+    if problems:
+        raise BrokenBuildersError("\n".join(problems))
+    return candidates
+
+
+def _definition(folder: BuilderFolder) -> tuple[Definition | None, list[str]]:
+    """Read one folder: its definition as far as there is one, and everything that is wrong."""
+    found = [_python_problem(folder.name, name, text) for name, text in folder.files.items()]
+    found = [problem for problem in found if problem]
+    source = f"{folder.name}/{BUILDER_FILE}"
+    if BUILDER_FILE not in folder.files:
+        return None, [*found, f"{source}: is missing"]
+    try:
+        definition = parse_definition(folder.files[BUILDER_FILE], source)
+    except DefinitionError as error:
+        return None, [*found, *error.lines()]
+    if definition.name != folder.name:
+        found.append(f"{source}: name: must be the folder's name, {folder.name}, not {definition.name}")
+    return definition, found
+
+
+def _python_problem(builder: str, file: str, text: str) -> str:
+    """Say where a Python file is no Python; nothing else is judged without running it."""
+    if not file.endswith(".py"):
+        return ""
+    try:
+        compile(text, file, "exec")
+    except SyntaxError as error:
+        return f"{builder}/{file}:{error.lineno or 1}: {error.msg}"
+    except ValueError as error:  # NUL bytes, before Python 3.12
+        return f"{builder}/{file}:1: {error}"
+    return ""
