@@ -45,6 +45,8 @@ PREFIX_FAILED: Final = "aws/lambda/"
 source mapping is a bucket; this prefix in it is Lambda's own and cannot be chosen."""
 PREFIX_DEFINITIONS: Final = "definitions/"
 """Frozen definitions: `definitions/{builder}/{version}/{sha256}.json`"""
+PREFIX_REBUILD: Final = "rebuild/"
+"""What the states of a rebuild leave for each other: `rebuild/{builder}/{version:08d}/...`"""
 
 # Outputs of the stack.
 OUTPUT_STREAM: Final = "StreamName"
