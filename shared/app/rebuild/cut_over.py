@@ -2,7 +2,7 @@
 
 import msgspec
 
-from shared.app.publish import Consumers
+from shared.app.consumers import Consumers
 from shared.app.rebuild.build import BuildName
 from shared.app.registry import Registry
 

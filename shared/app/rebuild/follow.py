@@ -4,7 +4,7 @@ from typing import Any
 
 import msgspec
 
-from shared.app.publish import Consumer, Consumers
+from shared.app.consumers import Consumer, Consumers
 from shared.app.rebuild.build import BuildName
 from shared.app.rebuild.plan import Timing
 from shared.app.rebuild.ports import Objects

@@ -92,10 +92,10 @@ class ProfileLines(Protocol):
 
 
 class Progress(Protocol):
-    """How far builds are, for people to watch; nothing is decided by it."""
+    """How far builds are, for people to watch; nothing is decided by it. The registry is one."""
 
-    def add(self, builder: str, version: int, counts: Mapping[str, int]) -> None:
-        """Add to a build's counters, e.g. `scan.events`."""
+    def add_progress(self, builder: str, version: int, counted: Mapping[str, int]) -> None:
+        """Count more of a version's build, e.g. `scan.events`."""
         ...
 
 
