@@ -55,6 +55,8 @@ OUTPUT_IDENTIFIERS_TABLE: Final = "IdentifiersTable"
 OUTPUT_REGISTRY_TABLE: Final = "RegistryTable"
 OUTPUT_ARCHIVE_BUCKET: Final = "ArchiveBucket"
 OUTPUT_INGEST_FUNCTION: Final = "IngestFunction"
+OUTPUT_REBUILD: Final = "RebuildMachine"
+"""ARN of the state machine that builds versions."""
 OUTPUT_DASHBOARD: Final = "DashboardName"
 
 # Metrics, one namespace; dimensions `stage` and `builder`, beside Powertools' `service`.

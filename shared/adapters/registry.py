@@ -118,18 +118,6 @@ class DynamoRegistry:
             transaction.save(pointer, condition=unmoved)
         return written
 
-    def progress(self, builder: str, version: int) -> dict[str, int]:
-        """Return what has been counted of a version's build so far, by name."""
-        key = contract.registry_progress(version)
-        row: dict[str, Any] = self._table.get_item(builder, key, consistent_read=True).get("Item", {})
-        return {name: int(value["N"]) for name, value in row.items() if "N" in value}
-
-    def add_progress(self, builder: str, version: int, counted: Mapping[str, int]) -> None:
-        """Count more of a version's build, in one step; nothing but what people look at depends on it."""
-        actions = [Path([name]).add(count) for name, count in counted.items()]
-        if actions:
-            self._table.update_item(builder, contract.registry_progress(version), actions=actions)
-
     def put_draft(self, draft: Draft) -> None:
         """Keep the newest draft of its builder."""
         older = self._row.created_at.does_not_exist() | (self._row.created_at <= draft.created_at)
@@ -155,6 +143,29 @@ class DynamoRegistry:
         fields: dict[str, Any] = asdict(version)
         fields["version"] = contract.registry_version(version.version)
         return self._row(**fields)
+
+
+class DynamoProgress:
+    """The `Progress` port on the registry table: one row a version, apart from the version's own.
+
+    Workers add to it without a condition; in the version's row they would make those of others fail.
+    """
+
+    def __init__(self, table: str, region: str | None = None) -> None:
+        described = MetaTable(_KEYS | {"TableName": table})
+        self._table = TableConnection(table, region=region, meta_table=described)
+
+    def add(self, builder: str, version: int, counts: Mapping[str, int]) -> None:
+        """Add to a build's counters, in one step."""
+        actions = [Path([name]).add(count) for name, count in counts.items()]
+        if actions:
+            self._table.update_item(builder, contract.registry_progress(version), actions=actions)
+
+    def of(self, builder: str, version: int) -> dict[str, int]:
+        """Return a build's counters by name."""
+        key = contract.registry_progress(version)
+        row: dict[str, Any] = self._table.get_item(builder, key, consistent_read=True).get("Item", {})
+        return {name: int(value["N"]) for name, value in row.items() if "N" in value}
 
 
 def _version(row: RegistryRow) -> Version:

@@ -82,14 +82,18 @@ class Registry(Protocol):
         RegistryConflictError if the version is stale or the pointer has moved.
         """
 
-    def progress(self, builder: str, version: int) -> dict[str, int]:
-        """Return what has been counted of a version's build so far, by name."""
-
-    def add_progress(self, builder: str, version: int, counted: Mapping[str, int]) -> None:
-        """Count more of a version's build, in one step; nothing but what people look at depends on it."""
-
     def put_draft(self, draft: Draft) -> None:
         """Keep the newest draft of its builder."""
 
     def drop_draft(self, draft: Draft) -> None:
         """Remove a draft, unless a newer one has taken its place."""
+
+
+class Progress(Protocol):
+    """What is counted of builds, for people to watch; nothing is decided by it."""
+
+    def add(self, builder: str, version: int, counts: Mapping[str, int]) -> None:
+        """Add to a build's counters, in one step."""
+
+    def of(self, builder: str, version: int) -> dict[str, int]:
+        """Return a build's counters by name."""

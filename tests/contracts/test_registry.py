@@ -7,12 +7,12 @@ import botocore.session
 import pytest
 
 from shared.adapters.definitions import Definitions, UnknownVersionError
-from shared.adapters.registry import DynamoRegistry
+from shared.adapters.registry import DynamoProgress, DynamoRegistry
 from shared.app.frozen import DamagedDefinitionError, freeze
 from shared.app.registry import Draft, RegistryConflictError, Status, Version
 from shared.core.grammar import parse_definition
 from tests.contracts.engines import CREDENTIALS
-from tests.fakes.registry import FakeRegistry
+from tests.fakes.registry import FakeProgress, FakeRegistry
 from tests.moto_cloud import create_bucket, create_registry_table, empty_registry_table, moto_clients
 
 REGION = "eu-central-1"
@@ -54,6 +54,14 @@ def engine(ministack_endpoint, monkeypatch):
 @pytest.fixture(params=["table", "engine", "fake"])
 def registry(request):
     return FakeRegistry() if request.param == "fake" else request.getfixturevalue(request.param)
+
+
+@pytest.fixture(params=["table", "engine", "fake"])
+def progress(request):
+    if request.param == "fake":
+        return FakeProgress()
+    request.getfixturevalue(request.param)
+    return DynamoProgress("registry", REGION)
 
 
 def version(number: int = 1, **fields) -> Version:
@@ -142,15 +150,18 @@ def test_activation_refuses_a_stale_version(registry):
     assert registry.active() == {}
 
 
-def test_progress_adds_up_by_name_and_by_version(registry):
-    registry.add(version())
-    assert registry.progress("customers", 1) == {}
-    registry.add_progress("customers", 1, {"scan.events": 5, "scan.parts": 1})
-    registry.add_progress("customers", 1, {"scan.events": 7})
-    registry.add_progress("customers", 1, {})
-    registry.add_progress("customers", 2, {"scan.events": 1})
-    assert registry.progress("customers", 1) == {"scan.events": 12, "scan.parts": 1}
-    assert [one.version for one in registry.versions("customers")] == [1]
+def test_progress_adds_up_by_name_and_by_version(progress):
+    assert progress.of("customers", 1) == {}
+    progress.add("customers", 1, {"scan.events": 5, "scan.parts": 1})
+    progress.add("customers", 1, {"scan.events": 7})
+    progress.add("customers", 1, {})
+    progress.add("customers", 2, {"scan.events": 1})
+    assert progress.of("customers", 1) == {"scan.events": 12, "scan.parts": 1}
+
+
+def test_a_row_of_progress_is_no_version(table):
+    DynamoProgress("registry").add("customers", 1, {"scan.events": 1})
+    assert table.versions("customers") == []
 
 
 def test_a_draft_gives_way_only_to_a_newer_one(registry):

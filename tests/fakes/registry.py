@@ -12,7 +12,6 @@ class FakeRegistry:
         self.rows: dict[tuple[str, int], Version] = {}
         self.drafts: dict[str, Draft] = {}
         self.pointers: dict[str, int] = {}
-        self.counted: dict[tuple[str, int], Counter[str]] = {}
 
     def active(self) -> dict[str, int]:
         return dict(self.pointers)
@@ -46,12 +45,6 @@ class FakeRegistry:
         self.pointers[version.builder] = version.version
         return written
 
-    def progress(self, builder: str, version: int) -> dict[str, int]:
-        return dict(self.counted.get((builder, version), {}))
-
-    def add_progress(self, builder: str, version: int, counted: Mapping[str, int]) -> None:
-        self.counted.setdefault((builder, version), Counter()).update(counted)
-
     def put_draft(self, draft: Draft) -> None:
         current = self.drafts.get(draft.builder)
         if current is not None and current.created_at > draft.created_at:
@@ -61,3 +54,14 @@ class FakeRegistry:
     def drop_draft(self, draft: Draft) -> None:
         if self.drafts.get(draft.builder) == draft:
             del self.drafts[draft.builder]
+
+
+class FakeProgress:
+    def __init__(self) -> None:
+        self.counted: dict[tuple[str, int], Counter[str]] = {}
+
+    def add(self, builder: str, version: int, counts: Mapping[str, int]) -> None:
+        self.counted.setdefault((builder, version), Counter()).update(counts)
+
+    def of(self, builder: str, version: int) -> dict[str, int]:
+        return dict(self.counted.get((builder, version), {}))
