@@ -9,9 +9,9 @@ import msgspec
 from shared.app.delivery import Envelope
 from shared.app.ingest import Ingest
 from shared.app.quarantine import Entry, QuarantineStore, entries_of, is_part, size_of
-from shared.core.compile import Builder, Contribution, Dropped
-from shared.core.event import Event
-from shared.core.records import Record, Rejection, kinesis_records, read_record, reject
+from shared.app.reading import Reader
+from shared.core.compile import Builder, Contribution
+from shared.core.records import Record, kinesis_records
 from shared.core.writes import Note
 
 ERRORS_TOLD: Final = 20
@@ -45,6 +45,7 @@ class Batch:
         self._t0 = t0
         self._ingest = ingest
         self._quarantine = quarantine
+        self._reader = Reader(builder)
 
     def run(self, envelopes: Sequence[Envelope]) -> BatchOutcome:
         """Ingest records as Lambda delivers them, in their order.
@@ -58,11 +59,12 @@ class Batch:
         waiting: list[Entry] = []
         held_bytes = 0
         delivered = [(envelope, kinesis_records(envelope)) for envelope in envelopes]
-        for envelope, records in delivered:
-            rejections = [one for record in records for one in self._read(record, contributions, tally)]
-            if not rejections:
+        reads = self._reader.read((self._own(records, tally) for _, records in delivered), tally)
+        for (envelope, _), read in zip(delivered, reads, strict=True):
+            contributions += read.contributions
+            if not read.rejections:
                 continue
-            entries = entries_of(self._builder.name, self._version, envelope, rejections)
+            entries = entries_of(self._builder.name, self._version, envelope, read.rejections)
             if is_part(envelope):
                 replayed += entries
                 continue
@@ -90,32 +92,11 @@ class Batch:
             oldest=min((record.arrival for record in all_records), default=None),
         )
 
-    def _read(
-        self, record: Record, contributions: list[Contribution], tally: Counter[str]
-    ) -> list[Rejection]:
-        """Read a record's events into contributions; return what is none."""
-        rejections: list[Rejection] = []
-        if record.arrival < self._t0:
-            tally["records_before_t0"] += 1
-            return rejections
-        for item in read_record(*record):
-            tally["events_in"] += 1
-            found = self._contribute(item, tally) if isinstance(item, Event) else item
-            if isinstance(found, Contribution):
-                contributions.append(found)
-            elif isinstance(found, Dropped):
-                tally[f"dropped.{found.reason}"] += 1
-            else:
-                tally["events_quarantined"] += 1
-                tally[f"quarantined.{found.reason}"] += 1
-                rejections.append(found)
-        return rejections
-
-    def _contribute(self, event: Event, tally: Counter[str]) -> Contribution | Dropped | Rejection:
-        try:
-            return self._builder.contribute(event, tally)
-        except Exception as error:  # noqa: BLE001 - one event must never stop its neighbours
-            return reject(event, type(error).__qualname__)
+    def _own(self, records: Sequence[Record], tally: Counter[str]) -> list[Record]:
+        """Return the records that are this version's own."""
+        own = [record for record in records if record.arrival >= self._t0]
+        tally["records_before_t0"] += len(records) - len(own)
+        return own
 
 
 def _first(records: Iterable[Record], failed: set[str]) -> str | None:
