@@ -64,6 +64,11 @@ class DynamoRegistry:
             table, region=region, meta_table=MetaTable(_KEYS | {"TableName": table})
         )
 
+    def builders(self) -> list[str]:
+        """Return the names of all builders that have a version or a draft."""
+        rows = self._row.scan(consistent_read=True, attributes_to_get=[contract.REGISTRY_PK])
+        return sorted({row.builder for row in rows})
+
     def active(self) -> dict[str, int]:
         """Return the active version of every builder that has one."""
         rows = self._row.scan(self._row.active_version.exists(), consistent_read=True)
@@ -155,13 +160,13 @@ class DynamoProgress:
         described = MetaTable(_KEYS | {"TableName": table})
         self._table = TableConnection(table, region=region, meta_table=described)
 
-    def add(self, builder: str, version: int, counts: Mapping[str, int]) -> None:
+    def add_progress(self, builder: str, version: int, counted: Mapping[str, int]) -> None:
         """Add to a build's counters, in one step."""
-        actions = [Path([name]).add(count) for name, count in counts.items()]
+        actions = [Path([name]).add(count) for name, count in counted.items()]
         if actions:
             self._table.update_item(builder, contract.registry_progress(version), actions=actions)
 
-    def of(self, builder: str, version: int) -> dict[str, int]:
+    def progress(self, builder: str, version: int) -> dict[str, int]:
         """Return a build's counters by name."""
         key = contract.registry_progress(version)
         row: dict[str, Any] = self._table.get_item(builder, key, consistent_read=True).get("Item", {})

@@ -58,6 +58,9 @@ class Version:
 class Registry(Protocol):
     """Where drafts, versions and the active pointers are kept."""
 
+    def builders(self) -> list[str]:
+        """Return the names of all builders that have a version or a draft."""
+
     def active(self) -> dict[str, int]:
         """Return the active version of every builder that has one."""
 
@@ -90,10 +93,15 @@ class Registry(Protocol):
 
 
 class Progress(Protocol):
-    """What is counted of builds, for people to watch; nothing is decided by it."""
+    """What is counted of builds, for people to watch; nothing is decided by it.
 
-    def add(self, builder: str, version: int, counts: Mapping[str, int]) -> None:
+    A counter is called `{state}.{what}`, as in `scan.events`. `kith builds` draws of the maps how many of
+    `plan.parts` are in `scan.parts` and `shuffle.parts`, and how many of `link.partitions` in
+    `replay.partitions`; it tells `scan.events`, `scan.quarantined`, `replay.events` and `replay.profiles`.
+    """
+
+    def add_progress(self, builder: str, version: int, counted: Mapping[str, int]) -> None:
         """Add to a build's counters, in one step."""
 
-    def of(self, builder: str, version: int) -> dict[str, int]:
+    def progress(self, builder: str, version: int) -> dict[str, int]:
         """Return a build's counters by name."""

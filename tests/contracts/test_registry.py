@@ -85,6 +85,7 @@ def draft(at: int, sha256: str = "abc") -> Draft:
 
 
 def test_an_empty_registry_knows_nothing(registry):
+    assert registry.builders() == []
     assert registry.active() == {}
     assert registry.versions("customers") == []
     assert registry.version("customers", 1) is None
@@ -104,6 +105,12 @@ def test_versions_are_listed_by_number_without_draft_and_pointer(registry):
     registry.activate(version(2), was=None)
     registry.add(version(1, builder="accounts"))
     assert [one.version for one in registry.versions("customers")] == [1, 2, 10]
+
+
+def test_a_builder_is_known_by_a_version_or_a_draft(registry):
+    registry.add(version(1, builder="accounts"))
+    registry.put_draft(draft(1))
+    assert registry.builders() == ["accounts", "customers"]
 
 
 def test_a_version_is_added_once(registry):
@@ -151,16 +158,16 @@ def test_activation_refuses_a_stale_version(registry):
 
 
 def test_progress_adds_up_by_name_and_by_version(progress):
-    assert progress.of("customers", 1) == {}
-    progress.add("customers", 1, {"scan.events": 5, "scan.parts": 1})
-    progress.add("customers", 1, {"scan.events": 7})
-    progress.add("customers", 1, {})
-    progress.add("customers", 2, {"scan.events": 1})
-    assert progress.of("customers", 1) == {"scan.events": 12, "scan.parts": 1}
+    assert progress.progress("customers", 1) == {}
+    progress.add_progress("customers", 1, {"scan.events": 5, "scan.parts": 1})
+    progress.add_progress("customers", 1, {"scan.events": 7})
+    progress.add_progress("customers", 1, {})
+    progress.add_progress("customers", 2, {"scan.events": 1})
+    assert progress.progress("customers", 1) == {"scan.events": 12, "scan.parts": 1}
 
 
 def test_a_row_of_progress_is_no_version(table):
-    DynamoProgress("registry").add("customers", 1, {"scan.events": 1})
+    DynamoProgress("registry").add_progress("customers", 1, {"scan.events": 1})
     assert table.versions("customers") == []
 
 

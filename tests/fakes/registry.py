@@ -13,6 +13,9 @@ class FakeRegistry:
         self.drafts: dict[str, Draft] = {}
         self.pointers: dict[str, int] = {}
 
+    def builders(self) -> list[str]:
+        return sorted({*(name for name, _ in self.rows), *self.drafts})
+
     def active(self) -> dict[str, int]:
         return dict(self.pointers)
 
@@ -60,8 +63,8 @@ class FakeProgress:
     def __init__(self) -> None:
         self.counted: dict[tuple[str, int], Counter[str]] = {}
 
-    def add(self, builder: str, version: int, counts: Mapping[str, int]) -> None:
-        self.counted.setdefault((builder, version), Counter()).update(counts)
+    def add_progress(self, builder: str, version: int, counted: Mapping[str, int]) -> None:
+        self.counted.setdefault((builder, version), Counter()).update(counted)
 
-    def of(self, builder: str, version: int) -> dict[str, int]:
+    def progress(self, builder: str, version: int) -> dict[str, int]:
         return dict(self.counted.get((builder, version), {}))
