@@ -1,0 +1,143 @@
+"""Reading records: what each event of theirs gives to profiles, for every path that has records.
+
+    record -> events -> transformation, if the builder has one -> contributions
+
+Ingestion reads the stream so, and a rebuild the archive: what one of them makes of an event, the other does.
+"""
+
+from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Final, Protocol
+
+import msgspec
+
+from shared.core.compile import Builder, Contribution
+from shared.core.event import Event
+from shared.core.records import Record, Rejection, read_record, reject
+
+HELD_BYTES_MAX: Final = 2**22
+"""JSON text of the events that are transformed together, about."""
+DROPPED: Final = "transform"
+"""Why an event is dropped that its transformation drops."""
+
+
+class Postponed(msgspec.Struct, frozen=True, gc=False):
+    """An event whose transformation asks to be tried again later.
+
+    `rejection` is what the event is set aside as, should it never be tried again; `delay_s` is how long the
+    transformation wants to wait, or None.
+    """
+
+    rejection: Rejection
+    delay_s: float | None = None
+
+
+Transformed = list[Event] | Rejection | Postponed
+"""What an event becomes: events in its place (none: it is dropped), or why there are none."""
+
+
+class Transformer(Protocol):
+    """The transformation chain of one version of a builder, wherever it runs."""
+
+    def run(self, events: Sequence[Event]) -> list[Transformed]:
+        """Transform events, each alone; what becomes of each, in their order.
+
+        Raises only if the transformation cannot be run at all now: nothing is known of the events then.
+        """
+        ...
+
+
+class Read(msgspec.Struct, gc=False):
+    """What one delivery gave."""
+
+    contributions: list[Contribution] = []
+    rejections: list[Rejection] = []
+    postponed: list[Postponed] = []
+
+
+class Reader:
+    """Reads records for one version of a builder.
+
+    It counts `events_in`, and for each event what became of it:
+
+        events_in + events_fanned_out
+            = contributions + dropped.* + events_quarantined + events_postponed
+
+    where `events_fanned_out` is by how many events the transformation made more of those it did not drop.
+    """
+
+    def __init__(self, builder: Builder, transformer: Transformer | None = None) -> None:
+        self._builder = builder
+        self._transformer = transformer
+
+    def read(self, deliveries: Iterable[Sequence[Record]], tally: Counter[str]) -> Iterator[Read]:
+        """Yield what each delivery gives, in their order: records that came together, or one alone."""
+        if self._transformer is None:
+            for records in deliveries:
+                read = Read()
+                for record in records:
+                    for item in read_record(*record):
+                        tally["events_in"] += 1
+                        if isinstance(item, Event):
+                            self._take(item, [item], read, tally)
+                        else:
+                            _reject(item, read, tally)
+                yield read
+            return
+        held: list[list[Event | Rejection]] = []
+        held_bytes = 0
+        for records in deliveries:
+            items = [item for record in records for item in read_record(*record)]
+            tally["events_in"] += len(items)
+            held.append(items)
+            held_bytes += sum(item.size if isinstance(item, Event) else len(item.data) for item in items)
+            if held_bytes > HELD_BYTES_MAX:
+                yield from self._transform(held, self._transformer, tally)
+                held, held_bytes = [], 0
+        yield from self._transform(held, self._transformer, tally)
+
+    def _transform(
+        self, held: Sequence[list[Event | Rejection]], transformer: Transformer, tally: Counter[str]
+    ) -> Iterator[Read]:
+        """Transform the events of some deliveries together, and yield what each delivery gives."""
+        events = [item for items in held for item in items if isinstance(item, Event)]
+        transformed = iter(transformer.run(events) if events else ())
+        for items in held:
+            read = Read()
+            for item in items:
+                became = next(transformed) if isinstance(item, Event) else item
+                if isinstance(became, Rejection):
+                    _reject(became, read, tally)
+                elif isinstance(became, Postponed):
+                    tally["events_postponed"] += 1
+                    read.postponed.append(became)
+                elif isinstance(item, Event):
+                    self._take(item, became, read, tally)
+            yield read
+
+    def _take(self, event: Event, became: Sequence[Event], read: Read, tally: Counter[str]) -> None:
+        """Take up all events that one event became, or, if one of them fails, reject that one event.
+
+        What is read again later is always the event as it was sent.
+        """
+        try:
+            found = [self._builder.contribute(one, tally) for one in became]
+        except Exception as error:  # noqa: BLE001 - one event must never stop its neighbours
+            _reject(reject(event, type(error).__qualname__), read, tally)
+            return
+        if not found:
+            tally[f"dropped.{DROPPED}"] += 1
+            return
+        if len(found) > 1:
+            tally["events_fanned_out"] += len(found) - 1
+        for one in found:
+            if isinstance(one, Contribution):
+                read.contributions.append(one)
+            else:
+                tally[f"dropped.{one.reason}"] += 1
+
+
+def _reject(rejection: Rejection, read: Read, tally: Counter[str]) -> None:
+    tally["events_quarantined"] += 1
+    tally[f"quarantined.{rejection.reason}"] += 1
+    read.rejections.append(rejection)
