@@ -14,6 +14,7 @@ from shared.app.ingest import Ingest
 from shared.core.compile import Builder
 
 if TYPE_CHECKING:
+    from shared.app.markers import Markers
     from shared.app.quarantine import QuarantineStore
 
 WINDOW_MS = 5000
@@ -32,7 +33,12 @@ class Process:
             stubbed_client(self.tables), builder, 1, "profiles", "identifiers", clock, cache=cache
         )
         self._batch = Batch(
-            builder, 1, 0, Ingest(builder, self.store, clock), cast("QuarantineStore", _NoQuarantine())
+            builder,
+            1,
+            0,
+            Ingest(builder, self.store, clock),
+            cast("QuarantineStore", _Nothing()),
+            cast("Markers", _Nothing()),
         )
         self._sequence = 0
 
@@ -71,7 +77,9 @@ class Process:
         return wrapped
 
 
-class _NoQuarantine:
+class _Nothing:
+    """What a benchmark must never need: quarantine, and markers."""
+
     def put(self, _entries: Any) -> None:
         raise AssertionError("an event of a benchmark cannot be read")
 

@@ -20,6 +20,11 @@ COLDER_CLASSES: Final = (
 OVERWRITTEN_DAYS: Final = 30
 """How long an overwritten or deleted object can be brought back."""
 
+PASSING: Final = {"Markers": contract.PREFIX_MARKERS, "Rebuild": contract.PREFIX_REBUILD}
+"""What a rebuild needs while it runs, by the names of the rules that end it."""
+PASSING_DAYS: Final = 14
+"""As long as a failed execution can be redriven."""
+
 
 class Archive(Construct):
     """A private, versioned bucket; nothing in it expires unless `archive_retention` says so."""
@@ -42,6 +47,7 @@ class Archive(Construct):
                     abort_incomplete_multipart_upload_after=Duration.days(1),
                 ),
                 *_aging(settings.archive_days),
+                *(_passing(name, prefix) for name, prefix in PASSING.items()),
             ],
         )
         nag.acknowledge(
@@ -81,3 +87,13 @@ def _aging(kept_days: int | None) -> list[s3.LifecycleRule]:
         id="Quarantine", prefix=contract.PREFIX_QUARANTINE, expiration=Duration.days(kept_days)
     )
     return [events, quarantine]
+
+
+def _passing(name: str, prefix: str) -> s3.LifecycleRule:
+    """End what nobody needs for long, and never bring it back."""
+    return s3.LifecycleRule(
+        id=name,
+        prefix=prefix,
+        expiration=Duration.days(PASSING_DAYS),
+        noncurrent_version_expiration=Duration.days(1),
+    )

@@ -82,6 +82,7 @@ class Ingestion(Construct):
         ingest.allow("dynamodb:GetItem", on=[storage.registry.table_arn])
         archive.allow_objects(ingest, "s3:GetObject", prefix=contract.PREFIX_DEFINITIONS)
         archive.allow_objects(ingest, "s3:PutObject", prefix=contract.PREFIX_QUARANTINE)
+        archive.allow_objects(ingest, "s3:PutObject", prefix=contract.PREFIX_MARKERS)
         # Lambda writes batches it gave up on in the name of the function they were meant for.
         archive.allow_objects(ingest, "s3:PutObject", prefix=contract.PREFIX_FAILED)
         archive.allow_listing(ingest)

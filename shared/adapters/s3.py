@@ -24,7 +24,7 @@ class S3Objects:
 
     def put(self, key: str, data: bytes) -> None:
         """Write an object, over an older one of the same key."""
-        self._client.put_object(Bucket=self._bucket, Key=key, Body=data, ContentType="application/json")
+        self._client.put_object(Bucket=self._bucket, Key=key, Body=data, ContentType=_content_type(key))
 
     def get(self, key: str) -> tuple[bytes, str] | None:
         """Return an object's bytes and its tag, which changes with them; None if there is no such object."""
@@ -64,3 +64,9 @@ class S3Objects:
                 return False
             raise
         return True
+
+
+def _content_type(key: str) -> str:
+    """Say what an object is by the end of its name; no encoding: nobody is to unpack it on the way."""
+    ends = {".json": "application/json", ".gz": "application/gzip"}
+    return next((kind for end, kind in ends.items() if key.endswith(end)), "application/octet-stream")

@@ -6,11 +6,14 @@ from typing import Final
 
 import msgspec
 
+from shared import contract
 from shared.app.delivery import Envelope
 from shared.app.ingest import Ingest
+from shared.app.markers import Markers
 from shared.app.quarantine import Entry, QuarantineStore, entries_of, is_part, size_of
 from shared.app.reading import Reader
 from shared.core.compile import Builder, Contribution
+from shared.core.control import control_of, is_control
 from shared.core.records import Record, kinesis_records
 from shared.core.writes import Note
 
@@ -38,13 +41,20 @@ class Batch:
     """Ingests batches for one version of a builder; records that arrived before `t0` are not its own."""
 
     def __init__(
-        self, builder: Builder, version: int, t0: int, ingest: Ingest, quarantine: QuarantineStore
+        self,
+        builder: Builder,
+        version: int,
+        t0: int,
+        ingest: Ingest,
+        quarantine: QuarantineStore,
+        markers: Markers,
     ) -> None:
         self._builder = builder
         self._version = version
         self._t0 = t0
         self._ingest = ingest
         self._quarantine = quarantine
+        self._markers = markers
         self._reader = Reader(builder)
 
     def run(self, envelopes: Sequence[Envelope]) -> BatchOutcome:
@@ -84,19 +94,33 @@ class Batch:
         if still_bad:
             self._quarantine.put(still_bad)
         all_records = [record for _, records in delivered for record in records]
+        first_failed = _first(all_records, failed)
+        self._acknowledge(all_records, first_failed)
         return BatchOutcome(
             tally=tally,
             notes=outcome.notes,
-            failed=_first(all_records, failed),
+            failed=first_failed,
             errors=sorted({error for _, error in outcome.failed})[:ERRORS_TOLD],
             oldest=min((record.arrival for record in all_records), default=None),
         )
 
     def _own(self, records: Sequence[Record], tally: Counter[str]) -> list[Record]:
-        """Return the records that are this version's own."""
-        own = [record for record in records if record.arrival >= self._t0]
-        tally["records_before_t0"] += len(records) - len(own)
+        """Return the records of events that are this version's own."""
+        events = [record for record in records if not is_control(record.data)]
+        tally["records_control"] += len(records) - len(events)
+        own = [record for record in events if record.arrival >= self._t0]
+        tally["records_before_t0"] += len(events) - len(own)
         return own
+
+    def _acknowledge(self, records: Sequence[Record], failed: str | None) -> None:
+        """Acknowledge the markers for this version that no failed record stands before."""
+        reader = contract.version_alias(self._builder.name, self._version)
+        for record in records:
+            if record.sequence == failed:
+                return
+            marker = control_of(record.data)
+            if marker is not None and marker.reader == reader:
+                self._markers.acknowledge(marker.token, record.shard)
 
 
 def _first(records: Iterable[Record], failed: set[str]) -> str | None:

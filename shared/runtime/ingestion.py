@@ -12,6 +12,7 @@ from shared.adapters.quarantine import S3Quarantine
 from shared.adapters.s3 import S3Objects
 from shared.app.batch import Batch, BatchOutcome
 from shared.app.ingest import Ingest
+from shared.app.markers import Markers
 from shared.core.compile import Builder
 from shared.runtime import aws
 from shared.runtime.settings import IngestSettings, read_settings
@@ -42,7 +43,9 @@ class Ingestion:
         self._dynamodb = dynamo_client()
         s3 = aws.client("s3", read_timeout_s=10)
         self._definitions = Definitions(self._dynamodb, s3, settings.registry_table, settings.archive_bucket)
-        self._quarantine = S3Quarantine(S3Objects(s3, settings.archive_bucket))
+        objects = S3Objects(s3, settings.archive_bucket)
+        self._quarantine = S3Quarantine(objects)
+        self._markers = Markers(objects)
         self._batches: dict[tuple[str, int], tuple[Batch, DynamoStore]] = {}
 
     def run(self, builder: str, version: int, envelopes: list[dict[str, Any]]) -> tuple[BatchOutcome, float]:
@@ -73,7 +76,10 @@ class Ingestion:
                 clock=clock,
             )
             ingest = Ingest(compiled, store, clock)
-            known = Batch(compiled, version, loaded.t0, ingest, self._quarantine), store
+            known = (
+                Batch(compiled, version, loaded.t0, ingest, self._quarantine, self._markers),
+                store,
+            )
             self._batches[builder, version] = known
         return known
 

@@ -12,15 +12,27 @@ from shared.adapters.memory_store import MemoryStore
 from shared.adapters.quarantine import S3Quarantine
 from shared.app.batch import Batch
 from shared.app.ingest import Ingest
+from shared.app.markers import Markers
 from shared.app.ports import Failed
 from shared.app.quarantine import replay
 from shared.core.compile import Builder
+from shared.core.control import Marker, control_record
 from shared.core.profile import Profile, present
 from tests.app.test_engine import FakeClock
 from tests.fakes.objects import FakeObjects
 from tests.fakes.quarantine import FakeQuarantine
 from tests.generators import any_json
-from tests.kinesis import ARRIVAL, aggregate_of, array_of, envelope, gzip_of, json_of, lines_of, zstd_of
+from tests.kinesis import (
+    ARRIVAL,
+    SHARD,
+    aggregate_of,
+    array_of,
+    envelope,
+    gzip_of,
+    json_of,
+    lines_of,
+    zstd_of,
+)
 from tests.people import a_definition
 
 BUILDER = Builder(a_definition())
@@ -33,9 +45,10 @@ class World:
     def __init__(self, t0=0, builder=BUILDER):
         self.store = MemoryStore()
         self.quarantine = FakeQuarantine()
+        self.objects = FakeObjects()
         self.builder = builder
         ingest = Ingest(builder, self.store, FakeClock())
-        self.batch = Batch(builder, 1, t0, ingest, self.quarantine)
+        self.batch = Batch(builder, 1, t0, ingest, self.quarantine, Markers(self.objects))
 
     def run(self, *records, arrival=ARRIVAL):
         envelopes = [
@@ -233,6 +246,49 @@ def test_an_event_that_the_engine_trips_over_is_quarantined_alone(monkeypatch):
     assert [profile["event_count"] for profile in world.profiles()] == [1]
 
 
+TOKEN = "ab" * 16
+OURS = control_record(Marker(TOKEN, f"{BUILDER.definition.name}-v1"))
+SHARD_MARKED = f"markers/{TOKEN}/{SHARD}"
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        OURS,
+        control_record(Marker(TOKEN, "archive")),
+        b'{"kith_control":{"kind":"later"}}',
+        b'{"kith_control":',
+    ],
+)
+def test_a_control_record_is_no_event_and_never_set_aside(data):
+    world = World()
+    outcome = world.run(event(messageId="a"), data, event(messageId="b"))
+    assert outcome.tally["records_control"] == 1
+    assert outcome.tally["events_in"] == outcome.tally["events_folded"] == 2
+    assert not world.quarantine.entries
+
+
+def test_a_version_acknowledges_markers_of_its_own_and_no_others():
+    world = World()
+    world.run(control_record(Marker(TOKEN, "archive")), control_record(Marker(TOKEN, "people-v2")), event())
+    assert not world.objects.held
+    world.run(OURS)
+    assert list(world.objects.held) == [SHARD_MARKED]
+
+
+def test_a_marker_behind_a_failed_event_is_not_acknowledged_before_that_is_written():
+    world = World()
+    commit, world.store.commit = world.store.commit, lambda plans: [Failed("Throttled")] * len(plans)
+    assert world.run(OURS[:-1], event(), OURS).failed == f"{2:056}"
+    assert not world.objects.held
+    assert world.run(OURS, event()).failed == f"{2:056}"
+    assert list(world.objects.held) == [SHARD_MARKED]
+    world.objects.delete(SHARD_MARKED)
+    world.store.commit = commit
+    assert world.run(event(), OURS).failed is None
+    assert list(world.objects.held) == [SHARD_MARKED]
+
+
 class Direct:
     """Calls the batch of a world as the ingestion function is called."""
 
@@ -248,9 +304,8 @@ class Direct:
 
 def a_real_quarantine(world):
     world.quarantine = S3Quarantine(FakeObjects())
-    world.batch = Batch(
-        world.builder, 1, 0, Ingest(world.builder, world.store, FakeClock()), world.quarantine
-    )
+    ingest = Ingest(world.builder, world.store, FakeClock())
+    world.batch = Batch(world.builder, 1, 0, ingest, world.quarantine, Markers(world.objects))
     return world.quarantine
 
 

@@ -12,10 +12,12 @@ from cli.main import app
 from shared.adapters.memory_store import MemoryStore
 from shared.app.batch import Batch
 from shared.app.ingest import Ingest
+from shared.app.markers import Markers
 from shared.core.compile import Builder
 from shared.core.event import arrival_of
 from shared.core.grammar import parse_definition
 from tests.app.test_engine import FakeClock, lines
+from tests.fakes.objects import FakeObjects
 from tests.fakes.quarantine import FakeQuarantine
 from tests.kinesis import aggregate_of, array_of, envelope, gzip_of, lines_of, zstd_of
 from tests.people import in_batches
@@ -37,7 +39,8 @@ def test_the_sample_stream_gives_the_same_profiles_live_as_folded(folded, seed):
     random = Random(seed)
     builder = Builder(parse_definition((FOLDER / "builder.yaml").read_text()))
     store = MemoryStore()
-    batch = Batch(builder, 1, 0, Ingest(builder, store, FakeClock()), FakeQuarantine())
+    ingest = Ingest(builder, store, FakeClock())
+    batch = Batch(builder, 1, 0, ingest, FakeQuarantine(), Markers(FakeObjects()))
     records = records_of(random, SAMPLES.read_bytes().splitlines())
     for envelopes in in_batches(random, records, largest=60):
         assert batch.run(envelopes).failed is None

@@ -5,6 +5,8 @@ import pytest
 from shared import contract
 from tests.infra.conftest import Synthesized
 
+PASSING = {contract.PREFIX_MARKERS, contract.PREFIX_REBUILD}
+
 
 @pytest.fixture
 def bucket(dev):
@@ -42,8 +44,16 @@ def test_events_grow_colder_and_are_kept_for_good_by_default(dev):
 
 def test_a_retention_ends_events_and_quarantine_and_nothing_else(prod):
     ended = {prefix for prefix, rule in rules(prod).items() if "ExpirationInDays" in rule}
-    assert ended == {contract.PREFIX_EVENTS, contract.PREFIX_QUARANTINE}
+    assert ended - PASSING == {contract.PREFIX_EVENTS, contract.PREFIX_QUARANTINE}
     assert rules(prod)[contract.PREFIX_EVENTS]["ExpirationInDays"] == 400
+
+
+def test_what_a_rebuild_leaves_behind_goes_by_itself_and_for_good(dev):
+    ended = {prefix: rule for prefix, rule in rules(dev).items() if "ExpirationInDays" in rule}
+    assert ended.keys() == PASSING
+    for rule in ended.values():
+        assert rule["ExpirationInDays"] == 14
+        assert rule["NoncurrentVersionExpiration"] == {"NoncurrentDays": 1}
 
 
 def test_nothing_empties_the_archive_when_the_stack_goes(dev):

@@ -11,6 +11,7 @@ FUNCTIONS = ["ingest", "drain", "publish"]
 WILDCARDS = {
     ("ingest", "s3:GetObject", "/definitions/*"),
     ("ingest", "s3:PutObject", "/quarantine/*"),
+    ("ingest", "s3:PutObject", "/markers/*"),
     ("ingest", "s3:PutObject", "/aws/lambda/*"),
     ("drain", "lambda:InvokeFunction", ":*"),
     ("drain", "s3:DeleteObject", "/aws/lambda/*"),
