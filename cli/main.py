@@ -2,7 +2,20 @@
 
 import typer
 
-from cli import events, fold, get, quarantine, send, validate
+from cli import (
+    builds,
+    cancel,
+    draft,
+    events,
+    fold,
+    get,
+    publish,
+    quarantine,
+    rollback,
+    send,
+    validate,
+    versions,
+)
 from cli.errors import Commands
 
 app = typer.Typer(
@@ -20,6 +33,12 @@ app.command("send")(send.send)
 app.command("get")(get.get)
 app.command("events")(events.events)
 app.command("fold")(fold.fold)
+app.command("draft")(draft.draft)
+app.command("publish")(publish.publish)
+app.command("builds")(builds.builds)
+app.command("versions")(versions.versions)
+app.command("rollback")(rollback.rollback)
+app.command("cancel")(cancel.cancel)
 app.add_typer(quarantine.app, name="quarantine")
 
 

@@ -27,8 +27,9 @@ class Connection(msgspec.Struct, frozen=True):
 class Target:
     """A deployed stack: its outputs, and clients that reach it."""
 
-    def __init__(self, stage: str, outputs: Mapping[str, str]) -> None:
+    def __init__(self, stage: str, outputs: Mapping[str, str], *, is_local: bool = False) -> None:
         self.stage = stage
+        self.is_local = is_local
         self._outputs = outputs
         self._clients: dict[str, Any] = {}
 
@@ -88,7 +89,7 @@ def _local() -> Target:
         AWS_ACCESS_KEY_ID=connection.access_key_id,
         AWS_SECRET_ACCESS_KEY=connection.secret_access_key,
     )
-    return Target(connection.stage, connection.outputs)
+    return Target(connection.stage, connection.outputs, is_local=True)
 
 
 def _on_aws(stage: str) -> Target:

@@ -47,6 +47,7 @@ class KithStack(Stack):
             contract.OUTPUT_IDENTIFIERS_TABLE: storage.identifiers.table_name,
             contract.OUTPUT_REGISTRY_TABLE: storage.registry.table_name,
             contract.OUTPUT_ARCHIVE_BUCKET: archive.bucket.bucket_name,
+            contract.OUTPUT_ARCHIVE_RETENTION: str(settings.archive_retention),
             contract.OUTPUT_INGEST_FUNCTION: ingestion.ingest.resource.function_name,
             contract.OUTPUT_DASHBOARD: observability.dashboard.dashboard_name,
         }

@@ -10,12 +10,10 @@ from typing import Any, Final
 import msgspec
 
 from shared import contract
-from shared.app.executions import Execution
+from shared.app.executions import STATES, Execution
 
 STATES_LOOKED_AT_MAX: Final = 100
 """Newest events of a history that are searched for the state that it is in."""
-_NOT_STATES: Final = ("Wait", "Outcome")
-"""How the names of states end that only serve another one: `FollowWait` is part of `Follow`."""
 
 
 class StepFunctions:
@@ -73,14 +71,14 @@ class StepFunctions:
         return found
 
     def _state(self, arn: str) -> tuple[str, int]:
-        """Return the state that was entered last, and when."""
+        """Return the state of the build that was entered last, and when."""
         history = self._client.get_execution_history(
             executionArn=arn, reverseOrder=True, maxResults=STATES_LOOKED_AT_MAX, includeExecutionData=False
         )
         for event in history["events"]:
             name = event.get("stateEnteredEventDetails", {}).get("name", "")
-            if name and not name.endswith(_NOT_STATES[1]):
-                return name.removesuffix(_NOT_STATES[0]), _ms(event["timestamp"])
+            if name in STATES:
+                return name, _ms(event["timestamp"])
         return "", 0
 
     def _arn(self, name: str) -> str:

@@ -4,13 +4,16 @@ from dataclasses import dataclass
 from typing import Final, Protocol
 
 RUNNING: Final = "RUNNING"
+STATES: Final = ("Plan", "Scan", "Link", "Shuffle", "Replay", "Verify", "Follow", "CutOver")
+"""The states of a build in their order. CleanUp comes a grace period after it, when all is done."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Execution:
     """How far an execution is, as Step Functions tells; times ms UTC.
 
-    `status` is `RUNNING` or how it ended; `state` is the state it is in, or was in when it ended.
+    `status` is `RUNNING` or how it ended; `state` is the one of `STATES` that it came to last, at
+    `entered_at`.
     """
 
     status: str

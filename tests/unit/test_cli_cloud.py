@@ -30,6 +30,8 @@ NAMES = {
     contract.OUTPUT_IDENTIFIERS_TABLE: "identifiers",
     contract.OUTPUT_REGISTRY_TABLE: "registry",
     contract.OUTPUT_ARCHIVE_BUCKET: "archive",
+    contract.OUTPUT_ARCHIVE_RETENTION: "forever",
+    contract.OUTPUT_REBUILD: f"arn:aws:states:{REGION}:123456789012:stateMachine:rebuild",
     contract.OUTPUT_INGEST_FUNCTION: f"arn:aws:lambda:{REGION}:123456789012:function:ingest",
 }
 DEFINITION = a_definition()
@@ -46,7 +48,7 @@ def kith(*arguments, stage="dev", **options):
 def clients():
     """A stack `kith-dev` with one builder, version 1 of which is active."""
     with moto_clients(REGION) as client:
-        _create_tables(client("dynamodb"))
+        create_tables(client("dynamodb"))
         create_bucket(client("s3"), NAMES[contract.OUTPUT_ARCHIVE_BUCKET], REGION)
         client("kinesis").create_stream(StreamName=NAMES[contract.OUTPUT_STREAM], ShardCount=2)
         _publish(client, DEFINITION.name)
@@ -73,7 +75,7 @@ def _aws(clients, monkeypatch):
     )
 
 
-def _create_tables(dynamodb):
+def create_tables(dynamodb):
     create_registry_table(dynamodb, NAMES[contract.OUTPUT_REGISTRY_TABLE])
     keys = {
         contract.OUTPUT_PROFILES_TABLE: {contract.PROFILES_PK: "HASH", contract.PROFILES_SK: "RANGE"},

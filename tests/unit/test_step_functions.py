@@ -95,7 +95,8 @@ def test_a_build_that_was_never_started_is_none(stub, executions):
     [
         (["Scan"], "Scan"),
         (["FollowWait", "Follow"], "Follow"),
-        (["PlanOutcome", "Plan"], "Plan"),
+        (["CleanUpOutcome", "CleanUp", "Fail", "Replay"], "Replay"),
+        (["Start"], ""),
         ([], ""),
     ],
 )

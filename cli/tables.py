@@ -1,0 +1,44 @@
+"""Tables: with colours on a terminal; elsewhere plain columns, whole whatever the width."""
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Final, Literal, NamedTuple
+
+import typer
+
+if TYPE_CHECKING:
+    from rich.text import Text
+
+GAP: Final = 2
+
+
+class Column(NamedTuple):
+    """A column: its heading, and to which side its cells keep."""
+
+    name: str
+    justify: Literal["left", "right"] = "left"
+
+
+def print_table(columns: Sequence[Column], rows: "Sequence[Sequence[str | Text]]") -> None:
+    """Print rows under their headings."""
+    from rich.console import Console
+    from rich.table import Table
+    from rich.text import Text
+
+    console = Console(highlight=False)
+    if console.is_terminal:
+        table = Table(box=None, pad_edge=False, padding=(0, GAP, 0, 0), header_style="bold")
+        for column in columns:
+            table.add_column(column.name, justify=column.justify, overflow="fold")
+        for row in rows:
+            table.add_row(*(Text(cell) if isinstance(cell, str) else cell for cell in row))
+        console.print(table)
+        return
+    plain = [[column.name for column in columns]]
+    plain += [[str(cell) for cell in row] for row in rows]
+    widths = [max(map(len, cells)) for cells in zip(*plain, strict=True)]
+    for row in plain:
+        cells = (
+            cell.rjust(width) if column.justify == "right" else cell.ljust(width)
+            for column, cell, width in zip(columns, row, widths, strict=True)
+        )
+        typer.echo((" " * GAP).join(cells).rstrip())
