@@ -9,12 +9,11 @@ from typing import TYPE_CHECKING, Annotated, NamedTuple
 import typer
 
 from cli.errors import Failure
-from cli.folders import read_definition
+from cli.folders import ReadBuilder, read_builder
 
 if TYPE_CHECKING:
     from cli.fold_parts import Part
     from shared.app.fold import Finished, Rejected
-    from shared.core.definition import Definition
 
 
 def fold(
@@ -41,15 +40,17 @@ def fold(
     Profiles come out as one canonical line each, sorted by profile_id. An event arrives at
     its receivedAt, else at its timestamp. Expiry is judged by arrivals, never by today's
     date. The order of files and lines does not matter, and a line that comes again is the same event.
-    Lines that cannot be read go to FILE.rejected, each with its reason; they are no failure.
+    The builder's transform.py is run. Lines that cannot be read or transformed go to FILE.rejected, each with
+    its reason; they are no failure.
     """
-    definition = read_definition(builder)
-    for name in ("transform.py", "profile.py"):
-        if (builder / name).exists():
-            typer.echo(f"kith: {builder / name} is not run: this release folds events as they are", err=True)
+    chosen = read_builder(builder)
+    if (builder / "profile.py").exists():
+        typer.echo(
+            f"kith: {builder / 'profile.py'} is not run: this release has no profile functions", err=True
+        )
     files = list(dict.fromkeys(files))
     try:
-        folded = _fold(files, definition, workers)
+        folded = _fold(files, chosen, workers)
         for path in files:
             _write_rejected(path, folded.rejected[path])
         _write(out, folded.finished)
@@ -66,39 +67,40 @@ class _Folded(NamedTuple):
     tally: Counter[str]
 
 
-def _fold(files: Sequence[Path], definition: "Definition", workers: int) -> _Folded:
+def _fold(files: Sequence[Path], builder: ReadBuilder, workers: int) -> _Folded:
     from cli.fold_parts import PART_BYTES_MAX, parts_of
 
     total = sum(path.stat().st_size for path in files)
     part_bytes = max(1, min(PART_BYTES_MAX, -(-total // workers)))
     parts = [part for path in files for part in parts_of(path, part_bytes)]
     if workers == 1 and total <= PART_BYTES_MAX:
-        return _fold_at_once(parts, definition)
-    return _fold_in_parts(parts, definition, workers)
+        return _fold_at_once(parts, builder)
+    return _fold_in_parts(parts, builder, workers)
 
 
-def _fold_at_once(parts: "Sequence[Part]", definition: "Definition") -> _Folded:
+def _fold_at_once(parts: "Sequence[Part]", chosen: ReadBuilder) -> _Folded:
     """Fold what fits in memory."""
     from cli.fold_parts import lines_of
     from shared.app.fold import Scan, link, scan
     from shared.app.fold import fold as fold_person
     from shared.core.compile import Builder
 
-    builder = Builder(definition)
+    builder = Builder(chosen.definition)
+    transformer = chosen.transformer()
     scanned = Scan()
     rejected: dict[Path, list[Rejected]] = {}
     finished: list[Finished] = []
     with _no_garbage_collection():
         for part in parts:
             scanned.rejected = rejected[part.path] = []
-            scan(builder, lines_of(part), scanned)
+            scan(builder, lines_of(part), scanned, transformer)
         for person in link(scanned.groups):
             contributions = [one for group in person for one in scanned.groups.pop(group)]
             finished += fold_person(builder, contributions, scanned.tally)
     return _Folded(sorted(finished), rejected, scanned.tally)
 
 
-def _fold_in_parts(parts: "Sequence[Part]", definition: "Definition", workers: int) -> _Folded:
+def _fold_in_parts(parts: "Sequence[Part]", chosen: ReadBuilder, workers: int) -> _Folded:
     """Fold by way of spools on disk, in as many processes as asked for."""
     import tempfile
     from concurrent.futures import ProcessPoolExecutor
@@ -106,8 +108,8 @@ def _fold_in_parts(parts: "Sequence[Part]", definition: "Definition", workers: i
 
     from cli.fold_parts import SHARES_PER_WORKER, Worker, deal
     from shared.app.fold import Finished
-    from shared.core.definition import definition_json
 
+    chosen.transformer()  # here a chain that cannot be run is told as it should be
     with ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="kith-fold-")))
         pool = stack.enter_context(
@@ -115,7 +117,7 @@ def _fold_in_parts(parts: "Sequence[Part]", definition: "Definition", workers: i
                 workers,
                 get_context("spawn"),  # the one way to start a process that every platform has
                 initializer=Worker.start,
-                initargs=(definition_json(definition), folder),
+                initargs=(chosen, folder),
             )
         )
         reads = list(pool.map(Worker.read, parts, range(len(parts))))
@@ -187,13 +189,15 @@ def _rejected_line(rejected: "Rejected") -> bytes:
         data = {"data": rejected.data.decode()}
     except UnicodeDecodeError:
         data = {"data_base64": b64encode(rejected.data).decode("ascii")}
-    return canonical_json({"line": rejected.line, "reason": rejected.reason, **data}) + b"\n"
+    detail = {"detail": rejected.detail} if rejected.detail else {}
+    return canonical_json({"line": rejected.line, "reason": rejected.reason, **detail, **data}) + b"\n"
 
 
 def _report(folded: _Folded) -> None:
     """Say on stderr what became of the events: stdout may be the profiles."""
     tally = folded.tally
     parts = [f"{tally['events_in']} events", f"{len(folded.finished)} profiles"]
+    parts += [f"{tally['events_fanned_out']} more by fan-out"] if tally["events_fanned_out"] else []
     parts += [f"{tally['events_duplicate']} duplicates"] if tally["events_duplicate"] else []
     parts += [
         f"{count} dropped ({name.partition('.')[2]})"

@@ -20,7 +20,9 @@ from itertools import pairwise
 from pathlib import Path
 from typing import BinaryIO, Final, NamedTuple
 
+from cli.folders import ReadBuilder
 from shared.app.fold import Rejected, Scan, fold, link, scan
+from shared.app.reading import Transformer
 from shared.core.compile import Builder, Contribution
 from shared.core.event import Position
 from shared.core.identity.identifiers import Identifier
@@ -99,10 +101,12 @@ def _lines_between(file: BinaryIO, start: int, end: int) -> Iterator[bytes]:
         yield line
 
 
-def read_part(builder: Builder, part: Part, spools: Path, number: int) -> Read:
+def read_part(
+    builder: Builder, part: Part, spools: Path, number: int, transformer: Transformer | None = None
+) -> Read:
     """Scan a part and write its contributions to a spool of its own, in the folder of spools."""
     scanned = Scan()
-    scan(builder, lines_of(part), scanned)
+    scan(builder, lines_of(part), scanned, transformer)
     blobs: list[tuple[tuple[tuple[str, str], ...], Blob]] = []
     with (spools / str(number)).open("wb") as file:
         at = 0
@@ -168,21 +172,21 @@ class Worker:
     """A process that folds: it compiles the builder once, and collects no garbage, for it makes no cycles."""
 
     builder: Builder
+    transformer: Transformer | None
     spools: Path
 
     @classmethod
-    def start(cls, definition: bytes, spools: Path) -> None:
+    def start(cls, chosen: ReadBuilder, spools: Path) -> None:
         """Prepare this process."""
-        from shared.core.definition import definition_of_json
-
         gc.disable()
-        cls.builder = Builder(definition_of_json(definition))
+        cls.builder = Builder(chosen.definition)
+        cls.transformer = chosen.transformer()
         cls.spools = spools
 
     @classmethod
     def read(cls, part: Part, number: int) -> Read:
         """Run `read_part` with this process's builder."""
-        return read_part(cls.builder, part, cls.spools, number)
+        return read_part(cls.builder, part, cls.spools, number, cls.transformer)
 
     @classmethod
     def fold(cls, share: Share) -> tuple[list[tuple[str, bytes]], Counter[str]]:

@@ -1,30 +1,77 @@
 """Builder folders that commands read from disk."""
 
+from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final, NamedTuple
+
+import typer
 
 from cli.errors import Failure
 
 if TYPE_CHECKING:
+    from shared.app.reading import Transformer
     from shared.core.definition import Definition
 
+LOGGED_MAX: Final = 100
+"""Lines of a transformation's log that a command shows: a run may have one for each of a million events."""
 
-def read_definition(folder: Path) -> "Definition":
-    """Return the definition of a builder's folder; Failure with all its problems if it is none."""
+
+class ReadBuilder(NamedTuple):
+    """A builder's folder, read: where it is, what it says, and the texts of its files by name."""
+
+    folder: Path
+    definition: "Definition"
+    files: Mapping[str, str]
+
+    def transformer(self) -> "Transformer | None":
+        """Return what runs the folder's chain, if it has one; Failure if that cannot be run.
+
+        What the functions log goes to stderr.
+        """
+        from shared.adapters.clock import SystemClock
+        from shared.app.frozen import TRANSFORM_FILE
+        from shared.app.transform import local_transformer
+        from shared.core.chain import ChainError
+
+        path = self.folder / TRANSFORM_FILE
+        try:
+            return local_transformer(self.files, self.definition, _Logged(path).write, SystemClock().pause)
+        except ChainError as error:
+            raise Failure(f"{path}:{error.line}: {error}") from None
+
+
+class _Logged:
+    """Shows the log of a transformation, as far as anybody reads it."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._lines = 0
+
+    def write(self, level: str, text: str) -> None:
+        self._lines += 1
+        if self._lines <= LOGGED_MAX:
+            typer.echo(f"{self._path}: {level}: {text}", err=True)
+        if self._lines == LOGGED_MAX:
+            typer.echo(f"{self._path}: further lines of its log are not shown", err=True)
+
+
+def read_builder(folder: Path) -> ReadBuilder:
+    """Return a builder's folder, read; Failure with all its problems if it is none."""
     from shared.adapters.builder_folders import read_builder_folder
-    from shared.app.frozen import BUILDER_FILE
+    from shared.app.frozen import BUILDER_FILE, complete
     from shared.core.grammar import DefinitionError, parse_definition
 
     path = folder / BUILDER_FILE
     try:
-        text = read_builder_folder(folder).files.get(BUILDER_FILE)
+        files = read_builder_folder(folder).files
     except (OSError, ValueError) as error:
         raise Failure(str(error)) from None
-    if text is None:
+    if BUILDER_FILE not in files:
         raise Failure(
             f"{path} does not exist: --builder takes the folder of a builder, like builders/customers"
         )
     try:
-        return parse_definition(text, str(path))
+        definition = parse_definition(files[BUILDER_FILE], str(path))
     except DefinitionError as error:
         raise Failure(f"{folder} is no builder; `kith validate` checks it again:\n{error}") from None
+    return ReadBuilder(folder, complete(definition, files), files)

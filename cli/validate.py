@@ -60,6 +60,7 @@ def _all_folders() -> list[Path]:
 
 def _problems(folder: Path) -> list[Wrong]:
     from shared.adapters.builder_folders import read_builder_folder
+    from shared.app.folders import python_problems
     from shared.app.frozen import BUILDER_FILE
     from shared.core.grammar import DefinitionError, parse_definition
 
@@ -70,28 +71,22 @@ def _problems(folder: Path) -> list[Wrong]:
         return [Wrong(folder, 1, str(error))]
     if BUILDER_FILE not in files:
         return [Wrong(source, 1, "is missing")]
-    problems = [_not_python(folder / name, text) for name, text in files.items() if name.endswith(".py")]
+    problems = [
+        Wrong(folder / name, line, message)
+        for name, text in files.items()
+        for line, message in python_problems(name, text)
+    ]
     try:
         definition = parse_definition(files[BUILDER_FILE])
     except DefinitionError as error:
         told = [
             (one.line, f"{one.path}: {one.message}" if one.path else one.message) for one in error.problems
         ]
-        return [Wrong(source, line, message) for line, message in told] + [one for one in problems if one]
+        return [Wrong(source, line, message) for line, message in told] + problems
     whole = folder.resolve()
     if whole.parent.name == BUILDERS.name and definition.name != whole.name:
         problems.append(Wrong(source, 1, f"name: must be the folder's name, {whole.name}"))
-    return [one for one in problems if one]
-
-
-def _not_python(path: Path, text: str) -> Wrong | None:
-    try:
-        compile(text, path, "exec")
-    except SyntaxError as error:
-        return Wrong(path, error.lineno or 1, error.msg)
-    except ValueError as error:  # NUL bytes, before Python 3.12
-        return Wrong(path, 1, str(error))
-    return None
+    return problems
 
 
 def _as_json(folder: Path, problems: list[Wrong]) -> dict[str, Any]:

@@ -9,14 +9,16 @@ of arrival, and an event that has neither an id nor a timestamp is named by what
 from collections import Counter
 from collections.abc import Hashable, Iterable, Sequence
 from hashlib import blake2b
+from itertools import islice
 from operator import attrgetter
 from typing import Final, NamedTuple, TypeVar
 
 import msgspec
 
+from shared.app.reading import DROPPED, Postponed, Transformer
 from shared.core.compile import Builder, Contribution, Dropped
 from shared.core.containers import UnreadableError, decode_object
-from shared.core.event import Position, arrival_of, event_of
+from shared.core.event import Event, Position, arrival_of, event_of
 from shared.core.identity.grouping import Components
 from shared.core.identity.identifiers import Identifier
 from shared.core.plan import plan
@@ -25,6 +27,9 @@ from shared.core.snapshot import Snapshot
 
 NO_ARRIVAL: Final = "no_arrival"
 """Why a line is rejected that neither `receivedAt` nor `timestamp` dates."""
+
+TRANSFORMED_TOGETHER: Final = 1000
+"""Events given to a transformation at once: those that are to be tried again wait together."""
 
 _FILE: Final = Position("file", "line", 0)
 _UNNAMED: Final = "/".join(map(str, _FILE))
@@ -40,11 +45,12 @@ Groups = dict[Identifiers, list[Contribution]]
 
 
 class Rejected(NamedTuple):
-    """A line that is no event with an arrival; lines count from 1."""
+    """A line that is no event with an arrival, or whose transformation failed; lines count from 1."""
 
     line: int
     reason: str
     data: bytes
+    detail: str = ""
 
 
 class Scan(msgspec.Struct):
@@ -63,8 +69,13 @@ class Finished(NamedTuple):
     line: bytes
 
 
-def scan(builder: Builder, lines: Iterable[bytes], into: Scan) -> None:
+def scan(
+    builder: Builder, lines: Iterable[bytes], into: Scan, transformer: Transformer | None = None
+) -> None:
     """Read lines of one event each; blank lines are none. Never raises for what a line says."""
+    if transformer is not None:
+        _scan_transformed(builder, lines, into, transformer)
+        return
     groups, tally = into.groups, into.tally
     # By the identity of the tuple: the builder gives the same one again and again, and hashing what it holds
     # takes longer. The contributions keep the tuples, so no other can take an identity over.
@@ -88,8 +99,47 @@ def scan(builder: Builder, lines: Iterable[bytes], into: Scan) -> None:
     tally["events_in"] += read
 
 
+def _scan_transformed(builder: Builder, lines: Iterable[bytes], into: Scan, transformer: Transformer) -> None:
+    numbered = iter(enumerate(lines, 1))
+    while some := list(islice(numbered, TRANSFORMED_TOGETHER)):
+        read = [
+            (number, line, event)
+            for number, line in some
+            if (event := _event_of(line, number, into)) is not None
+        ]
+        results = transformer.run([event for _, _, event in read])
+        into.lines += len(some)
+        into.tally["events_in"] += len(read)
+        for (number, line, _), result in zip(read, results, strict=True):
+            if isinstance(result, list):
+                _take(builder, result, into)
+            else:
+                one = result.rejection if isinstance(result, Postponed) else result
+                into.rejected.append(Rejected(number, one.reason, line.strip(), one.detail))
+
+
+def _take(builder: Builder, events: Sequence[Event], into: Scan) -> None:
+    """Take up what a transformation made of one event."""
+    if not events:
+        into.tally[f"events_dropped.{DROPPED}"] += 1
+    elif len(events) > 1:
+        into.tally["events_fanned_out"] += len(events) - 1
+    for event in events:
+        contribution = builder.contribute(event, into.tally)
+        if isinstance(contribution, Dropped):
+            into.tally[f"events_dropped.{contribution.reason}"] += 1
+        else:
+            into.groups.setdefault(contribution.identifiers, []).append(contribution)
+
+
 def _read_whole(builder: Builder, line: bytes, number: int, into: Scan) -> Contribution | Dropped | None:
     """Read a line that is not plain; None, and perhaps one more rejected, where it is no event."""
+    event = _event_of(line, number, into)
+    return None if event is None else builder.contribute(event, into.tally)
+
+
+def _event_of(line: bytes, number: int, into: Scan) -> Event | None:
+    """Decode a line whole; None, and perhaps one more rejected, where it is no event."""
     try:
         body = decode_object(line)
     except UnreadableError as error:
@@ -104,7 +154,7 @@ def _read_whole(builder: Builder, line: bytes, number: int, into: Scan) -> Contr
     event = event_of(body, len(line), arrival, _FILE)
     if event.id == _UNNAMED:
         event.id = _id_of(line)
-    return builder.contribute(event, into.tally)
+    return event
 
 
 def link(groups: Iterable[_Group]) -> list[list[_Group]]:

@@ -3,7 +3,8 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from shared.app.frozen import BUILDER_FILE, freeze
+from shared.app.frozen import BUILDER_FILE, TRANSFORM_FILE, complete, freeze
+from shared.core.chain_check import ChainProblem, chain_problems, syntax_problem
 from shared.core.definition import Definition
 from shared.core.grammar import DefinitionError, parse_definition
 
@@ -46,8 +47,11 @@ def read_folders(folders: Sequence[BuilderFolder]) -> list[Candidate]:
 
 def _definition(folder: BuilderFolder) -> tuple[Definition | None, list[str]]:
     """Read one folder: its definition as far as there is one, and everything that is wrong."""
-    found = [_python_problem(folder.name, name, text) for name, text in folder.files.items()]
-    found = [problem for problem in found if problem]
+    found = [
+        f"{folder.name}/{file}:{problem.line}: {problem.message}"
+        for file, text in folder.files.items()
+        for problem in python_problems(file, text)
+    ]
     source = f"{folder.name}/{BUILDER_FILE}"
     if BUILDER_FILE not in folder.files:
         return None, [*found, f"{source}: is missing"]
@@ -57,17 +61,12 @@ def _definition(folder: BuilderFolder) -> tuple[Definition | None, list[str]]:
         return None, [*found, *error.lines()]
     if definition.name != folder.name:
         found.append(f"{source}: name: must be the folder's name, {folder.name}, not {definition.name}")
-    return definition, found
+    return complete(definition, folder.files), found
 
 
-def _python_problem(builder: str, file: str, text: str) -> str:
-    """Say where a Python file is no Python; nothing else is judged without running it."""
-    if not file.endswith(".py"):
-        return ""
-    try:
-        compile(text, file, "exec")
-    except SyntaxError as error:
-        return f"{builder}/{file}:{error.lineno or 1}: {error.msg}"
-    except ValueError as error:  # NUL bytes, before Python 3.12
-        return f"{builder}/{file}:1: {error}"
-    return ""
+def python_problems(file: str, text: str) -> list[ChainProblem]:
+    """Say what is wrong with a file of a folder, as far as that shows without running it."""
+    if file == TRANSFORM_FILE:
+        return chain_problems(text, file)
+    problem = syntax_problem(text, file) if file.endswith(".py") else None
+    return [problem] if problem else []

@@ -6,10 +6,12 @@ from typing import Final, Protocol
 
 import msgspec
 
-from shared.core.definition import Definition
+from shared.core.definition import Definition, with_custom_id
 
 BUILDER_FILE: Final = "builder.yaml"
-FROZEN_FILES: Final = (BUILDER_FILE, "transform.py", "profile.py")
+TRANSFORM_FILE: Final = "transform.py"
+PROFILE_FILE: Final = "profile.py"
+FROZEN_FILES: Final = (BUILDER_FILE, TRANSFORM_FILE, PROFILE_FILE)
 """The files of a builder's folder that say what it does; all others (samples) may change freely."""
 
 _ENCODER: Final = msgspec.json.Encoder(order="sorted")
@@ -39,10 +41,15 @@ class Frozen(msgspec.Struct, frozen=True):
 _DECODER: Final = msgspec.json.Decoder(Frozen)
 
 
+def complete(definition: Definition, files: Mapping[str, str]) -> Definition:
+    """Return what a definition is together with the files beside it: a transformation brings `custom_id`."""
+    return with_custom_id(definition) if TRANSFORM_FILE in files else definition
+
+
 def freeze(definition: Definition, files: Mapping[str, str]) -> tuple[bytes, str]:
     """Return the canonical bytes of a definition and their SHA-256 in hexadecimal."""
     kept = {name: files[name] for name in FROZEN_FILES if name in files}
-    data = _ENCODER.encode(Frozen(definition, kept))
+    data = _ENCODER.encode(Frozen(complete(definition, kept), kept))
     return data, hashlib.sha256(data).hexdigest()
 
 

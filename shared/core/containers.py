@@ -41,9 +41,18 @@ Reason = Literal[
     "truncated",
     "corrupt",
     "not_processed",
+    "transform_error",
+    "transform_result",
+    "transform_no_retry",
+    "transform_retry",
+    "transform_load",
+    "transform_timeout",
+    "transform_crash",
 ]
 """Why bytes are not folded. `truncated` and `corrupt` speak of compressed data and aggregates;
-`not_processed` is an event that can be read but failed further on."""
+`not_processed` is an event that can be read but failed further on, `transform_...` one whose transformation
+did: an error was raised, or what was returned is no event; `NoRetryError` or `RetryError` was raised; the
+file cannot be run at all; a function took too long, or the process with it."""
 
 _GZIP: Final = b"\x1f\x8b"
 _ZSTD: Final = b"\x28\xb5\x2f\xfd"
@@ -61,7 +70,7 @@ def _extreme_number(text: str) -> Decimal:
         return Decimal(f"{digits}E{'-' if exponent.startswith('-') else ''}{EXTREME_EXPONENT}")
 
 
-_decode_any: Final = msgspec.json.Decoder(float_hook=Decimal).decode
+decode_any: Final = msgspec.json.Decoder(float_hook=Decimal).decode
 _decode_extreme: Final = msgspec.json.Decoder(float_hook=_extreme_number).decode
 _decode_array: Final = msgspec.json.Decoder(list[msgspec.Raw]).decode
 # Up to the next mark that gives a text its structure, over whole strings and whatever else there is.
@@ -98,7 +107,7 @@ def decode_object(text: bytes) -> dict[str, Any]:
         raise UnreadableError("too_large", f"an event has at most {EVENT_BYTES_MAX} bytes")
     try:
         try:
-            body = _decode_any(text)
+            body = decode_any(text)
         except InvalidOperation:
             body = _decode_extreme(text)
     except RecursionError:

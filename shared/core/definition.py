@@ -5,7 +5,7 @@ a frozen version of a builder is these types as JSON.
 """
 
 from decimal import Decimal
-from typing import Literal
+from typing import Final, Literal
 
 import msgspec
 
@@ -87,6 +87,17 @@ class Definition(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     env: tuple[tuple[str, str], ...] = ()
     fetch: tuple[tuple[str, str], ...] = ()
     profile_function: tuple[tuple[str, str], ...] = ()
+
+
+CUSTOM_ID: Final = IdentifierType("custom_id", paths=(("custom_id",), ("JITSU_PROFILE_ID",)), known=True)
+"""The type of the identifier that a transformation gives an event; it has the highest priority."""
+
+
+def with_custom_id(definition: Definition) -> Definition:
+    """Return the definition of a builder that has a transformation: it knows `custom_id`, declared or not."""
+    if any(kind.name == CUSTOM_ID.name for kind in definition.identifiers):
+        return definition
+    return msgspec.structs.replace(definition, identifiers=(CUSTOM_ID, *definition.identifiers))
 
 
 def definition_json(definition: Definition) -> bytes:

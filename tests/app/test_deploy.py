@@ -8,6 +8,7 @@ from shared.app.deploy import Deployer, Outcome
 from shared.app.folders import BrokenBuildersError, BuilderFolder
 from shared.app.frozen import DamagedDefinitionError, freeze, thaw
 from shared.app.registry import Draft, Status
+from shared.core.definition import with_custom_id
 from shared.core.grammar import parse_definition
 from tests.fakes.consumers import FakeConsumers
 from tests.fakes.crashes import Crash, Life, Mortal
@@ -61,7 +62,7 @@ def test_the_frozen_object_holds_the_definition_and_the_texts_it_came_from():
     version = cloud.registry.version("customers", 1)
     frozen = thaw(cloud.objects.held[version.definition_key][0], version.sha256)
     assert frozen.files == source.files
-    assert frozen.definition == parse_definition(source.files["builder.yaml"])
+    assert frozen.definition == with_custom_id(parse_definition(source.files["builder.yaml"]))
 
 
 def test_a_changed_byte_of_a_frozen_definition_is_noticed():
@@ -98,7 +99,7 @@ def test_a_changed_folder_is_left_as_a_draft():
 def test_a_changed_python_file_is_a_change():
     cloud = Cloud()
     cloud.deploy(folder())
-    assert cloud.deploy(folder(transform_py="x = 1\n")) == {"customers": [Outcome.DRAFTED]}
+    assert cloud.deploy(folder(profile_py="x = 1\n")) == {"customers": [Outcome.DRAFTED]}
 
 
 def test_an_unchanged_draft_keeps_its_date():

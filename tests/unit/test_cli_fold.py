@@ -133,11 +133,71 @@ def test_what_cannot_be_written_or_read_is_told_in_a_sentence():
     assert kith("cut.gz").exit_code == 1
 
 
-def test_user_code_that_is_not_run_is_told():
-    Path("builder").mkdir()
+def a_builder(transform=None, **files):
+    Path("builder").mkdir(exist_ok=True)
     Path("builder/builder.yaml").write_text((CUSTOMERS / "builder.yaml").read_text())
-    Path("builder/transform.py").touch()
-    assert "builder/transform.py is not run" in kith(SAMPLES, builder="builder").stderr
+    for name, text in {**files, **({"transform": transform} if transform else {})}.items():
+        Path(f"builder/{name}.py").write_text(text)
+    return "builder"
+
+
+def test_user_code_that_is_not_run_is_told():
+    builder = a_builder(profile="def profile(events, user, context): pass")
+    assert "builder/profile.py is not run" in kith(SAMPLES, builder=builder).stderr
+
+
+TRANSFORM = """
+from kith import RetryError
+
+def only_people(event, context):
+    if event["type"] == "page":
+        return "drop"
+    if event["type"] == "identify":
+        raise ValueError("of " + event["messageId"])
+    if event.get("event") == "Order Completed":
+        event["custom_id"] = "c_" + event.get("userId", "u_0")
+        return [event, {**event, "event": "Copied"}]
+    if event.get("event") == "Products Searched":
+        raise RetryError("later")
+    context.log.info("seen", type=event["type"])
+
+chain = [only_people]
+"""
+
+
+def test_a_chain_is_run_and_what_it_does_is_told():
+    result = kith(SAMPLES, builder=a_builder(TRANSFORM))
+    assert result.exit_code == 0
+    profiles = [json.loads(line) for line in Path("out.jsonl").read_text().splitlines()]
+    custom = {one for profile in profiles for one in profile["identifiers"].get("custom_id", [])}
+    assert custom
+    assert all(one.startswith("c_u_") for one in custom)
+    assert " more by fan-out, " in result.stderr
+    assert " dropped (transform)" in result.stderr
+    rejected = [json.loads(line) for line in Path(f"{SAMPLES}.rejected").read_text().splitlines()]
+    assert {one["reason"] for one in rejected} == {"transform_error", "transform_retry"}
+    assert {one["detail"] for one in rejected} == {
+        "ValueError at transform.py:8",
+        "RetryError at transform.py:13",
+    }
+    lines = [line for line in result.stderr.splitlines() if line.startswith("builder/transform.py: ")]
+    assert lines[0] == "builder/transform.py: info: seen type=track"
+    assert len(lines) == 101
+
+
+def test_a_chain_gives_the_same_in_parts_and_in_several_processes():
+    builder = a_builder(TRANSFORM)
+    assert kith(SAMPLES, builder=builder).exit_code == 0
+    rejected = Path(f"{SAMPLES}.rejected").read_bytes()
+    assert kith(SAMPLES, builder=builder, out="other.jsonl", workers=2).exit_code == 0
+    assert Path("other.jsonl").read_bytes() == Path("out.jsonl").read_bytes()
+    assert Path(f"{SAMPLES}.rejected").read_bytes() == rejected
+
+
+def test_a_chain_that_cannot_be_run_is_told_with_its_line():
+    result = kith(SAMPLES, builder=a_builder("import json\nlimits = {}\nlimit = limits['x']\n"))
+    assert result.exit_code == 1
+    assert result.stderr == "kith: builder/transform.py:3: cannot be run: KeyError: 'x'\n"
 
 
 def test_what_is_too_large_for_memory_is_folded_in_parts(monkeypatch):

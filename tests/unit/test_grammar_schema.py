@@ -85,12 +85,12 @@ BAD = (
     *("anonymous: {}", "anonymous: true", "anonymous_profiles: no", "env: {A: 1}", "env: {1A: x}", "x: y"),
 )
 WHOLE = (
-    *((case, True) for case in (identifiers(24), identifiers(8, "[a, b, c]"), HEAD.replace("shop", "a_1"))),
+    *((case, True) for case in (identifiers(22), identifiers(7, "[a, b, c]"), HEAD.replace("shop", "a_1"))),
     *((f"name: shop\nidentifiers: {{u: {{from: a, limit: {n}}}}}", n == "1") for n in ("1", "0", "1.5", "x")),
     *(
         (case, False)
         for case in (
-            identifiers(25),
+            identifiers(23),
             "name: shop\nidentifiers: {}",
             "name: shop",
             HEAD.replace("shop", "Shop"),

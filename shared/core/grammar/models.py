@@ -27,9 +27,9 @@ from shared.core.grammar.problems import listed, suggestion
 COUNT: Final = "count"
 UNIQUE_LIST: Final = "unique_list"
 VALUE_TYPES: Final = ("string", "number", "boolean", "datetime", "ip")
-IDENTIFIERS_MAX: Final = 24
-"""Identifiers that one event may carry: a structural change of one event must fit one transaction of 100
-actions, and an identifier takes up to four of them."""
+IDENTIFIERS_MAX: Final = 22
+"""Identifiers that one event may carry, beside the two of `custom_id`: a structural change of one event must
+fit one transaction of 100 actions, and an identifier takes up to four of them."""
 _WINDOW_PATTERN: Final = "^([1-9][0-9]?|[12][0-9]{2}|3[0-5][0-9]|36[0-5]) days?$"
 
 

@@ -1,0 +1,75 @@
+"""What user code gets beside its events: `kith.Context`, with values of `env` masked in all it writes."""
+
+from collections.abc import Callable, Mapping
+from types import MappingProxyType
+from typing import Any, Final, NamedTuple
+
+MASK: Final = "***"
+MASKED_LENGTH_MIN: Final = 4
+"""Shorter values are no secrets, and masking them would tear up every line."""
+LINE_LENGTH_MAX: Final = 2000
+
+Sink = Callable[[str, str], None]
+"""Takes a line of the log: its level and its text."""
+
+
+class ProfileBuilder(NamedTuple):
+    """Which builder runs; version 0 is none that was published."""
+
+    id: str
+    version: int
+
+
+class UserLog:
+    """Writes masked lines, fields after the message as `name=value`."""
+
+    def __init__(self, sink: Sink, env: Mapping[str, str]) -> None:
+        self._sink = sink
+        # The longest first: one may be part of another.
+        secrets = {value for value in env.values() if len(value) >= MASKED_LENGTH_MIN}
+        self._secrets = sorted(secrets, key=len, reverse=True)
+
+    def debug(self, message: object, /, **fields: object) -> None:
+        """Write what helps to follow one event."""
+        self._write("debug", message, fields)
+
+    def info(self, message: object, /, **fields: object) -> None:
+        """Write what is normal."""
+        self._write("info", message, fields)
+
+    def warn(self, message: object, /, **fields: object) -> None:
+        """Write what should be looked at."""
+        self._write("warn", message, fields)
+
+    def error(self, message: object, /, **fields: object) -> None:
+        """Write what went wrong."""
+        self._write("error", message, fields)
+
+    def _write(self, level: str, message: object, fields: Mapping[str, object]) -> None:
+        text = " ".join([str(message), *(f"{name}={value}" for name, value in fields.items())])
+        for secret in self._secrets:
+            text = text.replace(secret, MASK)
+        self._sink(level, text[:LINE_LENGTH_MAX])
+
+
+class UserMetrics:
+    """Counts by name."""
+
+    def __init__(self, counts: dict[str, int]) -> None:
+        self._counts = counts
+
+    def count(self, name: str, value: int = 1, /) -> None:
+        """Add to a counter."""
+        self._counts[name] = self._counts.get(name, 0) + value
+
+
+class UserContext:
+    """The context of one builder."""
+
+    def __init__(
+        self, builder: str, version: int, env: Mapping[str, str], sink: Sink, counts: dict[str, int]
+    ) -> None:
+        self.profile_builder: Any = ProfileBuilder(builder, version)
+        self.env: Mapping[str, str] = MappingProxyType(dict(env))
+        self.log = UserLog(sink, env)
+        self.metrics = UserMetrics(counts)
