@@ -62,9 +62,9 @@ class Bundle:
 
 
 def bundle_function(name: str, target: Target, folders: Sequence[str] = ()) -> Bundle:
-    """Bundle `lambdas/<name>`, `shared`, their packages and further folders of this repository."""
+    """Bundle `lambdas/<name>`, `kith`, `shared`, their packages and further folders of this repository."""
     packages = _packages(_requirements(name), target)
-    sources = ["lambdas/__init__.py", *_files(f"lambdas/{name}", "shared", *folders)]
+    sources = ["lambdas/__init__.py", *_files(f"lambdas/{name}", "kith", "shared", *folders)]
     recipe = _digest([packages.name, *_contents(ROOT, sources)])
     path = _build_once(
         BUILD / "functions" / f"{name}-{target}-{recipe}",
