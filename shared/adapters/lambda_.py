@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from datetime import UTC, datetime
 from typing import Any, Final
 
@@ -50,6 +51,11 @@ class LambdaConsumers:
         alias = self._arn(contract.version_alias(builder, version))
         self._settled(lambda: self._ensure_mapping(alias, t0, consumer))
 
+    def remove(self, builder: str, version: int) -> None:
+        """Remove the version's mapping, then its alias, as far as there are any."""
+        with suppress(self._client.exceptions.ResourceNotFoundException):
+            self._remove(contract.version_alias(builder, version))
+
     def remove_all(self) -> list[str]:
         """Remove all mappings, then all aliases; return the names of the aliases."""
         names = [
@@ -58,10 +64,13 @@ class LambdaConsumers:
             for alias in page["Aliases"]
         ]
         for name in names:
-            for mapping in self._mappings(self._arn(name)):
-                self._settled(lambda uuid=mapping["UUID"]: self._delete_mapping(uuid))  # type: ignore[misc]
-            self._client.delete_alias(FunctionName=self._function, Name=name)
+            self._remove(name)
         return names
+
+    def _remove(self, alias: str) -> None:
+        for mapping in self._mappings(self._arn(alias)):
+            self._settled(lambda uuid=mapping["UUID"]: self._delete_mapping(uuid))  # type: ignore[misc]
+        self._client.delete_alias(FunctionName=self._function, Name=alias)
 
     def _ensure_mapping(self, alias: str, t0: int, consumer: Mapping[str, Any]) -> None:
         stream = consumer["EventSourceArn"]

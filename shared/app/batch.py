@@ -10,7 +10,7 @@ from shared import contract
 from shared.app.delivery import Envelope
 from shared.app.ingest import Ingest
 from shared.app.markers import Markers
-from shared.app.quarantine import Entry, QuarantineStore, entries_of, is_part, size_of
+from shared.app.quarantine import Entry, QuarantineStore, entries_of, is_archived, is_part, size_of
 from shared.app.reading import Reader
 from shared.core.compile import Builder, Contribution
 from shared.core.control import control_of, is_control
@@ -69,7 +69,7 @@ class Batch:
         waiting: list[Entry] = []
         held_bytes = 0
         delivered = [(envelope, kinesis_records(envelope)) for envelope in envelopes]
-        reads = self._reader.read((self._own(records, tally) for _, records in delivered), tally)
+        reads = self._reader.read((self._own(*one, tally) for one in delivered), tally)
         for (envelope, _), read in zip(delivered, reads, strict=True):
             contributions += read.contributions
             if not read.rejections:
@@ -104,8 +104,10 @@ class Batch:
             oldest=min((record.arrival for record in all_records), default=None),
         )
 
-    def _own(self, records: Sequence[Record], tally: Counter[str]) -> list[Record]:
+    def _own(self, envelope: Envelope, records: list[Record], tally: Counter[str]) -> list[Record]:
         """Return the records of events that are this version's own."""
+        if is_archived(envelope):  # its rebuild read them, and could not process them
+            return records
         events = [record for record in records if not is_control(record.data)]
         tally["records_control"] += len(records) - len(events)
         own = [record for record in events if record.arrival >= self._t0]

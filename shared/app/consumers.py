@@ -16,5 +16,8 @@ class Consumers(Protocol):
     def ensure_mapping(self, builder: str, version: int, t0: int, consumer: Consumer) -> None:
         """Make the version's mapping, from T0 (ms UTC) on, or change its settings to these."""
 
+    def remove(self, builder: str, version: int) -> None:
+        """Remove the version's mapping, then its alias, as far as there are any."""
+
     def remove_all(self) -> list[str]:
         """Remove all mappings, then all aliases; return the names of the aliases."""

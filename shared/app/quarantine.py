@@ -5,7 +5,7 @@ Replay never uses the stream: ingestion is called with the original envelope, so
 
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import groupby, islice
 from typing import Any, Final, NamedTuple, Protocol, TypeVar
 
@@ -27,6 +27,9 @@ REPLAY_BYTES_MAX: Final = 4_000_000
 """Below what a synchronous call may carry, 6 MB; larger bad events of one record get several entries."""
 PART_OVERHEAD_BYTES: Final = 32
 """What an envelope takes for a part, besides its data in base64."""
+ARCHIVED: Final[Envelope] = {"eventSource": "kith:archive"}
+"""What the envelope of a record says that a rebuild read from the archive: its version counts it, although it
+arrived before the version's T0."""
 LISTED_MAX: Final = 1000
 """Entries replayed at a time, so that memory does not grow with the quarantine."""
 
@@ -96,6 +99,11 @@ def is_part(envelope: Envelope) -> bool:
     return ENVELOPE_EXTRA in envelope
 
 
+def is_archived(envelope: Envelope) -> bool:
+    """Tell whether an envelope was made by a rebuild, of a record in the archive."""
+    return bool(envelope.get("eventSource") == ARCHIVED["eventSource"])
+
+
 def size_of(envelope: Envelope) -> int:
     """Return about how many bytes an envelope takes."""
     parts = envelope.get(ENVELOPE_EXTRA, {}).get("parts", ())
@@ -134,6 +142,15 @@ def entries_of(
     Only the rejected events are kept, else a replay would bring the others once more, perhaps long after
     their profiles forgot them. What is still bad after a replay keeps its entry.
     """
+    entries = _entries_of(builder, version, delivered, rejections)
+    if is_archived(delivered):
+        return [replace(entry, envelope={**entry.envelope, **ARCHIVED}) for entry in entries]
+    return entries
+
+
+def _entries_of(
+    builder: str, version: int, delivered: Envelope, rejections: Sequence[Rejection]
+) -> list[Entry]:
     if is_part(delivered):
         index = delivered[ENVELOPE_EXTRA]["index"]
         return [_entry_of_parts(builder, version, rejections, index)]

@@ -86,6 +86,7 @@ class Planner:
         self.ownership = Ownership(builder.name, snapshot)
         self.lives: dict[str, _Life] = {}
         self.buried: dict[str, _Life] = {}
+        self.buried_at: dict[str, int] = {}
         self.tombstones: dict[str, Tombstone] = {}
         self.merged: set[str] = set()
         self.removes: list[Remove] = []
@@ -111,7 +112,7 @@ class Planner:
             return True
         life.pending.append(contribution)
         if life.profile.bytes_max > CANONICAL_BYTES_MAX:
-            self._break_if_too_large(life, minute_of(arrival))
+            self._break_if_too_large(life, arrival)
         return True
 
     def _take_irregular(self, contribution: Contribution) -> bool:
@@ -130,7 +131,7 @@ class Planner:
 
         for life in lives[:]:
             if self._is_expired(life, contribution.arrival):
-                self._bury(life, minute)
+                self._bury(life, contribution.arrival)
                 self.tally["profiles_expired"] += 1
                 lives.remove(life)
         if not lives:
@@ -145,7 +146,7 @@ class Planner:
         life.pending.append(contribution)
         if identifiers is contribution.identifiers:
             self.regular[id(identifiers)] = life
-        self._break_if_too_large(life, minute)
+        self._break_if_too_large(life, contribution.arrival)
         return True
 
     def _has_room(self, identifiers: Sequence[Identifier], lives: list[_Life]) -> bool:
@@ -293,7 +294,7 @@ class Planner:
                         profile.memory.add(hashed, minute)
                 life.known = life.known or identifier.type in self.builder.known
 
-    def _break_if_too_large(self, life: _Life, minute: int) -> None:
+    def _break_if_too_large(self, life: _Life, arrival: int) -> None:
         profile = life.profile
         reason = ""
         if len(profile.identifiers) > IDENTIFIERS_MAX:
@@ -306,24 +307,33 @@ class Planner:
             if profile.bytes_max > CANONICAL_BYTES_MAX:
                 reason = "size"
         if reason:
-            self._bury(life, minute)
+            self._bury(life, arrival)
             self.tally["profiles_broken"] += 1
             self.notes.append(Note("broken", {"profile": profile.id, "reason": reason}))
 
-    def _bury(self, life: _Life, minute: int) -> None:
+    def _bury(self, life: _Life, arrival: int) -> None:
         self.regular.clear()
         profile = life.profile
-        traces = tuple(profile.memory.recent(minute))
+        traces = tuple(profile.memory.recent(minute_of(arrival)))
         self.ownership.bury(profile, Memory(traces))
         del self.lives[profile.id]
         self.buried[profile.id] = life
+        self.buried_at[profile.id] = arrival
         rev = self.rev_floor if life.stored is None else max(life.stored.rev + 1, self.rev_floor)
         self.tombstones[profile.id] = Tombstone(profile.id, rev, traces, profile.parked)
+        # Only its identifiers still matter, and there may be very many of these.
+        life.pending = []
+        life.profile = msgspec.structs.replace(profile, attributes=[], traits={}, memory=Memory())
 
     def _actions(self) -> int:
         """Return how many actions a transaction of what is planned so far takes, at most."""
         changed = sum(1 for life in self.lives.values() if life.changed)
         return changed + len(self.ownership.expected) + len(self.buried) + len(self.removes)
+
+    def settle(self) -> None:
+        """Fold what has only been counted so far: it takes memory until then."""
+        for life in self.lives.values():
+            life.settle(self.builder)
 
     def finish(self, taken: int, rest: Sequence[Contribution]) -> Plan:
         """Turn what has been decided of so many contributions into writes."""
@@ -337,7 +347,8 @@ class Planner:
                 self._put(plan, life)
         for profile_id_, life in self.buried.items():
             tombstone = self.tombstones[profile_id_]
-            plan.buries.append(Bury(tombstone, None if life.stored is None else life.stored.rev))
+            expected = None if life.stored is None else life.stored.rev
+            plan.buries.append(Bury(tombstone, expected, self.buried_at[profile_id_]))
             self._release(plan, life.profile, tombstone)
         self._point(plan)
         written = {put.profile.id for put in plan.puts}

@@ -2,13 +2,17 @@
 
 from typing import Final
 
+from shared.contract import DEDUP_WINDOW_H
 from shared.core.definition import Retention
 from shared.core.times import add_months
 
-DAY_MS: Final = 86_400_000
+HOUR_MS: Final = 3_600_000
+DAY_MS: Final = 24 * HOUR_MS
 SHORTEST_MONTH_MS: Final = 28 * DAY_MS
 CHILD_SLACK: Final = 0.25
 """By how much of its retention a profile's children outlive it: they are extended that rarely."""
+GRAVE_MS: Final = (DEDUP_WINDOW_H + 24) * HOUR_MS
+"""How long tombstones, and the redirects and pointers that nobody needs, live: the window, and slack."""
 
 
 def expires_at(retention: Retention, updated_at: int, *, known: bool) -> int:

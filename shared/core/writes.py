@@ -35,6 +35,8 @@ class Bury(NamedTuple):
 
     tombstone: Tombstone
     expected: int | None
+    arrival: int
+    """Of the event that removed the profile, ms UTC."""
 
 
 class Remove(NamedTuple):

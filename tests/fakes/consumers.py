@@ -21,6 +21,12 @@ class FakeConsumers:
         assert name in self.aliases, "a mapping calls an alias that exists"
         self.mappings[name] = (t0, dict(consumer))
 
+    def remove(self, builder: str, version: int) -> None:
+        name = contract.version_alias(builder, version)
+        self.mappings.pop(name, None)
+        if name in self.aliases:
+            self.aliases.remove(name)
+
     def remove_all(self) -> list[str]:
         removed, self.aliases = self.aliases, []
         self.mappings = {}

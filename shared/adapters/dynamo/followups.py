@@ -16,14 +16,12 @@ from shared.adapters.dynamo.transactions import leading_to, may_point
 from shared.adapters.dynamo.units import size_of
 from shared.adapters.dynamo.wire import Item
 from shared.app.ports import Clock
-from shared.contract import DEDUP_WINDOW_H, TTL_ATTRIBUTE
+from shared.contract import TTL_ATTRIBUTE
 from shared.core.identity.identifiers import Identifier
 from shared.core.profile import Profile, missing_segments
+from shared.core.retention import GRAVE_MS
 from shared.core.writes import Extend, Plan, Remove
 
-HOUR_MS: Final = 3_600_000
-GRAVE_MS: Final = (DEDUP_WINDOW_H + 24) * HOUR_MS
-"""How long tombstones, and the redirects and pointers that nobody needs, live: the window, and slack."""
 POINTER_BYTES: Final = 200
 """About what a pointer takes, for counting the units of updates."""
 ERRORS: Final = (BotoCoreError, ClientError, ThrottledError)

@@ -15,7 +15,7 @@ from shared.adapters.dynamo.access import Access, Tables
 from shared.adapters.dynamo.bodies import Bodies
 from shared.adapters.dynamo.client import Client, Condition
 from shared.adapters.dynamo.deltas import DELTA_BYTES_MAX, contributions_of, delta
-from shared.adapters.dynamo.followups import ERRORS, HOUR_MS, FollowUps
+from shared.adapters.dynamo.followups import ERRORS, FollowUps
 from shared.adapters.dynamo.items import KIND, Items, seconds
 from shared.adapters.dynamo.keys import Keyspace, delta_name
 from shared.adapters.dynamo.reads import Reads
@@ -26,6 +26,7 @@ from shared.contract import TTL_ATTRIBUTE
 from shared.core.compile import Builder, Contribution
 from shared.core.identity.identifiers import Identifier
 from shared.core.profile import Profile
+from shared.core.retention import DAY_MS
 from shared.core.snapshot import Pointer, Stored
 from shared.core.writes import Plan
 
@@ -33,7 +34,7 @@ WRITERS: Final = 16
 FOLLOWERS: Final = 8
 """Threads for plans, and for what comes before and after their writes: two pools, as one would wait for
 itself."""
-DELTA_MS: Final = 400 * 24 * HOUR_MS
+DELTA_MS: Final = 400 * DAY_MS
 """How long a delta may wait for the next writer of its profile: longer than a profile lives by default."""
 
 

@@ -39,6 +39,16 @@ class BuildName:
         return f"{self.prefix}scan.jsonl"
 
     @property
+    def extent(self) -> str:
+        """Return the key of what there is to scan, which is written once the manifest is."""
+        return f"{self.prefix}extent.json"
+
+    @property
+    def linked(self) -> str:
+        """Return the key of what Link found."""
+        return f"{self.prefix}linked.json"
+
+    @property
     def shuffle_manifest(self) -> str:
         """Return the key of the lines that Shuffle maps over: `{"part": n}` each."""
         return f"{self.prefix}shuffle.jsonl"

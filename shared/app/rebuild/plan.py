@@ -4,13 +4,20 @@ Called again and again: each call does what can be done and says how long to wai
 found done when it was done before.
 """
 
-from typing import Any, Final
+from collections.abc import Iterable, Iterator
+from dataclasses import replace
+from hashlib import blake2b
+from typing import Final
 
 import msgspec
 
-from shared.app.rebuild.build import BuildName
-from shared.app.rebuild.ports import Objects
-from shared.app.registry import Registry
+from shared import contract
+from shared.app.markers import Shards, are_acknowledged, put_markers
+from shared.app.rebuild.build import BuildName, ensure_building
+from shared.app.rebuild.ports import ListedObject, Objects
+from shared.app.registry import Progress, Registry
+from shared.core.archive import may_hold_before
+from shared.core.control import READER_ARCHIVE
 
 PART_BYTES: Final = 64 * 2**20
 """Archive bytes, compressed, that one Scan worker takes; a larger object is a part of its own."""
@@ -49,8 +56,102 @@ class Part(msgspec.Struct, frozen=True):
     objects: list[tuple[str, int]]
 
 
+class Extent(msgspec.Struct, frozen=True):
+    """What there is to scan, as Plan found it."""
+
+    parts: int
+    objects: int
+    bytes: int
+
+
+class Marked(msgspec.Struct, frozen=True):
+    """Markers that were put on all shards: their token, and the shards."""
+
+    token: str
+    shards: list[str]
+
+
 def plan(
-    registry: Registry, objects: Objects, shards: Any, name: BuildName, now: int, timing: Timing
+    registry: Registry,
+    progress: Progress,
+    objects: Objects,
+    shards: Shards,
+    name: BuildName,
+    now: int,
+    timing: Timing,
 ) -> Planned:
     """Plan a build as far as possible at a time (ms UTC). BuildEndedError if it is not building any more."""
-    raise NotImplementedError
+    row = ensure_building(registry, name)
+    if row.t0 == 0:
+        row = registry.replace(row, replace(row, t0=now + timing.lead_s * 1000))
+    marked_from = row.t0 + timing.marker_delay_s * 1000
+    if now < marked_from:
+        return Planned(done=False, wait_s=-(-(marked_from - now) // 1000), t0=row.t0)
+    if not is_read(objects, shards, name, READER_ARCHIVE):
+        return Planned(done=False, wait_s=timing.poll_s, t0=row.t0)
+    found = objects.get(name.extent)
+    if found is None:
+        extent = _list(progress, objects, name, row.t0)
+    else:
+        extent = msgspec.json.decode(found[0], type=Extent)
+    return Planned(
+        done=True,
+        t0=row.t0,
+        parts=extent.parts,
+        objects=extent.objects,
+        bytes=extent.bytes,
+        manifest=name.scan_manifest,
+    )
+
+
+def is_read(objects: Objects, shards: Shards, name: BuildName, reader: str) -> bool:
+    """Tell whether a reader has dealt with all that is in the stream now, or was at an earlier call.
+
+    The first call puts the markers that the later ones look for.
+    """
+    key = name.markers(reader)
+    found = objects.get(key)
+    if found is None:
+        # The same token again if this was done halfway: whichever marker is met, all before it was in time.
+        token = blake2b(key.encode(), digest_size=16).hexdigest()
+        marked = Marked(token, put_markers(shards, token, reader))
+        objects.put(key, msgspec.json.encode(marked))
+    else:
+        marked = msgspec.json.decode(found[0], type=Marked)
+    return are_acknowledged(objects, marked.token, marked.shards)
+
+
+def _list(progress: Progress, objects: Objects, name: BuildName, t0: int) -> Extent:
+    """Write the manifest. An archive that is only read never shrinks, so doing it again does no harm."""
+    parts = list(parts_of(_archived(objects, t0)))
+    lines = b"".join(msgspec.json.encode(part) + b"\n" for part in parts)
+    objects.put(name.scan_manifest, lines)
+    sizes = [size for part in parts for _, size in part.objects]
+    extent = Extent(len(parts), len(sizes), sum(sizes))
+    if objects.put_if_absent(name.extent, msgspec.json.encode(extent)):
+        counted = {"plan.parts": extent.parts, "plan.objects": extent.objects}
+        progress.add_progress(name.builder, name.version, counted)
+    return extent
+
+
+def _archived(objects: Objects, t0: int) -> Iterator[ListedObject]:
+    """Yield the objects that may hold records that arrived before T0."""
+    for one in objects.list(contract.PREFIX_EVENTS):
+        if not may_hold_before(one.key, t0):
+            return
+        yield one
+
+
+def parts_of(archived: Iterable[ListedObject]) -> Iterator[Part]:
+    """Cut a listing into parts of about equal bytes; one empty part for an empty archive."""
+    number = 0
+    some: list[tuple[str, int]] = []
+    held_bytes = 0
+    for one in archived:
+        if some and (held_bytes + one.size > PART_BYTES or len(some) == PART_OBJECTS_MAX):
+            yield Part(number, some)
+            number, some, held_bytes = number + 1, [], 0
+        some.append((one.key, one.size))
+        held_bytes += one.size
+    if some or not number:
+        yield Part(number, some)

@@ -1,6 +1,6 @@
 """What a rebuild needs from the world, beside the registry, the consumers and the shards of the stream."""
 
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from typing import NamedTuple, Protocol
 
 from shared.core.identity.identifiers import Identifier
@@ -60,7 +60,7 @@ class Loader(Protocol):
     """
 
     def insert(self, plans: Sequence[Plan]) -> None:
-        """Write what plans put, bury, point and release; the pointers before the profiles.
+        """Write what plans put, bury, point and release, in any order.
 
         Raises whatever the store raises when it does not take them; then all may be inserted again.
         """
@@ -88,14 +88,6 @@ class ProfileLines(Protocol):
 
     def canonical(self, version: int, ids: Collection[str]) -> dict[str, bytes]:
         """Return the canonical forms of those profiles that are there, by id."""
-        ...
-
-
-class Progress(Protocol):
-    """How far builds are, for people to watch; nothing is decided by it. The registry is one."""
-
-    def add_progress(self, builder: str, version: int, counted: Mapping[str, int]) -> None:
-        """Count more of a version's build, e.g. `scan.events`."""
         ...
 
 

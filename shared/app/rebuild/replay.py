@@ -3,10 +3,37 @@
 Each finished profile is written once. A worker that runs out of time leaves a checkpoint and is called again.
 """
 
+from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from typing import Final
+
 import msgspec
 
-from shared.app.rebuild.build import Build
-from shared.app.rebuild.ports import ActiveProfiles, Loader, MayGoOn, Objects, Progress
+from shared.app.rebuild.build import REPLAY, Build
+from shared.app.rebuild.formats import fetch_json, read_block, records_of_block
+from shared.app.rebuild.naming import Names, choose_names, give_names
+from shared.app.rebuild.ports import ActiveProfiles, Loader, MayGoOn, Objects
+from shared.app.rebuild.results import Linked, Result, leave
+from shared.app.registry import Progress
+from shared.core.compile import Builder, Contribution
+from shared.core.identity.identifiers import Identifier
+from shared.core.plan import Planner
+from shared.core.profile import expiry
+from shared.core.snapshot import Snapshot
+from shared.core.spool import Rows, identifiers_of
+from shared.core.writes import Plan
+
+READERS: Final = 16
+INSERTED_TOGETHER: Final = 500
+"""Profiles and tombstones that are handed to the loader at a time."""
+CHECKPOINT_PROFILES: Final = 10_000
+"""Profiles and tombstones after which a checkpoint is left, beside the one at the end of a worker's time."""
+PENDING_MAX: Final = 20_000
+"""Contributions that are counted before their values are folded."""
+SAMPLE_SIZE: Final = 10
+
+Frames = list[bytes | memoryview]
 
 
 class PartitionNumber(msgspec.Struct, frozen=True):
@@ -23,6 +50,14 @@ class Replayed(msgspec.Struct, frozen=True):
     profiles: int
 
 
+class Checkpoint(msgspec.Struct):
+    """How many components of a partition, in order, are replayed and written, and what was counted."""
+
+    components: int = 0
+    tally: dict[str, int] = {}
+    sample: list[str] = []
+
+
 def replay(
     build: Build,
     partition: PartitionNumber,
@@ -33,4 +68,150 @@ def replay(
     may_go_on: MayGoOn,
 ) -> Replayed:
     """Replay a partition from its checkpoint on; `active` is None if no version is active."""
-    raise NotImplementedError
+    number = partition.partition
+    found = objects.get(build.name.checkpoint(number))
+    checkpoint = Checkpoint() if found is None else msgspec.json.decode(found[0], type=Checkpoint)
+    components = _components(build, objects, number)
+    identifiers = {one for frames in components.values() for one in _identifiers(frames)}
+    names = choose_names(objects, build.name, number, identifiers, active, build.t0)
+    del identifiers
+    replaying = _Replaying(build, number, objects, loader, checkpoint)
+    for at, component in enumerate(sorted(components)):
+        frames = components.pop(component)
+        if at < checkpoint.components:
+            continue
+        if not may_go_on():
+            replaying.leave_checkpoint()
+            return Replayed(done=False, partition=number, profiles=checkpoint.tally.get("profiles", 0))
+        replaying.take(frames, names)
+    replaying.leave_checkpoint()
+    tally = checkpoint.tally
+    counted = {
+        "partitions": 1,
+        "events": sum(tally.get(f"events_{one}", 0) for one in ("folded", "duplicate", "repeated")),
+        "profiles": tally.get("profiles", 0),
+    }
+    leave(objects, progress, build.name, REPLAY, number, Result(tally, checkpoint.sample), counted)
+    return Replayed(done=True, partition=number, profiles=counted["profiles"])
+
+
+class _Replaying:
+    """Plans components and hands what they end with to the loader, some at a time."""
+
+    def __init__(
+        self, build: Build, partition: int, objects: Objects, loader: Loader, checkpoint: Checkpoint
+    ) -> None:
+        self._build = build
+        self._partition = partition
+        self._objects = objects
+        self._loader = loader
+        self._checkpoint = checkpoint
+        self._tally = Counter(checkpoint.tally)
+        self._components = checkpoint.components
+        self._sample = checkpoint.sample
+        self._waiting: list[Plan] = []
+        self._waiting_count = 0
+        self._unsaved = 0
+
+    def take(self, frames: Frames, names: Names) -> None:
+        """Replay the next component."""
+        planned = plan_component(self._build.builder, frames, self._build.t0)
+        self._tally.update(planned.tally)
+        self._tally["profiles_expired_at_t0"] += expire(self._build.builder, planned, self._build.t0)
+        give_names(planned, names)
+        self._tally["profiles"] += len(planned.puts)
+        ids = [put.profile.id for put in planned.puts]
+        self._sample = sorted([*self._sample, *ids])[:SAMPLE_SIZE]
+        self._waiting.append(planned)
+        self._waiting_count += len(planned.puts) + len(planned.buries)
+        self._components += 1
+        if self._waiting_count >= INSERTED_TOGETHER:
+            self._insert()
+            if self._unsaved >= CHECKPOINT_PROFILES:
+                self.leave_checkpoint()
+
+    def leave_checkpoint(self) -> None:
+        """Write what waits, and remember how far this is."""
+        self._insert()
+        checkpoint = self._checkpoint
+        checkpoint.components, checkpoint.tally = self._components, dict(self._tally)
+        checkpoint.sample = self._sample
+        self._objects.put(self._build.name.checkpoint(self._partition), msgspec.json.encode(checkpoint))
+        self._unsaved = 0
+
+    def _insert(self) -> None:
+        if self._waiting:
+            self._loader.insert(self._waiting)
+            self._unsaved += self._waiting_count
+            self._waiting, self._waiting_count = [], 0
+
+
+def plan_component(builder: Builder, frames: Iterable[bytes | memoryview], t0: int) -> Plan:
+    """Plan all contributions of a component in one go, on an empty store; revisions begin with T0."""
+    planner = Planner(builder, Snapshot(), t0 * 1000, actions_max=None)
+    taken = repeated = 0
+    for together in Rows(frames).by_arrival():
+        if len(together) > 1:
+            in_order = _in_order(together)
+            repeated += len(together) - len(in_order)
+        else:
+            in_order = together
+        for one in in_order:
+            planner.take(one)
+            taken += 1
+            if taken % PENDING_MAX == 0:
+                planner.settle()
+    planned = planner.finish(taken, ())
+    planned.tally["events_repeated"] = repeated
+    return planned
+
+
+def _in_order(together: Sequence[Contribution]) -> list[Contribution]:
+    """Sort contributions of one arrival by id and place in the stream, and drop copies.
+
+    Objects of the archive may overlap: what stands at one place twice is one record, and its events come
+    with one id for the same identifiers. Of two such that a transformation made, the first one counts, as it
+    does live: sorting keeps their order.
+    """
+    kept: dict[tuple[object, ...], Contribution] = {}
+    for one in together:
+        kept.setdefault((one.position, one.key[1], one.identifiers), one)
+    return sorted(kept.values(), key=_order)
+
+
+def _order(one: Contribution) -> tuple[object, ...]:
+    shard, sequence, index = one.position
+    return one.key[1], shard, len(sequence), sequence, index
+
+
+def expire(builder: Builder, planned: Plan, t0: int) -> int:
+    """Take profiles out of a plan that have expired at T0; return how many.
+
+    Their pointers stay as long as those of any profile that expires: they tell that a later life is one.
+    """
+    live = [put for put in planned.puts if expiry(builder, put.profile) >= t0]
+    expired = len(planned.puts) - len(live)
+    planned.puts = live
+    return expired
+
+
+def _components(build: Build, objects: Objects, partition: int) -> dict[int, Frames]:
+    """Return the frames of each component of a partition, in the order of the parts."""
+    name = build.name
+    linked = fetch_json(objects, name.linked, Linked)
+
+    def block(part: int) -> bytes:
+        return read_block(objects, name.shuffled(part), partition, linked.partitions)
+
+    components: dict[int, Frames] = {}
+    with ThreadPoolExecutor(READERS, "kith-block") as readers:
+        for one in readers.map(block, range(linked.parts)):
+            for component, frame in records_of_block(one):
+                components.setdefault(component, []).append(frame)
+    return components
+
+
+def _identifiers(frames: Frames) -> Iterator[Identifier]:
+    for frame in frames:
+        for identifiers in identifiers_of(frame):
+            yield from identifiers

@@ -6,12 +6,30 @@ Leaves a spool (the contributions, component by component), links (each componen
 what was counted. What is no event goes to the quarantine of the new version.
 """
 
+from collections import Counter
+from collections.abc import Iterable, Iterator
+from typing import Final
+
 import msgspec
 
-from shared.app.quarantine import QuarantineStore
-from shared.app.rebuild.build import Build
+from shared.app.quarantine import ARCHIVED, Entry, QuarantineStore, entries_of, size_of
+from shared.app.reading import Postponed, Reader, Transformer
+from shared.app.rebuild.build import SCAN, Build, BuildFailedError
+from shared.app.rebuild.formats import SpoolWriter, fetch, identifier_hash, write_links
 from shared.app.rebuild.plan import Part
-from shared.app.rebuild.ports import Objects, Progress
+from shared.app.rebuild.ports import Objects
+from shared.app.rebuild.results import Result, leave
+from shared.app.registry import Progress
+from shared.core.archive import DamagedArchiveError, read_object
+from shared.core.control import is_control
+from shared.core.identity.grouping import Components
+from shared.core.records import Record, Rejection
+from shared.core.spool import FrameWriter, Identifiers
+
+HELD_BYTES_MAX: Final = 2**24
+"""What waits to be set aside together."""
+ROUNDS_MAX: Final = 3
+"""How often an event is transformed whose transformation asks to try again, before it is set aside."""
 
 
 class Scanned(msgspec.Struct, frozen=True):
@@ -25,10 +43,137 @@ class Scanned(msgspec.Struct, frozen=True):
 
 
 def scan(
-    build: Build, part: Part, objects: Objects, quarantine: QuarantineStore, progress: Progress
+    build: Build,
+    part: Part,
+    objects: Objects,
+    quarantine: QuarantineStore,
+    progress: Progress,
+    transformer: Transformer | None = None,
 ) -> Scanned:
-    """Read a part of the archive.
+    """Read a part of the archive; `transformer` runs the chain of the version, if it has one.
 
     BuildFailedError that names the object if one is gone or damaged.
     """
-    raise NotImplementedError
+    scanning = _Scanning(build, quarantine, transformer)
+    for key, _ in part.objects:
+        scanning.read(_records(objects, key))
+    tally = scanning.finish()
+    components = _components(scanning.groups)
+    spool, weights = SpoolWriter(), []
+    for some in components:
+        frame = scanning.writer.frame((one, scanning.groups[one]) for one in some)
+        weights.append(len(frame))
+        spool.add(frame)
+    hashes = [sorted({identifier_hash(one) for each in some for one in each}) for some in components]
+    objects.put(build.name.spool(part.part), spool.finish())
+    objects.put(build.name.links(part.part), write_links(weights, hashes))
+    counted = {
+        "parts": 1,
+        "objects": len(part.objects),
+        "events": tally["events_in"],
+        "quarantined": tally["events_quarantined"],
+    }
+    leave(objects, progress, build.name, SCAN, part.part, Result(dict(tally)), counted)
+    return Scanned(
+        part=part.part,
+        records=tally["records"],
+        events=tally["events_in"],
+        contributions=tally["contributions"],
+        components=len(components),
+    )
+
+
+class _Scanning:
+    """Reads records into rows by identifiers, and sets aside what is no event."""
+
+    def __init__(self, build: Build, quarantine: QuarantineStore, transformer: Transformer | None) -> None:
+        self.writer = FrameWriter()
+        self.groups: dict[Identifiers, list[bytes]] = {}
+        self._build = build
+        self._quarantine = quarantine
+        self._reader = Reader(build.builder, transformer)
+        self._tally: Counter[str] = Counter()
+        self._waiting: list[Entry] = []
+        self._held_bytes = 0
+        self._postponed: list[Postponed] = []
+
+    def read(self, records: Iterable[Record]) -> None:
+        """Read the records of an object, each on its own."""
+        self._read(self._own(records), self._tally)
+
+    def finish(self) -> Counter[str]:
+        """Read once more what was postponed, set aside the rest, and return what was counted."""
+        for _ in range(ROUNDS_MAX - 1):
+            postponed, self._postponed = self._postponed, []
+            tally: Counter[str] = Counter()
+            self._read(([_record(one.rejection)] for one in postponed), tally)
+            del tally["events_in"]  # counted when they were read for the first time
+            self._tally.update(tally)
+        for one in self._postponed:
+            self._set_aside([one.rejection])
+            self._tally["events_quarantined"] += 1
+            self._tally[f"quarantined.{one.rejection.reason}"] += 1
+        del self._tally["events_postponed"]
+        if self._waiting:
+            self._quarantine.put(self._waiting)
+        return self._tally
+
+    def _read(self, deliveries: Iterable[list[Record]], tally: Counter[str]) -> None:
+        groups, row = self.groups, self.writer.row
+        for read in self._reader.read(deliveries, tally):
+            for one in read.contributions:
+                rows = groups.get(one.identifiers)
+                if rows is None:
+                    rows = groups[one.identifiers] = []
+                rows.append(row(one))
+            tally["contributions"] += len(read.contributions)
+            self._postponed += read.postponed
+            if read.rejections:
+                self._set_aside(read.rejections)
+
+    def _own(self, records: Iterable[Record]) -> Iterator[list[Record]]:
+        """Yield the records that the build has to count."""
+        tally, t0 = self._tally, self._build.t0
+        for record in records:
+            if is_control(record.data):
+                tally["records_control"] += 1
+            elif record.arrival >= t0:
+                tally["records_after_t0"] += 1
+            else:
+                tally["records"] += 1
+                yield [record]
+
+    def _set_aside(self, rejections: list[Rejection]) -> None:
+        name = self._build.name
+        entries = entries_of(name.builder, name.version, ARCHIVED, rejections)
+        self._waiting += entries
+        self._held_bytes += sum(size_of(entry.envelope) for entry in entries)
+        if self._held_bytes > HELD_BYTES_MAX:
+            self._quarantine.put(self._waiting)
+            self._waiting, self._held_bytes = [], 0
+
+
+def _records(objects: Objects, key: str) -> Iterator[Record]:
+    """Yield the records of an archived object; BuildFailedError that names it if it is gone or damaged."""
+    try:
+        yield from read_object(fetch(objects, key))
+    except DamagedArchiveError as error:
+        raise BuildFailedError(f"{key} is damaged: {error}") from error
+
+
+def _record(rejection: Rejection) -> Record:
+    """Return the record of an event that is to be read again."""
+    shard, sequence, index = rejection.position
+    return Record(rejection.data, rejection.arrival, shard, sequence, index)
+
+
+def _components(groups: Iterable[Identifiers]) -> list[list[Identifiers]]:
+    """Return which groups may be one person, in order of their first."""
+    groups = list(groups)
+    joined = Components()
+    for identifiers in groups:
+        joined.join(identifiers)
+    components: dict[object, list[Identifiers]] = {}
+    for identifiers in groups:
+        components.setdefault(joined.find(identifiers[0]), []).append(identifiers)
+    return list(components.values())
