@@ -1,10 +1,16 @@
 """Objects in one S3 bucket."""
 
-from collections.abc import Iterator
-from typing import TYPE_CHECKING, Any, NamedTuple
+from collections.abc import Iterable, Iterator
+from itertools import islice
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 if TYPE_CHECKING:
     from datetime import datetime
+
+
+DELETED_TOGETHER: Final = 1000
+_ABSENT: Final = frozenset({"404", "NoSuchKey", "NotFound"})
+_REFUSED: Final = frozenset({"412", "PreconditionFailed", "409", "ConditionalRequestConflict"})
 
 
 class Listed(NamedTuple):
@@ -26,6 +32,29 @@ class S3Objects:
         """Write an object, over an older one of the same key."""
         self._client.put_object(Bucket=self._bucket, Key=key, Body=data, ContentType=_content_type(key))
 
+    def put_if_absent(self, key: str, data: bytes) -> bool:
+        """Write an object unless there is one of this key; say whether it was written.
+
+        S3 itself sees to the condition; the look before serves engines that ignore it.
+        """
+        errors = self._client.exceptions
+        try:
+            self._client.head_object(Bucket=self._bucket, Key=key)
+        except errors.ClientError as error:
+            if error.response["Error"]["Code"] not in _ABSENT:
+                raise
+        else:
+            return False
+        try:
+            self._client.put_object(
+                Bucket=self._bucket, Key=key, Body=data, ContentType=_content_type(key), IfNoneMatch="*"
+            )
+        except errors.ClientError as error:
+            if error.response["Error"]["Code"] in _REFUSED:
+                return False
+            raise
+        return True
+
     def get(self, key: str) -> tuple[bytes, str] | None:
         """Return an object's bytes and its tag, which changes with them; None if there is no such object."""
         try:
@@ -33,6 +62,16 @@ class S3Objects:
         except self._client.exceptions.NoSuchKey:
             return None
         return answer["Body"].read(), answer["ETag"]
+
+    def get_range(self, key: str, start: int, length: int) -> bytes:
+        """Return some bytes of an object, fewer where it ends; KeyError if there is no such object."""
+        try:
+            answer = self._client.get_object(
+                Bucket=self._bucket, Key=key, Range=f"bytes={start}-{start + length - 1}"
+            )
+        except self._client.exceptions.NoSuchKey:
+            raise KeyError(key) from None
+        return bytes(answer["Body"].read())
 
     def list(self, prefix: str, after: str = "") -> Iterator[Listed]:
         """Yield the objects below a prefix, by key; only those whose key comes after `after`."""
@@ -46,6 +85,16 @@ class S3Objects:
         """Delete an object, if it exists."""
         self._client.delete_object(Bucket=self._bucket, Key=key)
 
+    def delete_all(self, keys: Iterable[str]) -> None:
+        """Delete objects, those that exist. Raises RuntimeError if S3 keeps some of them."""
+        waiting = iter(keys)
+        while some := list(islice(waiting, DELETED_TOGETHER)):
+            answer = self._client.delete_objects(
+                Bucket=self._bucket, Delete={"Objects": [{"Key": key} for key in some], "Quiet": True}
+            )
+            if answer.get("Errors"):
+                raise RuntimeError(f"{len(answer['Errors'])} objects could not be deleted")
+
     def delete_if(self, key: str, tag: str) -> bool:
         """Delete an object unless it was written again since it had this tag; say whether it is gone.
 
@@ -58,9 +107,9 @@ class S3Objects:
             self._client.delete_object(Bucket=self._bucket, Key=key, IfMatch=tag)
         except errors.ClientError as error:
             code = error.response["Error"]["Code"]
-            if code in {"404", "NoSuchKey", "NotFound"}:
+            if code in _ABSENT:
                 return True
-            if code in {"412", "PreconditionFailed", "409", "ConditionalRequestConflict"}:
+            if code in _REFUSED:
                 return False
             raise
         return True
