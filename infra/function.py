@@ -33,7 +33,7 @@ LOG_RETENTION: Final = {
 class Function(Construct):
     """Runs `lambdas/<name>/handler.py` on Python 3.13, arm64, and logs to a group of its own."""
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - each names what differs between functions
         self,
         scope: Construct,
         name: str,
@@ -43,8 +43,10 @@ class Function(Construct):
         timeout: Duration,
         memory_mb: int,
         environment: Mapping[str, str],
+        concurrency: int | None = None,
         folders: Sequence[str] = (),
     ) -> None:
+        """Make the function; `concurrency` is reserved for it, and its limit."""
         super().__init__(scope, f"{name.title()}Function")
         self.name = name
         bundle = bundle_function(name, settings.target, folders)
@@ -67,6 +69,7 @@ class Function(Construct):
             architecture=lambda_.Architecture.ARM_64,
             memory_size=memory_mb,
             timeout=timeout,
+            reserved_concurrent_executions=concurrency,
             role=self.role,
             log_group=log_group,
             environment={

@@ -49,6 +49,7 @@ class Ingestion(Construct):
             description="Folds events into profiles; one alias per version of a builder",
             timeout=INGEST_TIMEOUT,
             memory_mb=settings.memory_mb,
+            concurrency=settings.ingest_concurrency,
             environment={
                 contract.ENV_PROFILES_TABLE: storage.profiles.table_name,
                 contract.ENV_IDENTIFIERS_TABLE: storage.identifiers.table_name,
@@ -56,14 +57,7 @@ class Ingestion(Construct):
                 contract.ENV_ARCHIVE_BUCKET: archive.bucket.bucket_name,
             },
         )
-        ingest.allow(
-            "kinesis:DescribeStream",
-            "kinesis:DescribeStreamSummary",
-            "kinesis:GetRecords",
-            "kinesis:GetShardIterator",
-            "kinesis:ListShards",
-            on=[stream.stream.stream_arn],
-        )
+        stream.allow_reading(ingest)
         ingest.allow(
             "dynamodb:BatchGetItem",
             "dynamodb:BatchWriteItem",

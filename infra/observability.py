@@ -54,13 +54,26 @@ class Observability(Construct):
         *,
         stream: Stream,
         ingest: Function,
+        archive: Function,
         others: Sequence[Function],
     ) -> None:
         super().__init__(scope, "Observability")
         self._stage = settings.stage
-        functions = [ingest, *others]
+        functions = [ingest, archive, *others]
         alarms = [
-            self._alarm_on_lag(ingest),
+            self._alarm_on_lag(
+                "IngestionLags",
+                "Profiles are over ten minutes behind the stream: records wait, or ingestion keeps failing.",
+                ingest,
+                Duration.minutes(10),
+            ),
+            self._alarm_on_lag(
+                "ArchiveLags",
+                "The archive is over an hour behind the stream, which keeps records for seven days: read the"
+                " log of the function archive.",
+                archive,
+                Duration.hours(1),
+            ),
             self._alarm_on_refused_records(stream),
             *(self._alarm_on_errors(function) for function in functions),
             *(self._alarm_on_throttles(function) for function in functions),
@@ -70,16 +83,12 @@ class Observability(Construct):
             topic = _mailed_topic(self, settings.alarm_email)
             for alarm in alarms:
                 alarm.add_alarm_action(actions.SnsAction(topic))
-        self.dashboard = self._dashboard(alarms, stream, ingest, functions)
+        self.dashboard = self._dashboard(alarms, stream, [ingest, archive], functions)
 
-    def _alarm_on_lag(self, ingest: Function) -> cloudwatch.Alarm:
-        return self._alarm(
-            "IngestionLags",
-            "Profiles are over ten minutes behind the stream: records wait, or ingestion keeps failing.",
-            ingest.resource.metric("IteratorAge", statistic="max", period=PERIOD),
-            threshold=Duration.minutes(10).to_milliseconds(),
-            periods=3,
-        )
+    def _alarm_on_lag(
+        self, name: str, description: str, consumer: Function, lag_max: Duration
+    ) -> cloudwatch.Alarm:
+        return self._alarm(name, description, _lag(consumer), threshold=lag_max.to_milliseconds(), periods=3)
 
     def _alarm_on_refused_records(self, stream: Stream) -> cloudwatch.Alarm:
         return self._alarm(
@@ -158,7 +167,7 @@ class Observability(Construct):
         self,
         alarms: Sequence[cloudwatch.Alarm],
         stream: Stream,
-        ingest: Function,
+        consumers: Sequence[Function],
         functions: Sequence[Function],
     ) -> cloudwatch.Dashboard:
         dashboard = cloudwatch.Dashboard(self, "Dashboard")
@@ -191,12 +200,14 @@ class Observability(Construct):
             _graph(
                 "Lag (ms)",
                 self._counted(contract.METRIC_BATCH_AGE, "max"),
-                ingest.resource.metric("IteratorAge", statistic="max", period=PERIOD),
+                self._counted(contract.METRIC_ARCHIVE_AGE, "max"),
+                *(_lag(consumer) for consumer in consumers),
             ),
             _graph("Events folded, by builder", self._folded_by_builder()),
             _graph(
                 "Stream",
                 stream.stream.metric_incoming_records(period=PERIOD),
+                self._counted(contract.METRIC_RECORDS_ARCHIVED),
                 stream.stream.metric("WriteProvisionedThroughputExceeded", statistic="sum", period=PERIOD),
             ),
         )
@@ -213,6 +224,11 @@ class Observability(Construct):
 
 def _graph(title: str, *metrics: cloudwatch.IMetric) -> cloudwatch.GraphWidget:
     return cloudwatch.GraphWidget(title=title, left=list(metrics), width=8)
+
+
+def _lag(consumer: Function) -> cloudwatch.Metric:
+    """Name the age of the oldest record that a consumer of the stream has not dealt with."""
+    return consumer.resource.metric("IteratorAge", statistic="max", period=PERIOD)
 
 
 def _mailed_topic(scope: Construct, address: str) -> sns.Topic:

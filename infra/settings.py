@@ -51,6 +51,9 @@ class Settings(BaseModel):
     retries: Annotated[int, Field(ge=0, le=10_000)] = 5
     record_age_h: Annotated[int, Field(ge=1, le=contract.RECORD_AGE_H_MAX)] = contract.RECORD_AGE_H_MAX
     memory_mb: Annotated[int, Field(ge=256, le=10_240)] = 1769
+    ingest_concurrency: Annotated[int, Field(ge=1, le=10_000)] | None = None
+    archive_window_s: Annotated[int, Field(ge=0, le=300)] = 60
+    archive_concurrency: Annotated[int, Field(ge=1, le=10_000)] | None = None
     archive_retention: Literal["forever"] | PositiveInt = "forever"
     log_retention_days: LogRetentionDays = 90
     alarm_email: Annotated[str, Field(pattern=r"^[^@\s]+@[^@\s]+$")] | None = None

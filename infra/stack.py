@@ -29,7 +29,7 @@ class KithStack(Stack):
         )
         stream = Stream(self, settings)
         storage = Storage(self, settings)
-        archive = Archive(self, settings)
+        archive = Archive(self, settings, stream=stream)
         ingestion = Ingestion(self, settings, stream=stream, storage=storage, archive=archive)
         publishing = Publishing(
             self, settings, stream=stream, storage=storage, archive=archive, ingestion=ingestion
@@ -39,6 +39,7 @@ class KithStack(Stack):
             settings,
             stream=stream,
             ingest=ingestion.ingest,
+            archive=archive.archive,
             others=[ingestion.drain, publishing.publish],
         )
         outputs = {
@@ -48,6 +49,7 @@ class KithStack(Stack):
             contract.OUTPUT_REGISTRY_TABLE: storage.registry.table_name,
             contract.OUTPUT_ARCHIVE_BUCKET: archive.bucket.bucket_name,
             contract.OUTPUT_ARCHIVE_RETENTION: str(settings.archive_retention),
+            contract.OUTPUT_ARCHIVE_TABLE: archive.table.name,
             contract.OUTPUT_INGEST_FUNCTION: ingestion.ingest.resource.function_name,
             contract.OUTPUT_DASHBOARD: observability.dashboard.dashboard_name,
         }

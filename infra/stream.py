@@ -5,6 +5,7 @@ from aws_cdk import aws_kinesis as kinesis
 from constructs import Construct
 
 from infra import nag
+from infra.function import Function
 from infra.settings import Settings
 
 
@@ -26,4 +27,15 @@ class Stream(Construct):
             self.stream,
             "AwsSolutions-KDS3",
             "With AWS's own key, producers of other teams need no grant on a key of ours.",
+        )
+
+    def allow_reading(self, function: Function) -> None:
+        """Let Lambda read the stream in the name of a function that consumes it."""
+        function.allow(
+            "kinesis:DescribeStream",
+            "kinesis:DescribeStreamSummary",
+            "kinesis:GetRecords",
+            "kinesis:GetShardIterator",
+            "kinesis:ListShards",
+            on=[self.stream.stream_arn],
         )

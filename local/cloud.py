@@ -13,7 +13,7 @@ from typing import Any, Final
 from local import deploy, processes
 from local.engine import ACCESS_KEY, PORT_FIRST, REGION, ROOT, SECRET_KEY, Endpoint, Engine, free_port
 from local.event_sources.checkpoints import FileCheckpoints
-from local.event_sources.kinesis import KinesisStream
+from local.event_sources.kinesis import KinesisStream, list_mappings
 from local.event_sources.ports import PortError, Stream
 
 FOLDER: Final = ROOT / ".local"
@@ -128,7 +128,10 @@ class LocalCloud:
         if endpoint is None:
             return False
         kinesis = deploy.client(endpoint, "kinesis")
-        mappings = deploy.client(endpoint, "lambda").list_event_source_mappings()["EventSourceMappings"]
+        try:
+            mappings = list_mappings(deploy.client(endpoint, "lambda"))
+        except PortError:
+            return False
         streams = {
             item["UUID"]: KinesisStream(kinesis, item["EventSourceArn"], lambda: 0) for item in mappings
         }

@@ -19,8 +19,8 @@ STACK: Final = f"kith-{STAGE}"
 CDK: Final = ROOT / "node_modules" / ".bin" / "cdk"
 CACHE: Final = ROOT / ".build" / "cdk"
 
-CONTEXT: Final = {"target": "local", "stage": STAGE, "shards": "2", "window_s": "1"}
-"""Two shards, so that what works here works with more than one; a short window, to see events soon."""
+CONTEXT: Final = {"target": "local", "stage": STAGE, "shards": "2", "window_s": "1", "archive_window_s": "1"}
+"""Two shards, so that what works here works with more than one; short windows, to see events soon."""
 
 SOURCES: Final = (
     *("app.py", "cdk.json", "requirements.txt", "package-lock.json", "local/deploy.py"),

@@ -125,6 +125,13 @@ class LogCode(Enum):
         "the drain broke off; its next run starts over",
         "Read `error`. Nothing is lost: batches wait until they are drained.",
     )
+    ARCHIVED = ("KITH-400", _INFO, "batch archived", "Nothing: one line per invocation of the archiver.")
+    ARCHIVING_FAILED = (
+        "KITH-401",
+        _ERROR,
+        "a batch could not be archived; Lambda brings it again, until it can",
+        "Read `error`. Nothing is lost while the stream still holds the records: seven days.",
+    )
 
     def __init__(self, code: str, level: int, message: str, advice: str) -> None:
         self.code = code

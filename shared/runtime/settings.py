@@ -22,6 +22,13 @@ class IngestSettings(msgspec.Struct, frozen=True):
     archive_bucket: str = msgspec.field(name=contract.ENV_ARCHIVE_BUCKET)
 
 
+class ArchiveSettings(msgspec.Struct, frozen=True):
+    """Of the function that archives the stream."""
+
+    stage: str = msgspec.field(name=contract.ENV_STAGE)
+    archive_bucket: str = msgspec.field(name=contract.ENV_ARCHIVE_BUCKET)
+
+
 class DrainSettings(msgspec.Struct, frozen=True):
     """Of the function that drains the on-failure destination; `ingest_function` is an ARN."""
 

@@ -13,7 +13,10 @@ from boto3.dynamodb.types import TypeDeserializer
 from local import deploy
 from local.cloud import LocalCloud
 from local.engine import REGION
+from local.event_sources.kinesis import list_mappings
 from shared import contract
+from shared.core.archive import read_object
+from shared.core.records import Record
 
 T = TypeVar("T")
 
@@ -28,8 +31,11 @@ class Live:
     def __init__(self, cloud: LocalCloud) -> None:
         self.cloud = cloud
         self.outputs = cloud.connection().outputs
-        self.mapping_uuid = self.client("lambda").list_event_source_mappings()["EventSourceMappings"][0][
-            "UUID"
+        alias = f":{contract.version_alias(BUILDER, VERSION)}"
+        [self.mapping_uuid] = [
+            mapping["UUID"]
+            for mapping in list_mappings(self.client("lambda"))
+            if mapping["FunctionArn"].endswith(alias)
         ]
 
     def client(self, service: str) -> Any:
@@ -93,6 +99,11 @@ class Live:
             .paginate(Bucket=self.outputs[contract.OUTPUT_ARCHIVE_BUCKET], Prefix=prefix)
         )
         return [item["Key"] for page in pages for item in page.get("Contents", [])]
+
+    def archived(self, key: str) -> list[Record]:
+        """Read the records of an object of the archive."""
+        bucket = self.outputs[contract.OUTPUT_ARCHIVE_BUCKET]
+        return list(read_object(self.client("s3").get_object(Bucket=bucket, Key=key)["Body"].read()))
 
     def function(self, part: str) -> str:
         """Find the name of the function that has this in its name."""

@@ -6,11 +6,16 @@ import subprocess
 import sys
 from decimal import Decimal
 from pathlib import Path
+from uuid import uuid4
 
 import pytest
 
 from shared import contract
-from tests.e2e.conftest import Live, Person, eventually
+from shared.adapters.kinesis import KinesisShards
+from shared.adapters.s3 import S3Objects
+from shared.app.markers import are_acknowledged, put_markers
+from shared.core.control import READER_ARCHIVE
+from tests.e2e.conftest import BUILDER, VERSION, Live, Person, eventually
 
 pytestmark = pytest.mark.e2e
 
@@ -126,6 +131,33 @@ def test_batches_that_lambda_gave_up_on_are_drained_once_ingestion_works_again(l
     profile = live.profile_with("cookie_id", person.cookie, 1)
     assert profile["attributes"]["total_order_value"] == 7
     assert live.objects(contract.PREFIX_FAILED) == []
+
+
+def test_every_record_is_archived_as_it_was_put(live: Live, person: Person):
+    put = [json.dumps(person.order(1)).encode(), gzip.compress(b"[]"), b"\xff no JSON at all", b" \n\0"]
+    live.put(*put, key=person.cookie)
+    live.put(*put[:1], key="another shard, perhaps")
+    live.settle()
+    records = [record for key in live.objects(contract.PREFIX_EVENTS) for record in live.archived(key)]
+    ours = [record for record in records if record.data in put]
+    assert sorted(record.data for record in ours) == sorted([*put, put[0]])
+    assert len({(record.shard, record.sequence) for record in ours}) == len(ours)
+
+
+def test_markers_are_acknowledged_once_all_before_them_is_dealt_with(live: Live, person: Person):
+    shards = KinesisShards(live.client("kinesis"), live.outputs[contract.OUTPUT_STREAM])
+    objects = S3Objects(live.client("s3"), live.outputs[contract.OUTPUT_ARCHIVE_BUCKET])
+    live.put(person.order(3))
+    marked = {}
+    for reader in (READER_ARCHIVE, contract.version_alias(BUILDER, VERSION)):
+        token = uuid4().hex
+        marked[token] = put_markers(shards, token, reader)
+        assert len(marked[token]) > 1
+    for token, ids in marked.items():
+        eventually(lambda token=token, ids=ids: are_acknowledged(objects, token, ids))
+    assert live.profile("cookie_id", person.cookie)["event_count"] == 1
+    archived = [record.data for key in live.objects(contract.PREFIX_EVENTS) for record in live.archived(key)]
+    assert any(person.cookie.encode() in data for data in archived)
 
 
 def _identifiers(profile) -> list[tuple[str, str]]:

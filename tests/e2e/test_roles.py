@@ -5,11 +5,15 @@ that is missing there shows in what stays behind.
 """
 
 from typing import Any
+from uuid import uuid4
 
 import pytest
 
 from local.cloud import LocalCloud
 from shared import contract
+from shared.adapters.kinesis import KinesisShards
+from shared.app.markers import put_markers
+from shared.core.control import READER_ARCHIVE
 from tests.e2e.conftest import BUILDER, VERSION, Live, Person, eventually
 
 pytestmark = pytest.mark.e2e
@@ -99,6 +103,17 @@ def test_a_bad_record_reaches_quarantine(guarded: Live):
     before = set(guarded.objects(contract.PREFIX_QUARANTINE))
     guarded.put(b"\xff")
     assert len(eventually(lambda: set(guarded.objects(contract.PREFIX_QUARANTINE)) - before)) == 1
+
+
+def test_records_and_markers_reach_the_archive(guarded: Live, person: Person):
+    shards = KinesisShards(guarded.client("kinesis"), guarded.outputs[contract.OUTPUT_STREAM])
+    guarded.put(person.order(1))
+    token = uuid4().hex
+    marked = put_markers(shards, token, READER_ARCHIVE)
+    prefix = f"{contract.PREFIX_MARKERS}{token}/"
+    eventually(lambda: set(guarded.objects(prefix)) == {prefix + shard for shard in marked})
+    archived = [one.data for key in guarded.objects(contract.PREFIX_EVENTS) for one in guarded.archived(key)]
+    assert any(person.cookie.encode() in data for data in archived)
 
 
 def test_a_failing_batch_reaches_the_failure_destination_and_is_drained(guarded: Live, person: Person):

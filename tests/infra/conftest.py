@@ -73,6 +73,9 @@ def prod(tmp_path_factory: pytest.TempPathFactory) -> Synthesized:
         stage="prod",
         shards="4",
         archive_retention="400",
+        archive_window_s="30",
+        archive_concurrency="4",
+        ingest_concurrency="20",
         alarm_email="ops@example.com",
     )
 

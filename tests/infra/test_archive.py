@@ -3,7 +3,7 @@ import json
 import pytest
 
 from shared import contract
-from tests.infra.conftest import Synthesized
+from tests.infra.conftest import Synthesized, flat
 
 PASSING = {contract.PREFIX_MARKERS, contract.PREFIX_REBUILD}
 
@@ -58,3 +58,30 @@ def test_what_a_rebuild_leaves_behind_goes_by_itself_and_for_good(dev):
 
 def test_nothing_empties_the_archive_when_the_stack_goes(dev):
     assert "AutoDeleteObjects" not in json.dumps(dev.template)
+
+
+def mapping(synthesized: Synthesized):
+    [properties] = synthesized.resources("Lambda::EventSourceMapping").values()
+    return properties
+
+
+def test_the_archiver_never_gives_up_and_keeps_the_order_of_each_shard(dev):
+    asked = mapping(dev)
+    assert (asked["MaximumRetryAttempts"], asked["MaximumRecordAgeInSeconds"]) == (-1, -1)
+    assert asked["ParallelizationFactor"] == 1
+    assert asked["BisectBatchOnFunctionError"] is False
+    assert not {"DestinationConfig", "FilterCriteria", "FunctionResponseTypes"} & asked.keys()
+
+
+def test_the_archiver_reads_the_stream_from_its_beginning_in_large_batches(dev, prod):
+    asked = mapping(dev)
+    assert "Archive" in flat(asked["FunctionName"])
+    assert flat(asked["EventSourceArn"]).startswith("<Stream")
+    assert asked["StartingPosition"] == "TRIM_HORIZON"
+    assert asked["BatchSize"] == 10_000
+    assert [mapping(one)["MaximumBatchingWindowInSeconds"] for one in (dev, prod)] == [60, 30]
+
+
+def test_the_archiver_may_read_the_stream_before_its_mapping_is_made(dev):
+    [raw] = dev.raw("Lambda::EventSourceMapping").values()
+    assert any("Policy" in name for name in raw["DependsOn"])

@@ -92,7 +92,7 @@ def test_an_interrupted_build_leaves_nothing_that_looks_finished(tmp_path):
     assert list(tmp_path.iterdir()) == []
 
 
-@pytest.mark.parametrize("function", ["ingest", "drain", "publish"])
+@pytest.mark.parametrize("function", ["archive", "ingest", "drain", "publish"])
 def test_a_handler_imports_from_its_bundle_alone(function):
     """On this machine's platform, which the local bundle is made for."""
     path = bundle.bundle_function(function, "local").path

@@ -6,9 +6,11 @@ from infra.bundle import ROOT
 from shared import contract
 from tests.infra.conftest import as_list, flat
 
-FUNCTIONS = ["ingest", "drain", "publish"]
+FUNCTIONS = ["archive", "ingest", "drain", "publish"]
 
 WILDCARDS = {
+    ("archive", "s3:PutObject", "/events/*"),
+    ("archive", "s3:PutObject", "/markers/*"),
     ("ingest", "s3:GetObject", "/definitions/*"),
     ("ingest", "s3:PutObject", "/quarantine/*"),
     ("ingest", "s3:PutObject", "/markers/*"),
@@ -129,6 +131,7 @@ def test_only_publishing_writes_the_registry(dev):
 @pytest.mark.parametrize(
     ("function", "actions"),
     [
+        ("archive", {"s3:PutObject"}),
         ("ingest", {"s3:GetObject", "s3:PutObject", "s3:ListBucket"}),
         ("drain", {"s3:GetObject", "s3:PutObject", "s3:DeleteObject", "s3:ListBucket"}),
         ("publish", {"s3:PutObject"}),
@@ -140,7 +143,7 @@ def test_a_function_does_to_the_archive_what_it_must(dev, function, actions):
 
 
 def test_only_ingestion_touches_profiles(dev):
-    for function in ("drain", "publish"):
+    for function in ("archive", "drain", "publish"):
         assert not [resource for _, resource in permissions(dev, function) if "StorageProfiles" in resource]
 
 

@@ -39,6 +39,15 @@ def test_an_alarm_watches(dev, metric):
     assert metric in {alarm["MetricName"] for alarm in alarms(dev)}
 
 
+def test_each_consumer_of_the_stream_has_an_alarm_on_its_lag(dev):
+    lags = [alarm for alarm in alarms(dev) if alarm["MetricName"] == "IteratorAge"]
+    watched = {flat(alarm["Dimensions"][0]["Value"]): alarm["Threshold"] for alarm in lags}
+    assert [next(lag for name, lag in watched.items() if part in name) for part in ("Ingest", "Archive")] == [
+        600_000,
+        3_600_000,
+    ]
+
+
 def test_every_alarm_cites_a_metric_that_exists_and_says_what_to_do(dev):
     for alarm in alarms(dev):
         known = OURS if alarm["Namespace"] == contract.METRICS_NAMESPACE else AWS[alarm["Namespace"]]

@@ -1,0 +1,1 @@
+"""The function that archives every record of the stream."""
