@@ -9,6 +9,7 @@ from cli import (
     events,
     fold,
     get,
+    preview,
     publish,
     quarantine,
     rollback,
@@ -34,6 +35,7 @@ app.command("get")(get.get)
 app.command("events")(events.events)
 app.command("fold")(fold.fold)
 app.command("draft")(draft.draft)
+app.command("preview")(preview.preview)
 app.command("publish")(publish.publish)
 app.command("builds")(builds.builds)
 app.command("versions")(versions.versions)

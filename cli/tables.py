@@ -18,9 +18,17 @@ class Column(NamedTuple):
     justify: Literal["left", "right"] = "left"
 
 
-def print_table(columns: Sequence[Column], rows: "Sequence[Sequence[str | Text]]") -> None:
+def is_terminal() -> bool:
+    """Say whether somebody looks at what is printed."""
+    from rich.console import Console
+
+    return Console().is_terminal
+
+
+def print_table(columns: Sequence[Column], rows: "Sequence[Sequence[str | Text]]", indent: int = 0) -> None:
     """Print rows under their headings."""
     from rich.console import Console
+    from rich.padding import Padding
     from rich.table import Table
     from rich.text import Text
 
@@ -31,7 +39,7 @@ def print_table(columns: Sequence[Column], rows: "Sequence[Sequence[str | Text]]
             table.add_column(column.name, justify=column.justify, overflow="fold")
         for row in rows:
             table.add_row(*(Text(cell) if isinstance(cell, str) else cell for cell in row))
-        console.print(table)
+        console.print(Padding(table, (0, 0, 0, indent)))
         return
     plain = [[column.name for column in columns]]
     plain += [[str(cell) for cell in row] for row in rows]
@@ -41,4 +49,4 @@ def print_table(columns: Sequence[Column], rows: "Sequence[Sequence[str | Text]]
             cell.rjust(width) if column.justify == "right" else cell.ljust(width)
             for column, cell, width in zip(columns, row, widths, strict=True)
         )
-        typer.echo((" " * GAP).join(cells).rstrip())
+        typer.echo((" " * indent + (" " * GAP).join(cells)).rstrip())

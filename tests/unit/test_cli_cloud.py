@@ -109,16 +109,16 @@ def _publish(client, name):
     registry.activate(version, None)
 
 
-def ingest(client, *events):
+def ingest(client, *events, builder=BUILDER):
     store = DynamoStore(
         client("dynamodb"),
-        BUILDER,
+        builder,
         1,
         NAMES[contract.OUTPUT_PROFILES_TABLE],
         NAMES[contract.OUTPUT_IDENTIFIERS_TABLE],
         CLOCK,
     )
-    outcome = Ingest(BUILDER, store, CLOCK).run(contributions_of(BUILDER, events))
+    outcome = Ingest(builder, store, CLOCK).run(contributions_of(builder, events))
     assert not outcome.failed
 
 

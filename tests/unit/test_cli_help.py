@@ -18,6 +18,7 @@ COMMANDS = [
     ["events"],
     ["fold"],
     ["draft"],
+    ["preview"],
     ["publish"],
     ["builds"],
     ["versions"],

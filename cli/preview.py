@@ -1,0 +1,300 @@
+"""`kith preview`: what a draft makes of events, beside what the active version makes of them."""
+
+import sys
+from collections import Counter
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Final, NamedTuple
+
+import typer
+
+from cli.errors import Failure
+from cli.options import AsJson, Stage
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Sequence
+
+    from cli.target import Target
+    from shared.app.frozen import Frozen
+    from shared.app.preview import Change, Folded, Pair, Side
+
+SAMPLES: Final = Path("samples") / "events.jsonl"
+CHANGED_SHOWN: Final = 12
+"""Of the names of what changed, the most frequent."""
+TEXT_MAX: Final = 60
+"""Characters of a value on a terminal."""
+MARGIN_MS: Final = 1000
+"""A profile's times are those of records, to the millisecond; a little more does no harm."""
+
+
+class Previewed(NamedTuple):
+    """A draft and the active version, if there is one, over the same events."""
+
+    builder: str
+    version: int | None
+    active: "Folded"
+    draft: "Folded"
+
+
+def preview(
+    source: Annotated[
+        str | None,
+        typer.Argument(
+            metavar="BUILDER|DIR",
+            help="Builder whose draft is run, or a folder to run. Default: the draft of the only builder.",
+            show_default=False,
+        ),
+    ] = None,
+    events: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE",
+            help="Events, one JSON object a line. Default: samples/events.jsonl of the folder.",
+            exists=True,
+            dir_okay=False,
+            show_default=False,
+        ),
+    ] = None,
+    identifier: Annotated[
+        tuple[str, str] | None,
+        typer.Option(
+            metavar="TYPE VALUE",
+            help="Run the archived events of the person with this identifier instead.",
+            show_default=False,
+        ),
+    ] = None,
+    everything: Annotated[
+        bool, typer.Option("--all", help="Show values and profiles that are the same, too.")
+    ] = False,
+    limit: Annotated[int, typer.Option(metavar="N", min=0, help="Profiles that are shown, at most.")] = 3,
+    as_json: AsJson = False,
+    stage: Stage = None,
+) -> None:
+    """Show what a draft makes of events, beside what the active version makes of them.
+
+    Nothing is written. Both run over the same events: samples, or real ones from the archive.
+    """
+    if events is not None and identifier:
+        raise typer.BadParameter("give --events or --identifier, not both")
+    from cli.target import resolve
+
+    target = resolve(stage)
+    name, draft, samples = _source(target, source)
+    version, active = _active(target, name)
+    if identifier:
+        folds = _of_person(target, stage, name, draft, active, identifier)
+    else:
+        folds = _of_lines(events or samples, draft, active)
+    previewed = Previewed(name, version, *folds)
+    if as_json:
+        typer.echo(_json(previewed, everything=everything))
+    else:
+        _print(previewed, everything=everything, limit=limit)
+
+
+def _source(target: "Target", source: str | None) -> "tuple[str, Side, Path]":
+    """Return the builder's name, what to run, and where its samples are."""
+    from cli.draft import read_candidate
+    from cli.publishing import builder_name, publisher_of, refusals
+
+    if source is not None and Path(source).is_dir():
+        candidate = read_candidate(Path(source))
+        from shared.app.frozen import thaw
+
+        return candidate.name, _side(thaw(candidate.data, candidate.sha256), source), Path(source) / SAMPLES
+    name = builder_name(target, source)
+    publisher = publisher_of(target)
+    draft = publisher.registry.draft(name)
+    if draft is None:
+        raise Failure(
+            f"builder {name} has no draft: `kith preview DIR` runs a folder, `kith draft DIR` sets it"
+        )
+    with refusals():
+        frozen = publisher.frozen(draft)
+    return name, _side(frozen, f"draft of {name}"), Path("builders") / name / SAMPLES
+
+
+def _active(target: "Target", name: str) -> "tuple[int | None, Side | None]":
+    from cli.publishing import publisher_of, refusals
+
+    publisher = publisher_of(target)
+    active = publisher.active(name)
+    if active is None:
+        return None, None
+    with refusals():
+        return active.version, _side(publisher.frozen(active), f"version {active.version} of {name}")
+
+
+def _side(frozen: "Frozen", told_as: str) -> "Side":
+    from cli.folders import ReadBuilder
+    from shared.app.preview import Side
+    from shared.core.compile import Builder
+
+    chain = ReadBuilder(Path(told_as), frozen.definition, frozen.files)
+    return Side(Builder(frozen.definition), chain.transformer())
+
+
+def _of_lines(path: Path, draft: "Side", active: "Side | None") -> "tuple[Folded, Folded]":
+    from shared.app.preview import Folded, folded, sample_records
+
+    if not path.is_file():
+        raise Failure(f"{path} does not exist: name a file with --events, or a person with --identifier")
+
+    def run(side: "Side") -> "Folded":
+        with path.open("rb") as lines:
+            return folded(side, sample_records(lines))
+
+    return (Folded([], Counter()) if active is None else run(active)), run(draft)
+
+
+def _of_person(
+    target: "Target",
+    stage: str | None,
+    name: str,
+    draft: "Side",
+    active: "Side | None",
+    identifier: tuple[str, str],
+) -> "tuple[Folded, Folded]":
+    """Run the archived events of a person whom the active version knows, of the time of that profile."""
+    from cli.profiles import find
+    from shared import contract
+    from shared.adapters.s3 import S3Objects
+    from shared.app.preview import archived_records, folded_of_people
+    from shared.core.archive import DamagedArchiveError
+
+    if active is None:
+        raise Failure(f"builder {name} has no active version, which would know who this is: use --events")
+    profile = find(stage, name, None, identifier, None).profile
+    since, until = profile.created_at - MARGIN_MS, profile.updated_at + MARGIN_MS
+    objects = S3Objects(target.client("s3"), target.output(contract.OUTPUT_ARCHIVE_BUCKET))
+    with _telling() as tell:
+        try:
+            before, after = folded_of_people(
+                [active, draft], lambda: archived_records(objects, since, until, tell), profile.identifiers
+            )
+        except DamagedArchiveError as error:
+            raise Failure(f"the archive is damaged: {error}") from None
+    return before, after
+
+
+@contextmanager
+def _telling() -> "Iterator[Callable[[str], None]]":
+    """Show on a terminal which part of the archive is read."""
+    if not sys.stderr.isatty():
+        yield lambda _: None
+        return
+    from rich.console import Console
+
+    console = Console(stderr=True)
+    with console.status("reading the archive") as status:
+        yield lambda key: status.update(f"reading {key.rpartition('/')[0]}")
+
+
+def _print(previewed: Previewed, *, everything: bool, limit: int) -> None:
+    from shared.app.preview import changes, paired
+
+    pairs = [(one, changes(one)) for one in paired(previewed.active.profiles, previewed.draft.profiles)]
+    differing = [one for one in pairs if one[1]]
+    for line in _summary(previewed, len(pairs), [found for _, found in differing]):
+        typer.echo(line)
+    shown = pairs if everything else differing
+    for pair, found in shown[:limit]:
+        typer.echo("")
+        _print_pair(previewed, pair, found, everything=everything)
+    more = len(shown) - limit
+    if more > 0:
+        typer.echo(f"\n... and {more} profiles more; --limit shows more of them")
+
+
+def _summary(previewed: Previewed, count: int, found: "Sequence[Sequence[Change]]") -> "Iterator[str]":
+    active, draft = previewed.active, previewed.draft
+    yield f"active version {previewed.version or '(none)'}: {_outcome(active)}"
+    yield f"draft of {previewed.builder}: {_outcome(draft)}"
+    if not found:
+        yield f"all {count} profiles are the same"
+        return
+    yield f"{len(found)} of {count} profiles differ"
+    names = Counter(change.name for one in found for change in one)
+    width = max(map(len, names))
+    for name, profiles in names.most_common(CHANGED_SHOWN):
+        yield f"  {name:<{width}}  in {profiles}"
+    if len(names) > CHANGED_SHOWN:
+        yield f"  ... and {len(names) - CHANGED_SHOWN} others"
+
+
+def _outcome(folded: "Folded") -> str:
+    tally = folded.tally
+    parts = [f"{tally['events_in']} events", f"{len(folded.profiles)} profiles"]
+    for name, count in sorted(tally.items()):
+        kind, _, reason = name.partition(".")
+        if kind in ("dropped", "quarantined") and reason:
+            parts.append(f"{count} {kind} ({reason})")
+    return ", ".join(parts)
+
+
+def _print_pair(previewed: Previewed, pair: "Pair", found: "Sequence[Change]", *, everything: bool) -> None:
+    from rich.text import Text
+
+    from cli.tables import Column, is_terminal, print_table
+    from shared.app.preview import Change, values_of
+
+    shown = pair.active or pair.draft or {}
+    people = ", ".join(f"{kind} {values[0]}" for kind, values in list(shown["identifiers"].items())[:2])
+    typer.echo(f"profile {shown['profile_id']} ({people})")
+    rows = list(found)
+    if everything:
+        before, after = values_of(pair.active), values_of(pair.draft)
+        names = sorted(before.keys() | after.keys())
+        rows = [Change(name, before.get(name), after.get(name)) for name in names]
+    changed = {one.name for one in found}
+    cut = TEXT_MAX if is_terminal() else None
+    cells: list[list[str | Text]] = []
+    for one in rows:
+        style = _style(one) if one.name in changed else "dim"
+        cells.append([one.name, *(Text(_text(value, cut), style) for value in (one.active, one.draft))])
+    heading = f"version {previewed.version}" if previewed.version else "(no version)"
+    print_table([Column(""), Column(heading), Column("draft")], cells, indent=2)
+
+
+def _style(change: "Change") -> str:
+    if change.active is None:
+        return "green"
+    return "red" if change.draft is None else "yellow"
+
+
+def _text(value: Any, cut: int | None) -> str:
+    """Return a value on one line; of a long list, how many there are and the last."""
+    from cli.get import as_text
+
+    if value is None:
+        return "-"
+    if isinstance(value, list) and value:
+        last = value[-1]
+        told = as_text(last["value"] if isinstance(last, dict) and last.keys() == {"value", "at"} else last)
+        text = told if len(value) == 1 else f"{len(value)}, the last: {told}"
+    else:
+        text = as_text(value)
+    return text if cut is None or len(text) <= cut else text[: cut - 1] + "…"
+
+
+def _json(previewed: Previewed, *, everything: bool) -> str:
+    from shared.app.preview import changes, paired
+    from shared.core.canonical import canonical_json
+
+    pairs = [(one, changes(one)) for one in paired(previewed.active.profiles, previewed.draft.profiles)]
+    facts = {
+        "builder": previewed.builder,
+        "active_version": previewed.version,
+        "active": _facts(previewed.active),
+        "draft": _facts(previewed.draft),
+        "profiles": [
+            {"active": pair.active, "draft": pair.draft, "changed": [change.name for change in found]}
+            for pair, found in pairs
+            if found or everything
+        ],
+    }
+    return canonical_json(facts).decode()
+
+
+def _facts(folded: "Folded") -> dict[str, Any]:
+    return {"profiles": len(folded.profiles), "tally": dict(folded.tally)}

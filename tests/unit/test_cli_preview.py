@@ -1,0 +1,115 @@
+"""`kith preview`: a draft or a folder, over samples or archived events, beside the active version."""
+
+import json
+
+import pytest
+
+from shared import contract
+from shared.core.archive import archive_line, archive_object, object_key
+from shared.core.compile import Builder
+from shared.core.grammar import parse_definition
+from shared.core.records import Record
+from tests.people import DAY, an_event
+from tests.unit.test_cli_cloud import NAMES, NOW, ingest
+from tests.unit.test_cli_publishing import CHANGED, YAML, clients, cloud, kith
+
+__all__ = ["clients", "cloud"]  # fixtures
+
+EVENTS = [
+    {"messageId": "1", "timestamp": "2026-09-01T10:00:00Z", "userId": "ann"},
+    {"messageId": "2", "timestamp": "2026-09-01T11:00:00Z", "userId": "ann", "traits": {"email": "a@b.com"}},
+]
+
+
+@pytest.fixture
+def folder(tmp_path):
+    """A changed folder of the builder, with samples."""
+    path = tmp_path / "people"
+    (path / "samples").mkdir(parents=True)
+    (path / "builder.yaml").write_text(CHANGED)
+    lines = "".join(json.dumps(one) + "\n" for one in EVENTS)
+    (path / "samples" / "events.jsonl").write_text(lines)
+    return path
+
+
+@pytest.mark.usefixtures("cloud")
+def test_a_folder_is_run_over_its_samples(folder):
+    result = kith("preview", folder)
+    assert result.exit_code == 0, result.stderr
+    lines = result.stdout.splitlines()
+    assert lines[0] == "active version 1: 2 events, 1 profiles"
+    assert lines[1] == "draft of people: 2 events, 1 profiles"
+    assert lines[2:4] == ["1 of 1 profiles differ", "  identifiers.email  in 1"]
+    assert lines[5].startswith("profile ")
+    assert lines[5].endswith(" (user_id ann)")
+    assert lines[6].split() == ["version", "1", "draft"]
+    assert lines[7].split() == ["identifiers.email", "-", "a@b.com"]
+    assert len(lines) == 8
+
+
+@pytest.mark.usefixtures("cloud")
+def test_all_values_are_shown_when_asked_for(folder):
+    lines = kith("preview", folder, "--all").stdout.splitlines()
+    assert any(line.split() == ["event_count", "2", "2"] for line in lines)
+
+
+def test_a_draft_is_run_over_a_file(cloud, folder):
+    kith("draft", folder)
+    told = json.loads(kith("preview", "--events", folder / "samples" / "events.jsonl", "--json").stdout)
+    assert (told["builder"], told["active_version"]) == ("people", 1)
+    assert told["draft"] == {"profiles": 1, "tally": {"events_in": 2, **_rest(told)}}
+    assert told["profiles"][0]["changed"] == ["identifiers.email"]
+    assert told["profiles"][0]["draft"]["identifiers"]["email"] == ["a@b.com"]
+    assert cloud.registry.version("people", 2) is None
+
+
+def _rest(told):
+    return {name: count for name, count in told["draft"]["tally"].items() if name != "events_in"}
+
+
+@pytest.mark.usefixtures("cloud")
+def test_a_draft_that_changes_nothing_is_told_so(folder):
+    (folder / "samples" / "events.jsonl").write_text(json.dumps(EVENTS[0]))
+    assert "all 1 profiles are the same" in kith("preview", folder).stdout
+
+
+@pytest.mark.usefixtures("cloud")
+def test_what_a_transformation_does_is_part_of_it(folder):
+    (folder / "transform.py").write_text(
+        "def transform(event, context):\n"
+        "    if event['messageId'] == '2':\n"
+        "        raise ValueError('a@b.com')\n"
+    )
+    lines = kith("preview", folder).stdout.splitlines()
+    assert lines[1].startswith("draft of people: 2 events, 1 profiles, 1 quarantined (")
+
+
+@pytest.mark.usefixtures("cloud")
+def test_archived_events_of_one_person_are_run(clients, folder):
+    arrival = NOW - DAY
+    event = an_event(messageId="1", userId="archived", arrival=arrival)
+    ingest(clients, event, builder=Builder(parse_definition(YAML)))
+    records = [
+        Record(json.dumps(EVENTS[1] | {"userId": name}).encode(), arrival, "shard-0", str(number))
+        for number, name in enumerate(("archived", "another"))
+    ]
+    clients("s3").put_object(
+        Bucket=NAMES[contract.OUTPUT_ARCHIVE_BUCKET],
+        Key=object_key(arrival, "shard-0", "0", "1"),
+        Body=archive_object(archive_line(one, "") for one in records),
+    )
+    result = kith("preview", folder, "--identifier", "user_id", "archived")
+    assert result.exit_code == 0, result.stderr
+    lines = result.stdout.splitlines()
+    assert lines[0] == "active version 1: 2 events, 2 profiles"
+    assert lines[1] == "draft of people: 2 events, 1 profiles", "it links the two by email"
+    assert kith("preview", folder, "--identifier", "user_id", "nobody").exit_code == 1
+
+
+@pytest.mark.usefixtures("cloud")
+def test_what_is_missing_is_told(folder):
+    assert "has no draft: `kith preview DIR` runs a folder" in kith("preview", "people").stderr
+    (folder / "samples" / "events.jsonl").unlink()
+    assert "--events" in kith("preview", folder).stderr
+    wrong = kith("preview", folder, "--events", folder / "builder.yaml", "--identifier", "user_id", "ann")
+    assert wrong.exit_code == 2
