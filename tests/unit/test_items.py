@@ -10,7 +10,7 @@ from shared.adapters.dynamo.deltas import contributions_of, delta
 from shared.adapters.dynamo.items import Items, pointer_of, traces, traces_of
 from shared.adapters.dynamo.keys import Keyspace
 from shared.adapters.dynamo.overflow import chunk_names, overflow, whole
-from shared.adapters.dynamo.state import UnknownFormatError
+from shared.adapters.dynamo.state import NAME_BYTES, UnknownFormatError
 from shared.adapters.dynamo.units import read_units, size_of, write_units
 from shared.adapters.dynamo.wire import from_wire, to_wire
 from shared.core.aggregations.base import LIST_LENGTH_MAX, Segment
@@ -53,7 +53,6 @@ KEYSPACE = Keyspace("everything", 7)
 ITEMS = Items(BUILDER, KEYSPACE)
 some = settings(max_examples=60, deadline=None)
 any_id = st.binary(min_size=16, max_size=16).map(bytes.hex)
-any_name = st.binary(min_size=8, max_size=8).map(bytes.hex)
 any_identifier = st.builds(Identifier, st.sampled_from(["user_id", "cookie_id"]), any_text())
 any_trace = st.tuples(st.integers(0, 2**22), st.integers(0, 2**64 - 1))
 any_key = st.tuples(any_time(), any_event_id(), st.just(0))
@@ -173,9 +172,9 @@ def test_references_to_segments_survive():
     names = [one.name for one in BUILDER.attributes]
     for column in (names.index("list_string"), names.index("unique_list_string")):
         state = BUILDER.aggregations[column].add(None, [((1, "a", 0), "x")])
-        state.segments = (Segment("00" * 8, LIST_LENGTH_MAX, 1), Segment("ff" * 8, 16, 0))
+        state.segments = (Segment("00" * NAME_BYTES, LIST_LENGTH_MAX, 1), Segment("ff" * NAME_BYTES, 16, 0))
         profile.attributes[column] = state
-    profile.memory = Memory([(1, 2)], (MemorySegment("0f" * 8, 48, 0, 0, 1),))
+    profile.memory = Memory([(1, 2)], (MemorySegment("0f" * NAME_BYTES, 48, 0, 0, 1),))
     assert content(ITEMS.stored(ITEMS.profile(profile))) == content(profile)
 
 

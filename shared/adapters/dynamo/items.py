@@ -8,28 +8,15 @@ from typing import Any, Final
 import msgspec
 
 from shared.adapters.dynamo.keys import SEPARATOR, Keyspace
-from shared.adapters.dynamo.state import (
-    KeyReader,
-    KeyWriter,
-    PackedTraces,
-    ProfileState,
-    SegmentState,
-    pack,
-    pack_hex,
-    pack_rest,
-    pack_traces,
-    unpack,
-    unpack_rest,
-    unpack_traces,
-)
+from shared.adapters.dynamo.state import StateReader, StateWriter
 from shared.adapters.dynamo.wire import Item, Wire, from_wire, to_wire
 from shared.contract import PROFILES_SK, SK_BODY_PREFIX, TTL_ATTRIBUTE
-from shared.core.aggregations.base import Entry, Keyed
+from shared.core.aggregations.base import Entry, Key, Keyed
 from shared.core.canonical import canonical_json
 from shared.core.compile import Builder
 from shared.core.definition import Attribute
 from shared.core.identity.identifiers import Identifier
-from shared.core.memory import Memory, MemorySegment, Trace, minute_of
+from shared.core.memory import Memory, Trace
 from shared.core.profile import Merge, Profile, expiry, present_identifiers
 from shared.core.snapshot import Pointer, Redirect, Stored, Tombstone
 from shared.core.times import format_time, parse_time
@@ -45,18 +32,6 @@ _JSON: Final = msgspec.json.Decoder(float_hook=lambda text: canonical_number(Dec
 """Reads numbers exactly."""
 BULKY: Final = ("attributes", "traits", "identifiers", "state")
 """What leaves the item of a profile that would be too large for one."""
-
-
-class TombstoneState(msgspec.Struct, array_like=True):
-    """The state of a tombstone: the memory of the removed profile."""
-
-    memory: PackedTraces
-
-
-class MemorySegmentState(msgspec.Struct, array_like=True):
-    """The state of a segment of a memory."""
-
-    traces: PackedTraces
 
 
 def seconds(time_ms: int) -> Wire:
@@ -77,8 +52,7 @@ class Items:
 
     def profile(self, profile: Profile) -> Item:
         """Encode a profile, however large."""
-        keys = KeyWriter(profile.created_at)
-        attributes, rests = self._split(profile, keys)
+        attributes, rests = self._split(profile)
         traits, as_text = _readable_traits(profile.traits)
         item = self._keyspace.profile(profile.id)
         item.update(
@@ -88,7 +62,7 @@ class Items:
             updated_at={"S": format_time(profile.updated_at)},
             event_count={"N": str(profile.event_count)},
             rev={"N": str(profile.rev)},
-            state={"B": pack(_state(profile, rests, as_text, keys))},
+            state={"B": _state(profile, rests, as_text)},
         )
         item[TTL_ATTRIBUTE] = seconds(expiry(self._builder, profile))
         if attributes:
@@ -107,8 +81,7 @@ class Items:
         if kind == REDIRECT:
             return Redirect(profile_id, rev, item[REDIRECT]["S"])
         if kind == TOMBSTONE:
-            state = unpack(item["state"]["B"], TombstoneState)
-            return Tombstone(profile_id, rev, tuple(unpack_traces(state.memory)), _parked(item))
+            return Tombstone(profile_id, rev, tuple(traces_of(item)), _parked(item))
         return self._profile(item, profile_id, rev)
 
     def tombstone(self, tombstone: Tombstone, until: int) -> Item:
@@ -116,7 +89,7 @@ class Items:
         item = self._keyspace.profile(tombstone.id)
         item[KIND] = {"S": TOMBSTONE}
         item["rev"] = {"N": str(tombstone.rev)}
-        item["state"] = {"B": pack(TombstoneState(pack_traces(sorted(tombstone.traces))))}
+        item.update(traces(sorted(tombstone.traces)))
         item[TTL_ATTRIBUTE] = seconds(until)
         return _with_parked(item, tombstone.parked)
 
@@ -139,27 +112,25 @@ class Items:
     def entries(self, column: int, entries: Sequence[Keyed]) -> Item:
         """Encode entries of a list as what a segment says: its attribute, the entries, and their ids."""
         name, _, of_times = self._columns[column]
-        keys = KeyWriter()
-        pairs: list[int] = []
+        state = StateWriter()
         for (_, event_id, index), _value in entries:
-            pairs += (keys.event(event_id), index)
+            state.event(event_id, index)
         return {
             "attribute": {"S": name},
             "entries": {"L": [_shown_entry(one, of_times=of_times) for one in entries]},
-            "state": {"B": pack(SegmentState(keys.packed(), pairs))},
+            "state": {"B": state.packed()},
         }
 
     def entries_of(self, column: int, item: Item) -> list[Keyed]:
         """Decode the entries of a segment of a list."""
         _, _, of_times = self._columns[column]
-        state = unpack(item["state"]["B"], SegmentState)
-        keys, pairs = KeyReader(state.keys), iter(state.pairs)
+        state = StateReader(item["state"]["B"])
         return [
-            ((_time(wire["M"]["at"]), keys.event(number), next(pairs)), _value(wire["M"]["value"], of_times))
-            for wire, number in zip(item["entries"]["L"], pairs, strict=True)
+            ((_time(wire["M"]["at"]), *state.event()), _value(wire["M"]["value"], of_times))
+            for wire in item["entries"]["L"]
         ]
 
-    def _split(self, profile: Profile, keys: KeyWriter) -> tuple[dict[str, Wire], list[Any]]:
+    def _split(self, profile: Profile) -> tuple[dict[str, Wire], list[Any]]:
         attributes: dict[str, Wire] = {}
         rests: list[Any] = []
         for (name, aggregation, of_times), state in zip(self._columns, profile.attributes, strict=True):
@@ -167,12 +138,12 @@ class Items:
                 rests.append(None)
                 continue
             readable, rest = aggregation.split(state)
-            rests.append(pack_rest(rest, keys))
+            rests.append(rest)
             for suffix, value in readable.items():
                 attributes[name + suffix] = _shown(value, of_times=of_times)
         return attributes, rests
 
-    def _join(self, attributes: dict[str, Wire], rests: list[Any], keys: KeyReader) -> list[Any]:
+    def _join(self, attributes: dict[str, Wire], rests: list[Any]) -> list[Any]:
         states: list[Any] = []
         for (name, aggregation, of_times), rest in zip(self._columns, rests, strict=True):
             readable = {
@@ -180,41 +151,34 @@ class Items:
                 for suffix in aggregation.suffixes
                 if name + suffix in attributes
             }
-            states.append(aggregation.join(readable, unpack_rest(rest, keys)) if readable else None)
+            states.append(aggregation.join(readable, rest) if readable else None)
         return states
 
     def _profile(self, item: Item, profile_id: str, rev: int) -> Profile:
-        state = unpack(item["state"]["B"], ProfileState)
         origin = _time(item["created_at"])
-        keys = KeyReader(state.keys, origin)
+        state = StateReader(item["state"]["B"], origin)
         identifiers = [
             Identifier(kind, wire["S"])
             for kind, values in sorted(item["identifiers"]["M"].items(), key=itemgetter(0))
             for wire in values["L"]
         ]
         kind, _, value = item["founder"]["S"].partition(SEPARATOR)
-        minute = minute_of(origin)
-        segments = [
-            MemorySegment(name.hex(), count, level, minute + oldest, minute + oldest + span)
-            for name, count, level, oldest, span in state.memory_segments
-        ]
+        # What stands in the state is taken in the order in which `_state` puts it.
         return Profile(
             id=profile_id,
             founder=Identifier(kind, value),
             created_at=origin,
             updated_at=_time(item["updated_at"]),
             event_count=int(item["event_count"]["N"]),
-            identifiers={
-                one: origin + since for one, since in zip(identifiers, state.first_seen, strict=True)
-            },
-            attributes=self._join(item.get("attributes", {"M": {}})["M"], state.attributes, keys),
-            traits=_traits(item.get("traits", {"M": {}})["M"], state, keys),
-            memory=Memory(unpack_traces(state.memory), tuple(segments)),
-            bytes_max=state.bytes_max,
-            merges=tuple(Merge(one.hex(), at, tuple(types)) for one, at, types in state.merges),
-            aliases=tuple(one.hex() for one in state.aliases),
+            identifiers={one: origin + state.signed() for one in identifiers},
+            bytes_max=state.number(),
+            children_until=origin + state.signed(),
+            attributes=self._join(item.get("attributes", {"M": {}})["M"], state.rests(len(self._columns))),
+            traits=_traits(item.get("traits", {"M": {}})["M"], state),
+            merges=tuple([_merge(state, origin) for _ in range(state.number())]),
+            aliases=tuple([state.hex() for _ in range(state.number())]),
+            memory=Memory(state.traces(), state.memory_segments()),
             rev=rev,
-            children_until=state.children_until,
             parked=_parked(item),
         )
 
@@ -225,13 +189,15 @@ def pointer_of(item: Item) -> Pointer:
 
 
 def traces(memory: Sequence[Trace]) -> Item:
-    """Encode traces, which must be sorted, as what a segment of a memory says."""
-    return {"state": {"B": pack(MemorySegmentState(pack_traces(memory)))}}
+    """Encode traces, which must be sorted, as what a segment of a memory says, and a tombstone."""
+    state = StateWriter()
+    state.traces(memory)
+    return {"state": {"B": state.packed()}}
 
 
 def traces_of(item: Item) -> list[Trace]:
-    """Decode a segment of a memory."""
-    return unpack_traces(unpack(item["state"]["B"], MemorySegmentState).traces)
+    """Decode a segment of a memory, or the memory of a tombstone."""
+    return StateReader(item["state"]["B"]).traces()
 
 
 def is_body(item: Item) -> bool:
@@ -245,32 +211,50 @@ def is_time(attribute: Attribute) -> bool:
     return attribute.type == "datetime" and attribute.aggregation != "count"
 
 
-def _state(profile: Profile, rests: list[Any], as_text: list[str], keys: KeyWriter) -> ProfileState:
-    origin, minute = profile.created_at, minute_of(profile.created_at)
-    present: list[int] = []
-    removed: dict[str, int] = {}
-    for name, (key, value) in sorted(profile.traits.items(), key=itemgetter(0)):
+def _state(profile: Profile, rests: list[Any], as_text: list[str]) -> bytes:
+    origin = profile.created_at
+    state = StateWriter(origin)
+    for _, since in sorted(profile.identifiers.items(), key=itemgetter(0)):
+        state.signed(since - origin)
+    state.number(profile.bytes_max)
+    state.signed(profile.children_until - origin)
+    state.rests(rests)
+    _put_traits(state, profile.traits, as_text)
+    state.number(len(profile.merges))
+    for one in profile.merges:
+        state.hex(one.secondary)
+        state.signed(one.at - origin)
+        state.number(len(one.linked_by))
+        for kind in one.linked_by:
+            state.text(kind)
+    state.number(len(profile.aliases))
+    for alias in profile.aliases:
+        state.hex(alias)
+    state.traces(profile.memory.traces())
+    state.memory_segments(profile.memory.segments)
+    return state.packed()
+
+
+def _merge(state: StateReader, origin: int) -> Merge:
+    secondary, at = state.hex(), origin + state.signed()
+    return Merge(secondary, at, tuple([state.text() for _ in range(state.number())]))
+
+
+def _put_traits(state: StateWriter, traits: dict[str, Trait], as_text: list[str]) -> None:
+    """Put the keys of the readable traits by sorted name, then what the traits do not show."""
+    removed: dict[str, Key] = {}
+    for name, (key, value) in sorted(traits.items(), key=itemgetter(0)):
         if value is None:
-            removed[name] = keys.key(key)
+            removed[name] = key
         else:
-            present.append(keys.key(key))
-    return ProfileState(
-        keys=keys.packed(),
-        attributes=rests,
-        traits=present,
-        removed=removed,
-        as_text=as_text,
-        first_seen=[since - origin for _, since in sorted(profile.identifiers.items(), key=itemgetter(0))],
-        memory=pack_traces(profile.memory.traces()),
-        memory_segments=[
-            (pack_hex(one.name), one.traces, one.level, one.oldest - minute, one.newest - one.oldest)
-            for one in profile.memory.segments
-        ],
-        merges=[(pack_hex(one.secondary), one.at, list(one.linked_by)) for one in profile.merges],
-        aliases=list(map(pack_hex, profile.aliases)),
-        bytes_max=profile.bytes_max,
-        children_until=profile.children_until,
-    )
+            state.key(key)
+    state.number(len(removed))
+    for name, key in removed.items():
+        state.text(name)
+        state.key(key)
+    state.number(len(as_text))
+    for name in as_text:
+        state.text(name)
 
 
 def _readable_traits(traits: dict[str, Trait]) -> tuple[dict[str, Wire], list[str]]:
@@ -288,13 +272,15 @@ def _readable_traits(traits: dict[str, Trait]) -> tuple[dict[str, Wire], list[st
     return shown, as_text
 
 
-def _traits(shown: dict[str, Wire], state: ProfileState, keys: KeyReader) -> dict[str, Trait]:
-    traits: dict[str, Trait] = {}
-    for name, number in zip(sorted(shown), state.traits, strict=True):
-        value = _json(shown[name]["S"]) if name in state.as_text else from_wire(shown[name])
-        traits[name] = (keys.key(number), value)
-    for name, number in state.removed.items():
-        traits[name] = (keys.key(number), None)
+def _traits(shown: dict[str, Wire], state: StateReader) -> dict[str, Trait]:
+    keys = {name: state.key() for name in sorted(shown)}
+    removed = {state.text(): state.key() for _ in range(state.number())}
+    as_text = {state.text() for _ in range(state.number())}
+    traits: dict[str, Trait] = {
+        name: (key, _json(shown[name]["S"]) if name in as_text else from_wire(shown[name]))
+        for name, key in keys.items()
+    }
+    traits.update((name, (key, None)) for name, key in removed.items())
     return traits
 
 

@@ -16,6 +16,7 @@ from typing import Any, Final, Generic, NamedTuple, Protocol, TypeVar, cast
 import msgspec
 
 from shared.adapters.dynamo.items import Items, traces, traces_of
+from shared.adapters.dynamo.state import NAME_BYTES
 from shared.adapters.dynamo.wire import Item
 from shared.core.aggregations.base import LIST_LENGTH_MAX, Aggregation, Keyed, Segment, SegmentedAggregation
 from shared.core.compile import Builder
@@ -28,8 +29,6 @@ MERGED_AT: Final = 10
 """So many small segments become one large one."""
 SMALL, LARGE = 0, 1
 """The levels of segments."""
-NAME_BYTES: Final = 6
-"""Segments of one profile, a few dozen at a time, must differ; each is named in every write of its item."""
 ENTRY_OVERHEAD_BYTES: Final = 80
 """Of an entry beside the text of its value: its time, its id, the names `value` and `at`."""
 TRACE_BYTES: Final = 11
@@ -62,8 +61,8 @@ class Tail(NamedTuple):
     bytes_max: int
 
 
-LIST_TAIL: Final = Tail(pieces_max=16, keep=4, bytes_max=8 * 1024)
-MEMORY_TAIL: Final = Tail(pieces_max=24, keep=4, bytes_max=4 * 1024)
+LIST_TAIL: Final = Tail(pieces_max=10, keep=3, bytes_max=8 * 1024)
+MEMORY_TAIL: Final = Tail(pieces_max=20, keep=4, bytes_max=4 * 1024)
 
 
 class Listed(msgspec.Struct, frozen=True):

@@ -1,224 +1,235 @@
 """The compact binary `state` of an item: what the engine needs and a person does not read.
 
-One byte says the format; msgpack follows. Nothing in it repeats a readable value: keys of events are
-interned, ids that are UUIDs take 16 bytes, times are told from the profile's `created_at`.
+One byte says the format; values follow without names, in the order in which `Items` puts them. It is paid
+for at every write, so nothing in it repeats what is readable beside it, or itself: an id or a key that stood
+before is told by its number, a UUID takes 16 bytes, a time is told from the one before it, and the memory
+keeps no hash of an event whose id is there.
 """
 
 import re
-import struct
-from collections.abc import Iterable, Sequence
-from typing import Any, Final, TypeVar
+from collections.abc import Sequence
+from typing import Any, Final
 
-import msgspec
-
+from shared.adapters.dynamo.packing import Packer, Unpacker
 from shared.core.aggregations.base import Key, Segment
-from shared.core.memory import Trace
+from shared.core.memory import MemorySegment, Trace, event_hash, minute_of
 
-FORMAT: Final = b"\x01"
-_UUID: Final = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}")
-_UUID_BYTES: Final = 16
+FORMAT: Final = 1
+NAME_BYTES: Final = 6
+"""Segments of one profile, a few dozen at a time, must differ; each is named in every write of its item."""
+ID_BYTES: Final = 16
+"""Of a profile id, and of a UUID."""
 _HASH_BYTES: Final = 8
-_KEY_PARTS: Final = 3
-T = TypeVar("T")
+_UUID: Final = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}")
+_LEVELS: Final = 4
+"""Segments have fewer levels than that."""
+
+# How an event id stands: as a UUID, as text, or, from here on, as the number of one that stood before. Twice
+# that, and one more if an index follows, which is 0 for nearly all.
+_NEW_UUID, _NEW_TEXT, _KNOWN = 0, 1, 2
+# How a key stands: time and id, or, from here on, the number of one that stood before.
+_NEW_KEY, _KNOWN_KEY = 0, 1
+# How a trace stands: as its hash, or, from here on, as the number of the event id that it is the hash of.
+_NEW_HASH, _KNOWN_ID = 0, 1
+# What stands for an attribute: one key; a list by the ids of its entries, or by their whole keys; or, from
+# here on, so many keys.
+_ONE_KEY, _IDS, _KEYS, _SOME = 0, 1, 2, 3
 
 
 class UnknownFormatError(Exception):
     """An item was written by a release of the engine that this one does not understand."""
 
 
-class PackedKeys(msgspec.Struct, array_like=True):
-    """Event ids, and keys made of them.
-
-    An id's number is its place in `uuids` (16 bytes each) if it is 0 or more, else the complement of its
-    place in `texts`. `keys` is flat: time since the origin in ms, number of the id, index; three per key.
-    """
-
-    uuids: bytes = b""
-    texts: list[str] = []
-    keys: list[int] = []
-
-
-class PackedTraces(msgspec.Struct, array_like=True):
-    """Traces of a memory, oldest first: minutes as differences, hashes of 8 bytes each."""
-
-    minutes: list[int] = []
-    hashes: bytes = b""
-
-
-class ProfileState(msgspec.Struct, array_like=True):
-    """The state of a profile item. Times are ms since `created_at`, but for `children_until`.
-
-    `attributes` holds one packed rest per attribute of the definition. `traits` holds the keys of the
-    readable traits by sorted name, `removed` those of traits that are not there any more; `as_text` names
-    the traits that stand in the item as JSON text. `first_seen` follows the sorted identifiers. A memory
-    segment is (name, traces, level, oldest minute since that of `created_at`, minutes that it spans).
-    """
-
-    keys: PackedKeys
-    attributes: list[Any]
-    traits: list[int]
-    removed: dict[str, int]
-    as_text: list[str]
-    first_seen: list[int]
-    memory: PackedTraces
-    memory_segments: list[tuple[bytes, int, int, int, int]]
-    merges: list[tuple[bytes, int, list[str]]]
-    aliases: list[bytes]
-    bytes_max: int
-    children_until: int
-
-
-class SegmentState(msgspec.Struct, array_like=True):
-    """The state of a segment of a list: flat (number of the event id, index) per readable entry."""
-
-    keys: PackedKeys
-    pairs: list[int]
-
-
-def pack(state: msgspec.Struct) -> bytes:
-    """Return a state's bytes."""
-    return FORMAT + msgspec.msgpack.encode(state)
-
-
-def unpack(data: bytes, kind: type[T]) -> T:
-    """Return the state that `pack` wrote. Raises `UnknownFormatError` for another format."""
-    if data[:1] != FORMAT:
-        raise UnknownFormatError(
-            f"state of format {data[:1].hex() or 'none'}; this release reads {FORMAT.hex()}"
-        )
-    return msgspec.msgpack.decode(memoryview(data)[1:], type=kind)
-
-
-class KeyWriter:
-    """Interns event ids and keys while a state is packed; `origin` is what times are told from."""
+class StateWriter(Packer):
+    """Puts a state. Times are told from `origin` (ms UTC) on."""
 
     def __init__(self, origin: int = 0) -> None:
-        self._origin = origin
-        self._uuids: list[bytes] = []
-        self._texts: list[str] = []
+        super().__init__()
+        self.number(FORMAT)
+        self._time = origin
+        self._minute = minute_of(origin)
         self._ids: dict[str, int] = {}
         self._keys: dict[Key, int] = {}
-        self._flat: list[int] = []
 
-    def event(self, event_id: str) -> int:
-        """Return the number of an event id."""
-        number = self._ids.get(event_id)
-        if number is None:
+    def event(self, event_id: str, index: int) -> None:
+        """Put an event id, and the index of a value within the event."""
+        has_index = 1 if index else 0
+        known = self._ids.get(event_id)
+        if known is not None:
+            self.number((_KNOWN + known) * 2 + has_index)
+        else:
+            self._ids[event_id] = len(self._ids)
             if _UUID.fullmatch(event_id):
-                number = len(self._uuids)
-                self._uuids.append(bytes.fromhex(event_id.replace("-", "")))
+                self.number(_NEW_UUID * 2 + has_index)
+                self.raw(bytes.fromhex(event_id.replace("-", "")))
             else:
-                number = ~len(self._texts)
-                self._texts.append(event_id)
-            self._ids[event_id] = number
-        return number
+                self.number(_NEW_TEXT * 2 + has_index)
+                self.text(event_id)
+        if has_index:
+            self.number(index)
 
-    def key(self, key: Key) -> int:
-        """Return the number of a key."""
-        number = self._keys.get(key)
-        if number is None:
-            time, event_id, index = key
-            number = self._keys[key] = len(self._keys)
-            self._flat += (time - self._origin, self.event(event_id), index)
-        return number
+    def key(self, key: Key) -> None:
+        """Put a key."""
+        known = self._keys.get(key)
+        if known is not None:
+            self.number(_KNOWN_KEY + known)
+            return
+        self._keys[key] = len(self._keys)
+        time, event_id, index = key
+        self.number(_NEW_KEY)
+        self.signed(time - self._time)
+        self._time = time
+        self.event(event_id, index)
 
-    def packed(self) -> PackedKeys:
-        """Return all that was interned."""
-        return PackedKeys(b"".join(self._uuids), self._texts, self._flat)
+    def rests(self, rests: Sequence[Any]) -> None:
+        """Put what `Aggregation.split` calls the rest, of each attribute; None where there is none."""
+        self.number(sum(1 << number for number, rest in enumerate(rests) if rest is not None))
+        for rest in rests:
+            if rest is not None:
+                self._rest(rest)
+
+    def _rest(self, rest: Any) -> None:
+        """Put one key; a tuple of keys; or of a list, (keys or (event id, index)s, segments)."""
+        kind = type(rest[0])
+        if kind is int:
+            self.number(_ONE_KEY)
+            self.key(rest)
+        elif kind is tuple:
+            self.number(_SOME + len(rest))
+            for key in rest:
+                self.key(key)
+        else:
+            entries, segments = rest
+            is_whole = bool(entries) and len(entries[0]) > len(("id", "index"))
+            self.number(_KEYS if is_whole else _IDS)
+            self.number(len(entries))
+            for entry in entries:
+                if is_whole:
+                    self.key(entry)
+                else:
+                    self.event(*entry)
+            self.number(len(segments))
+            for segment in segments:
+                self._segment(segment.name, segment.entries, segment.level)
+
+    def traces(self, traces: Sequence[Trace]) -> None:
+        """Put the traces of a memory, which must be sorted, after all ids of events."""
+        known = {event_hash(event_id): number for event_id, number in self._ids.items()}
+        self.number(len(traces))
+        before = self._minute
+        for minute, hashed in traces:
+            self.signed(minute - before)
+            before = minute
+            number = known.get(hashed)
+            if number is None:
+                self.number(_NEW_HASH)
+                self.raw(hashed.to_bytes(_HASH_BYTES, "big"))
+            else:
+                self.number(_KNOWN_ID + number)
+
+    def memory_segments(self, segments: Sequence[MemorySegment]) -> None:
+        """Put references to segments of a memory."""
+        self.number(len(segments))
+        before = self._minute
+        for name, traces, level, oldest, newest in segments:
+            self._segment(name, traces, level)
+            self.signed(oldest - before)
+            self.number(newest - oldest)
+            before = newest
+
+    def hex(self, text: str) -> None:
+        """Put a profile id."""
+        self.raw(bytes.fromhex(text))
+
+    def _segment(self, name: str, pieces: int, level: int) -> None:
+        self.raw(bytes.fromhex(name))
+        self.number(pieces * _LEVELS + level)
 
 
-class KeyReader:
-    """Tells event ids and keys by their numbers."""
+class StateReader(Unpacker):
+    """Takes what a `StateWriter` of the same origin put, in the same order.
 
-    def __init__(self, packed: PackedKeys, origin: int = 0) -> None:
-        uuids, self._texts = packed.uuids, packed.texts
-        self._uuids = [
-            _uuid_text(uuids[start : start + _UUID_BYTES]) for start in range(0, len(uuids), _UUID_BYTES)
-        ]
-        flat = packed.keys
-        self._keys: list[Key] = [
-            (flat[at] + origin, self.event(flat[at + 1]), flat[at + 2])
-            for at in range(0, len(flat), _KEY_PARTS)
-        ]
-
-    def event(self, number: int) -> str:
-        """Return an event id."""
-        return self._uuids[number] if number >= 0 else self._texts[~number]
-
-    def key(self, number: int) -> Key:
-        """Return a key."""
-        return self._keys[number]
-
-
-def pack_rest(rest: Any, keys: KeyWriter) -> Any:
-    """Pack what `Aggregation.split` calls the rest: keys by number, segments without their hex.
-
-    The shapes are: None; one key; a tuple of keys; and of lists, (keys or (event id, index)s, segments).
+    Raises `UnknownFormatError` for what another release wrote.
     """
-    if rest is None:
-        return None
-    if type(rest[0]) is int:
-        return keys.key(rest)
-    if type(rest[0]) is tuple:
-        return [keys.key(one) for one in rest]
-    entries, segments = rest
-    packed: list[Any] = [
-        keys.key(one) if len(one) == _KEY_PARTS else _pack_pair(one, keys) for one in entries
-    ]
-    is_whole = bool(entries) and len(entries[0]) == _KEY_PARTS
-    return (is_whole, packed, [(pack_hex(one.name), one.entries, one.level) for one in segments])
 
+    def __init__(self, data: bytes, origin: int = 0) -> None:
+        if data[:1] != bytes([FORMAT]):
+            raise UnknownFormatError(
+                f"state of format {data[:1].hex() or 'none'}; this release reads {FORMAT:02x}"
+            )
+        super().__init__(data, start=1)
+        self._time = origin
+        self._minute = minute_of(origin)
+        self._ids: list[str] = []
+        self._keys: list[Key] = []
 
-def unpack_rest(packed: Any, keys: KeyReader) -> Any:
-    """Return the rest that `pack_rest` packed."""
-    if packed is None:
-        return None
-    if type(packed) is int:
-        return keys.key(packed)
-    if not packed or type(packed[0]) is int:
-        return tuple(keys.key(one) for one in packed)
-    is_whole, entries, segments = packed
-    unpacked: list[Any] = [keys.key(one) if is_whole else _unpack_pair(one, keys) for one in entries]
-    return unpacked, [Segment(name.hex(), count, level) for name, count, level in segments]
+    def event(self) -> tuple[str, int]:
+        """Take an event id, and the index of a value within the event."""
+        number, has_index = divmod(self.number(), 2)
+        if number >= _KNOWN:
+            event_id = self._ids[number - _KNOWN]
+        else:
+            event_id = _uuid_text(self.raw(ID_BYTES)) if number == _NEW_UUID else self.text()
+            self._ids.append(event_id)
+        return event_id, self.number() if has_index else 0
 
+    def key(self) -> Key:
+        """Take a key."""
+        number = self.number()
+        if number >= _KNOWN_KEY:
+            return self._keys[number - _KNOWN_KEY]
+        self._time += self.signed()
+        key = (self._time, *self.event())
+        self._keys.append(key)
+        return key
 
-def _pack_pair(pair: tuple[str, int], keys: KeyWriter) -> Any:
-    event_id, index = pair
-    number = keys.event(event_id)
-    return (number, index) if index else number
+    def rests(self, count: int) -> list[Any]:
+        """Take the rests of so many attributes."""
+        there = self.number()
+        return [self._rest() if there >> number & 1 else None for number in range(count)]
 
+    def _rest(self) -> Any:
+        kind = self.number()
+        if kind == _ONE_KEY:
+            return self.key()
+        if kind >= _SOME:
+            return tuple([self.key() for _ in range(kind - _SOME)])
+        take: Any = self.key if kind == _KEYS else self.event
+        entries = [take() for _ in range(self.number())]
+        return entries, [Segment(*self._segment()) for _ in range(self.number())]
 
-def _unpack_pair(packed: Any, keys: KeyReader) -> tuple[str, int]:
-    if type(packed) is int:
-        return keys.event(packed), 0
-    number, index = packed
-    return keys.event(number), index
+    def traces(self) -> list[Trace]:
+        """Take the traces of a memory."""
+        traces: list[Trace] = []
+        minute = self._minute
+        for _ in range(self.number()):
+            minute += self.signed()
+            number = self.number()
+            if number == _NEW_HASH:
+                hashed = int.from_bytes(self.raw(_HASH_BYTES), "big")
+            else:
+                hashed = event_hash(self._ids[number - _KNOWN_ID])
+            traces.append((minute, hashed))
+        return traces
 
+    def memory_segments(self) -> tuple[MemorySegment, ...]:
+        """Take references to segments of a memory."""
+        segments: list[MemorySegment] = []
+        newest = self._minute
+        for _ in range(self.number()):
+            name, traces, level = self._segment()
+            oldest = newest + self.signed()
+            newest = oldest + self.number()
+            segments.append(MemorySegment(name, traces, level, oldest, newest))
+        return tuple(segments)
 
-def pack_traces(traces: Sequence[Trace]) -> PackedTraces:
-    """Pack traces, which must be sorted."""
-    minutes: list[int] = []
-    before = 0
-    for minute, _ in traces:
-        minutes.append(minute - before)
-        before = minute
-    return PackedTraces(minutes, struct.pack(f">{len(traces)}Q", *(hashed for _, hashed in traces)))
+    def hex(self) -> str:
+        """Take a profile id."""
+        return self.raw(ID_BYTES).hex()
 
-
-def unpack_traces(packed: PackedTraces) -> list[Trace]:
-    """Return the traces that `pack_traces` packed."""
-    hashes: Iterable[int] = struct.unpack(f">{len(packed.hashes) // _HASH_BYTES}Q", packed.hashes)
-    traces: list[Trace] = []
-    minute = 0
-    for difference, hashed in zip(packed.minutes, hashes, strict=True):
-        minute += difference
-        traces.append((minute, hashed))
-    return traces
-
-
-def pack_hex(text: str) -> bytes:
-    """Pack a profile id or the name of a segment: both are lower-case hex."""
-    return bytes.fromhex(text)
+    def _segment(self) -> tuple[str, int, int]:
+        name = self.raw(NAME_BYTES).hex()
+        return (name, *divmod(self.number(), _LEVELS))
 
 
 def _uuid_text(data: bytes) -> str:
