@@ -140,8 +140,11 @@ class World:
     def batch(self, version: int) -> Batch:
         builder = self.builders[version]
         t0 = self.registry.version(builder.name, version).t0
-        ingest = Ingest(builder, self.stores[version], FakeClock())
+        ingest = Ingest(builder, self.store(version), FakeClock())
         return Batch(builder, version, t0, ingest, self.quarantine, Markers(self.objects))
+
+    def store(self, version: int):
+        return self.stores[version]
 
     def live(self, version: int, **cut) -> None:
         """Have a version ingest the whole stream, in batches, some of them twice."""

@@ -7,15 +7,20 @@ from shared.app.rebuild.ports import ActiveProfile, Swept
 from shared.core.compile import Builder
 from shared.core.identity.identifiers import Identifier
 from shared.core.profile import Profile, canonical, expiry
+from shared.core.retention import GRAVE_MS
 from shared.core.snapshot import Snapshot, profile_of
 from shared.core.writes import Plan
 
 
 class MemoryLoader:
-    """Implements `Loader`: a store in memory forgets nothing, so all tombstones and pointers are kept."""
+    """Implements `Loader`. A store in memory forgets nothing, so all tombstones and pointers are kept.
 
-    def __init__(self, store: MemoryStore) -> None:
+    With `gone_before` (ms UTC), those whose TTL has passed by then are not, as in DynamoDB.
+    """
+
+    def __init__(self, store: MemoryStore, gone_before: int = 0) -> None:
         self.store = store
+        self.gone_before = gone_before
         self.inserted: list[str] = []
 
     def insert(self, plans: Sequence[Plan]) -> None:
@@ -23,10 +28,16 @@ class MemoryLoader:
             for put in plan.puts:
                 self.inserted.append(put.profile.id)
                 self.store.stored.setdefault(put.profile.id, put.profile)
+            graves = {bury.tombstone.id: bury.arrival + GRAVE_MS for bury in plan.buries}
             for bury in plan.buries:
-                self.store.stored.setdefault(bury.tombstone.id, bury.tombstone)
-            for point in (*plan.points, *plan.released):
-                self.store.pointed.setdefault(point.identifier, point.pointer)
+                if graves[bury.tombstone.id] >= self.gone_before:
+                    self.store.stored.setdefault(bury.tombstone.id, bury.tombstone)
+            for point in plan.points:
+                if point.until >= self.gone_before:
+                    self.store.pointed.setdefault(point.identifier, point.pointer)
+            for point in plan.released:
+                if graves[point.pointer.profile_id] >= self.gone_before:
+                    self.store.pointed.setdefault(point.identifier, point.pointer)
 
 
 class MemoryActiveProfiles:

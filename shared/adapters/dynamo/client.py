@@ -91,9 +91,15 @@ class Client:
         self._clock = clock
         self.units = Units()
 
-    def get(self, table: str, keys: Sequence[Item], *, consistent: bool) -> list[Item]:
-        """Return the items that exist under different keys, in no order."""
-        return [item for some in chunks(keys, GET_KEYS_MAX) for item in self._get(table, some, consistent)]
+    def get(
+        self, table: str, keys: Sequence[Item], *, consistent: bool, names: Sequence[str] = ()
+    ) -> list[Item]:
+        """Return the items that exist under different keys, in no order; of each all, or what is named."""
+        options: dict[str, Any] = {"ConsistentRead": consistent}
+        if names:
+            aliases = {f"#{number}": name for number, name in enumerate(names)}
+            options |= {"ProjectionExpression": ", ".join(aliases), "ExpressionAttributeNames": aliases}
+        return [item for some in chunks(keys, GET_KEYS_MAX) for item in self._get(table, some, options)]
 
     def write(self, table: str, puts: Sequence[Item], deletes: Sequence[tuple[Item, int]]) -> None:
         """Put items and delete (key, size in bytes), without any condition."""
@@ -164,9 +170,10 @@ class Client:
         finally:
             self.units.write(TRANSACTION_FACTOR * sum(write_units(one.size) for one in actions))
 
-    def _get(self, table: str, keys: Sequence[Item], consistent: bool) -> list[Item]:  # noqa: FBT001 - private
+    def _get(self, table: str, keys: Sequence[Item], options: Mapping[str, Any]) -> list[Item]:
         found: list[Item] = []
-        request: dict[str, Any] = {table: {"Keys": list(keys), "ConsistentRead": consistent}}
+        consistent = options["ConsistentRead"]
+        request: dict[str, Any] = {table: {"Keys": list(keys), **options}}
         for attempt in range(1, UNPROCESSED_ATTEMPTS_MAX + 1):
             answer = self._client.batch_get_item(RequestItems=request)
             items = answer["Responses"].get(table, [])

@@ -155,18 +155,17 @@ class Items:
         return states
 
     def _profile(self, item: Item, profile_id: str, rev: int) -> Profile:
-        origin = _time(item["created_at"])
+        origin = created_at_of(item)
         state = StateReader(item["state"]["B"], origin)
         identifiers = [
             Identifier(kind, wire["S"])
             for kind, values in sorted(item["identifiers"]["M"].items(), key=itemgetter(0))
             for wire in values["L"]
         ]
-        kind, _, value = item["founder"]["S"].partition(SEPARATOR)
         # What stands in the state is taken in the order in which `_state` puts it.
         return Profile(
             id=profile_id,
-            founder=Identifier(kind, value),
+            founder=founder_of(item),
             created_at=origin,
             updated_at=_time(item["updated_at"]),
             event_count=int(item["event_count"]["N"]),
@@ -181,6 +180,17 @@ class Items:
             rev=rev,
             parked=_parked(item),
         )
+
+
+def founder_of(item: Item) -> Identifier:
+    """Decode the founder of a profile."""
+    kind, _, value = item["founder"]["S"].partition(SEPARATOR)
+    return Identifier(kind, value)
+
+
+def created_at_of(item: Item) -> int:
+    """Decode when a profile was created, ms UTC."""
+    return _time(item["created_at"])
 
 
 def pointer_of(item: Item) -> Pointer:

@@ -1,0 +1,74 @@
+"""The active version's profiles, as a rebuild asks for them: whose identifiers, and who founded them."""
+
+from collections.abc import Collection, Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any, Final
+
+from shared.adapters.dynamo.access import Tables
+from shared.adapters.dynamo.client import GET_KEYS_MAX, Client, chunks
+from shared.adapters.dynamo.items import KIND, REDIRECT, created_at_of, founder_of, pointer_of
+from shared.adapters.dynamo.keys import Keyspace
+from shared.adapters.dynamo.wire import Item
+from shared.app.ports import Clock
+from shared.app.rebuild.ports import ActiveProfile
+from shared.contract import PROFILES_PK, TTL_ATTRIBUTE
+from shared.core.identity.identifiers import Identifier
+
+READERS: Final = 16
+REDIRECTS_MAX: Final = 8
+_NAMES: Final = (PROFILES_PK, KIND, REDIRECT, "founder", "created_at", TTL_ATTRIBUTE)
+
+
+class DynamoActiveProfiles:
+    """Implements `ActiveProfiles` for one version of one builder. Reads may be stale by some moments."""
+
+    def __init__(self, client: Any, builder: str, version: int, tables: Tables, clock: Clock) -> None:
+        self._client = Client(client, clock)
+        self._tables = tables
+        self._keyspace = Keyspace(builder, version)
+        self._readers = ThreadPoolExecutor(READERS, "kith-active")
+
+    def owners(self, identifiers: Collection[Identifier], at: int) -> dict[Identifier, ActiveProfile]:
+        """Return whose identifiers these are, of those that belong to a profile live at a time (ms UTC)."""
+        keys = [self._keyspace.pointer(one) for one in identifiers]
+        pointed = {
+            self._keyspace.identifier(item): pointer_of(item).profile_id
+            for item in self._get(self._tables.identifiers, keys, ())
+        }
+        items = self._profiles(set(pointed.values()))
+        found: dict[Identifier, ActiveProfile] = {}
+        for identifier, target in pointed.items():
+            item = _end(items, target)
+            if item is not None and KIND not in item and int(item[TTL_ATTRIBUTE]["N"]) * 1000 >= at:
+                profile_id = self._keyspace.profile_id(item)
+                found[identifier] = ActiveProfile(profile_id, founder_of(item), created_at_of(item))
+        return found
+
+    def _profiles(self, ids: set[str]) -> dict[str, Item]:
+        """Return the items under ids, and where redirects among them lead."""
+        items: dict[str, Item] = {}
+        for _ in range(REDIRECTS_MAX):
+            keys = [self._keyspace.profile(one) for one in ids if one not in items]
+            if not keys:
+                break
+            read = self._get(self._tables.profiles, keys, _NAMES)
+            items.update((self._keyspace.profile_id(item), item) for item in read)
+            ids = {item[REDIRECT]["S"] for item in read if REDIRECT in item}
+        return items
+
+    def _get(self, table: str, keys: Sequence[Item], names: Sequence[str]) -> list[Item]:
+        parts: Iterable[list[Item]] = self._readers.map(
+            lambda some: self._client.get(table, some, consistent=False, names=names),
+            chunks(keys, GET_KEYS_MAX),
+        )
+        return [item for part in parts for item in part]
+
+
+def _end(items: dict[str, Item], target: str) -> Item | None:
+    """Return the item that an id leads to, through redirects."""
+    for _ in range(REDIRECTS_MAX):
+        item = items.get(target)
+        if item is None or REDIRECT not in item:
+            return item
+        target = item[REDIRECT]["S"]
+    return None

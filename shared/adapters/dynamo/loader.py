@@ -1,0 +1,196 @@
+"""The loader of a rebuild: whole profiles of a version, in few calls, inserted and never written over.
+
+    PartiQL INSERT, 25 in a BatchExecuteStatement; an item that exists is left as it is
+
+A profile is laid out as a live write would lay it out: what comes next finds nothing unusual. What would have
+gone by its TTL at T0 is not written. The role of the function needs `dynamodb:PartiQLInsert`.
+"""
+
+import time
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from threading import Lock
+from typing import Any, Final, NamedTuple
+
+from shared.adapters.dynamo.access import Tables
+from shared.adapters.dynamo.items import Items, seconds
+from shared.adapters.dynamo.keys import Keyspace
+from shared.adapters.dynamo.layout import Layout, Listed, Pile
+from shared.adapters.dynamo.overflow import ITEM_BYTES_MAX, overflow
+from shared.adapters.dynamo.units import Units, size_of, write_units
+from shared.adapters.dynamo.wire import Item
+from shared.app.ports import Clock, SegmentGoneError
+from shared.contract import TTL_ATTRIBUTE
+from shared.core.compile import Builder
+from shared.core.profile import Profile
+from shared.core.retention import GRAVE_MS
+from shared.core.writes import Plan
+
+STATEMENTS_MAX: Final = 25
+CALL_BYTES_MAX: Final = 2**20
+"""Bytes of items in one call; a larger item is alone in its own."""
+WRITERS: Final = 16
+ATTEMPTS_MAX: Final = 10
+EXISTS: Final = "DuplicateItem"
+PASSING: Final = frozenset(
+    {
+        "InternalServerError",
+        "ProvisionedThroughputExceeded",
+        "RequestLimitExceeded",
+        "ThrottlingError",
+        "TransactionConflict",
+    }
+)
+"""What a single insert may fail with and be tried again."""
+
+
+class NotInsertedError(Exception):
+    """Some items could not be inserted; the message says with which codes."""
+
+
+class _Insert(NamedTuple):
+    table: str
+    item: Item
+    size: int
+
+
+class DynamoLoader:
+    """Implements `Loader` for one version of one builder, whose consumer starts at `t0` (ms UTC).
+
+    All its calls together take about `units_per_s` write units a second, 0 for as many as there are.
+    """
+
+    def __init__(
+        self,
+        client: Any,
+        builder: Builder,
+        version: int,
+        tables: Tables,
+        t0: int,
+        clock: Clock,
+        *,
+        units_per_s: float = 0,
+        wait: Callable[[float], None] = time.sleep,
+    ) -> None:
+        self._client = client
+        self._builder = builder
+        self._tables = tables
+        self._t0 = t0
+        self._clock = clock
+        self._keyspace = Keyspace(builder.name, version)
+        self._items = Items(builder, self._keyspace)
+        self._pace = _Pace(units_per_s, wait)
+        self._writers = ThreadPoolExecutor(WRITERS, "kith-loader")
+        self.units = Units()
+
+    def insert(self, plans: Sequence[Plan]) -> None:
+        """Insert what plans put, bury, point and release. Raises `NotInsertedError`, or as botocore does."""
+        inserts = (one for plan in plans for one in self._inserts(plan))
+        for _ in self._writers.map(self._call, _calls(inserts)):
+            pass
+
+    def _inserts(self, plan: Plan) -> Iterator[_Insert]:
+        for put in plan.puts:
+            yield from self._profile(put.profile)
+        for point in plan.points:
+            if point.until >= self._t0:
+                yield _insert(self._tables.identifiers, self._items.pointer(point, point.until))
+        graves = {bury.tombstone.id: bury.arrival + GRAVE_MS for bury in plan.buries}
+        for bury in plan.buries:
+            until = graves[bury.tombstone.id]
+            if until >= self._t0:
+                yield _insert(self._tables.profiles, self._items.tombstone(bury.tombstone, until))
+        for point in plan.released:
+            until = graves[point.pointer.profile_id]
+            if until >= self._t0:
+                yield _insert(self._tables.identifiers, self._items.pointer(point, until))
+
+    def _profile(self, profile: Profile) -> Iterator[_Insert]:
+        layout = Layout(self._items, self._builder, Listed(), profile.rev, _no_contents, _unknown)
+        layout.lay_out(profile)
+        bodies = {name: one.item for name, one in layout.new.items()}
+        item = self._items.profile(profile)
+        if size_of(item) > ITEM_BYTES_MAX:
+            item, chunks = overflow(item)
+            bodies.update(chunks)
+        until = seconds(profile.children_until)
+        for name, body in bodies.items():
+            whole = {**self._keyspace.body(profile.id, name), **body, TTL_ATTRIBUTE: until}
+            yield _insert(self._tables.profiles, whole)
+        yield _insert(self._tables.profiles, item)
+
+    def _call(self, inserts: Sequence[_Insert]) -> None:
+        waiting = list(inserts)
+        for attempt in range(1, ATTEMPTS_MAX + 1):
+            units = sum(write_units(one.size) for one in waiting)
+            self._pace.take(units)
+            answer = self._client.batch_execute_statement(Statements=list(map(_statement, waiting)))
+            self.units.write(units)
+            codes = [one.get("Error", {}).get("Code", EXISTS) for one in answer["Responses"]]
+            refused = sorted({code for code in codes if code != EXISTS and code not in PASSING})
+            if refused:
+                raise NotInsertedError(", ".join(refused))
+            waiting = [one for one, code in zip(waiting, codes, strict=True) if code != EXISTS]
+            if not waiting:
+                return
+            self._clock.pause(attempt)
+        raise NotInsertedError(f"{len(waiting)} items were refused {ATTEMPTS_MAX} times")
+
+
+class _Pace:
+    """Spreads write units evenly over time, of all threads."""
+
+    def __init__(self, units_per_s: float, wait: Callable[[float], None]) -> None:
+        self._units_per_s = units_per_s
+        self._wait = wait
+        self._free_at = time.monotonic()
+        self._lock = Lock()
+
+    def take(self, units: int) -> None:
+        """Wait until so many units may be taken."""
+        if not self._units_per_s:
+            return
+        with self._lock:
+            now = time.monotonic()
+            starts_at = max(now, self._free_at)
+            self._free_at = starts_at + units / self._units_per_s
+        if starts_at > now:
+            self._wait(starts_at - now)
+
+
+def _calls(inserts: Iterator[_Insert]) -> Iterator[list[_Insert]]:
+    """Cut inserts into what one call takes."""
+    some: list[_Insert] = []
+    held_bytes = 0
+    for one in inserts:
+        if some and (len(some) == STATEMENTS_MAX or held_bytes + one.size > CALL_BYTES_MAX):
+            yield some
+            some, held_bytes = [], 0
+        some.append(one)
+        held_bytes += one.size
+    if some:
+        yield some
+
+
+def _insert(table: str, item: Item) -> _Insert:
+    return _Insert(table, item, size_of(item))
+
+
+def _statement(one: _Insert) -> dict[str, Any]:
+    # Names of attributes are Kith's own; whatever events say is a parameter.
+    members = ", ".join(f"'{name}': ?" for name in one.item)
+    return {
+        "Statement": f'INSERT INTO "{one.table}" VALUE {{{members}}}',
+        "Parameters": list(one.item.values()),
+    }
+
+
+def _no_contents(_pile: Pile[Any, Any], names: Any) -> dict[str, Sequence[Any]]:
+    """Say what stored segments hold: a new profile has none."""
+    if list(names):
+        raise SegmentGoneError("a new profile has no stored segments")
+    return {}
+
+
+def _unknown(_name: str) -> None:
+    return None

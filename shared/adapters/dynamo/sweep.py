@@ -1,0 +1,87 @@
+"""Deletes all items of one version: by a scan of whole tables, as no key leads to them, in slices of time."""
+
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any, Final
+
+import msgspec
+
+from shared.adapters.dynamo.access import Tables
+from shared.adapters.dynamo.client import Client
+from shared.adapters.dynamo.keys import SEPARATOR
+from shared.adapters.dynamo.wire import Item
+from shared.app.ports import Clock
+from shared.app.rebuild.ports import MayGoOn, Swept
+from shared.contract import IDENTIFIERS_PK, PROFILES_PK, PROFILES_SK
+
+SEGMENTS: Final = 8
+"""Parts of a table that are scanned at once."""
+WRITE_UNITS: Final = 1
+"""What a delete is counted as: the scan reads keys only, so sizes are not known."""
+
+
+class _Cursor(msgspec.Struct):
+    """Where a sweep goes on: in which table, and per segment after which key; None where it is done."""
+
+    table: int = 0
+    after: list[dict[str, str] | None] = msgspec.field(default_factory=lambda: [{} for _ in range(SEGMENTS)])
+
+
+class DynamoVersionItems:
+    """Implements `VersionItems`."""
+
+    def __init__(self, client: Any, tables: Tables, clock: Clock) -> None:
+        self._raw = client
+        self._client = Client(client, clock)
+        self._tables = (
+            (tables.identifiers, [IDENTIFIERS_PK]),
+            (tables.profiles, [PROFILES_PK, PROFILES_SK]),
+        )
+
+    def sweep(self, builder: str, version: int, cursor: str, may_go_on: MayGoOn) -> Swept:
+        """Delete a version's items from `cursor` on (at first empty) for as long as there is time."""
+        at = msgspec.json.decode(cursor, type=_Cursor) if cursor else _Cursor()
+        prefix = f"{builder}{SEPARATOR}{version}{SEPARATOR}"
+        deleted = 0
+        while at.table < len(self._tables):
+            with ThreadPoolExecutor(SEGMENTS, "kith-sweep") as sweepers:
+                while any(one is not None for one in at.after):
+                    if not may_go_on():
+                        return Swept(msgspec.json.encode(at).decode(), deleted)
+                    pages = sweepers.map(
+                        lambda segment, table=at.table, after=at.after: self._page(
+                            table, segment, after[segment], prefix
+                        ),
+                        range(SEGMENTS),
+                    )
+                    found = list(pages)
+                    at.after = [after for after, _ in found]
+                    deleted += sum(count for _, count in found)
+            at = _Cursor(at.table + 1)
+        return Swept(None, deleted)
+
+    def _page(
+        self, table: int, segment: int, after: dict[str, str] | None, prefix: str
+    ) -> tuple[dict[str, str] | None, int]:
+        """Delete what one page of a scan finds; return where the next one begins, and how many that were."""
+        if after is None:
+            return None, 0
+        name, keys = self._tables[table]
+        start: dict[str, Item] = {"ExclusiveStartKey": _wire(after)} if after else {}
+        answer = self._raw.scan(
+            TableName=name,
+            Segment=segment,
+            TotalSegments=SEGMENTS,
+            FilterExpression=f"begins_with({PROFILES_PK}, :prefix)",
+            ExpressionAttributeValues={":prefix": {"S": prefix}},
+            ProjectionExpression=", ".join(keys),
+            ConsistentRead=True,
+            **start,
+        )
+        found: list[Item] = answer["Items"]
+        self._client.write(name, [], [(item, WRITE_UNITS) for item in found])
+        last = answer.get("LastEvaluatedKey")
+        return ({key: wire["S"] for key, wire in last.items()} if last else None), len(found)
+
+
+def _wire(key: dict[str, str]) -> Item:
+    return {name: {"S": value} for name, value in key.items()}
