@@ -15,6 +15,7 @@ from cli import (
     rollback,
     send,
     validate,
+    verify,
     versions,
 )
 from cli.errors import Commands
@@ -41,6 +42,7 @@ app.command("builds")(builds.builds)
 app.command("versions")(versions.versions)
 app.command("rollback")(rollback.rollback)
 app.command("cancel")(cancel.cancel)
+app.command("verify")(verify.verify)
 app.add_typer(quarantine.app, name="quarantine")
 
 

@@ -235,7 +235,7 @@ def _outcome(folded: "Folded") -> str:
 def _print_pair(previewed: Previewed, pair: "Pair", found: "Sequence[Change]", *, everything: bool) -> None:
     from rich.text import Text
 
-    from cli.tables import Column, is_terminal, print_table
+    from cli.tables import Column, is_terminal, print_table, value_text
     from shared.app.preview import Change, values_of
 
     shown = pair.active or pair.draft or {}
@@ -251,7 +251,7 @@ def _print_pair(previewed: Previewed, pair: "Pair", found: "Sequence[Change]", *
     cells: list[list[str | Text]] = []
     for one in rows:
         style = _style(one) if one.name in changed else "dim"
-        cells.append([one.name, *(Text(_text(value, cut), style) for value in (one.active, one.draft))])
+        cells.append([one.name, *(Text(value_text(value, cut), style) for value in (one.active, one.draft))])
     heading = f"version {previewed.version}" if previewed.version else "(no version)"
     print_table([Column(""), Column(heading), Column("draft")], cells, indent=2)
 
@@ -260,21 +260,6 @@ def _style(change: "Change") -> str:
     if change.active is None:
         return "green"
     return "red" if change.draft is None else "yellow"
-
-
-def _text(value: Any, cut: int | None) -> str:
-    """Return a value on one line; of a long list, how many there are and the last."""
-    from cli.get import as_text
-
-    if value is None:
-        return "-"
-    if isinstance(value, list) and value:
-        last = value[-1]
-        told = as_text(last["value"] if isinstance(last, dict) and last.keys() == {"value", "at"} else last)
-        text = told if len(value) == 1 else f"{len(value)}, the last: {told}"
-    else:
-        text = as_text(value)
-    return text if cut is None or len(text) <= cut else text[: cut - 1] + "…"
 
 
 def _json(previewed: Previewed, *, everything: bool) -> str:

@@ -1,7 +1,7 @@
 """Tables: with colours on a terminal; elsewhere plain columns, whole whatever the width."""
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Final, Literal, NamedTuple
+from typing import TYPE_CHECKING, Any, Final, Literal, NamedTuple
 
 import typer
 
@@ -50,3 +50,18 @@ def print_table(columns: Sequence[Column], rows: "Sequence[Sequence[str | Text]]
             for column, cell, width in zip(columns, row, widths, strict=True)
         )
         typer.echo((" " * indent + (" " * GAP).join(cells)).rstrip())
+
+
+def value_text(value: Any, cut: int | None = None) -> str:
+    """Return a value on one line; of a long list, how many there are and the last."""
+    from cli.get import as_text
+
+    if value is None:
+        return "-"
+    if isinstance(value, list) and value:
+        last = value[-1]
+        told = as_text(last["value"] if isinstance(last, dict) and last.keys() == {"value", "at"} else last)
+        text = told if len(value) == 1 else f"{len(value)}, the last: {told}"
+    else:
+        text = as_text(value)
+    return text if cut is None or len(text) <= cut else text[: cut - 1] + "…"

@@ -70,6 +70,13 @@ class Reader:
         """Return the live profile with an id, or the one that it was merged into."""
         return self._read(lambda: self._follow(wanted))
 
+    def whole(self, profile: Profile) -> Profile | None:
+        """Return a profile as it was stored with all that belongs to it; None if it has expired."""
+        try:
+            return self._whole(profile)
+        except SegmentGoneError:  # it was written meanwhile
+            return self.by_id(profile.id)
+
     def _read(self, find: Callable[[], Profile | None]) -> Profile | None:
         for _ in range(ATTEMPTS_MAX - 1):
             try:

@@ -109,11 +109,11 @@ def _publish(client, name):
     registry.activate(version, None)
 
 
-def ingest(client, *events, builder=BUILDER):
+def ingest(client, *events, builder=BUILDER, version=1):
     store = DynamoStore(
         client("dynamodb"),
         builder,
-        1,
+        version,
         NAMES[contract.OUTPUT_PROFILES_TABLE],
         NAMES[contract.OUTPUT_IDENTIFIERS_TABLE],
         CLOCK,

@@ -20,6 +20,7 @@ from shared.adapters.dynamo.items import KIND, Items, seconds
 from shared.adapters.dynamo.keys import Keyspace, delta_name
 from shared.adapters.dynamo.reads import Reads
 from shared.adapters.dynamo.units import Units, size_of
+from shared.adapters.dynamo.wire import Item
 from shared.adapters.dynamo.writes import Writes
 from shared.app.ports import Clock, Committed, Conflict, Failed, Result, SegmentGoneError
 from shared.contract import TTL_ATTRIBUTE
@@ -90,6 +91,10 @@ class DynamoStore:
     def profiles(self, ids: Collection[str], *, fresh: bool) -> dict[str, Stored | None]:
         """Return what is stored under ids, without segments."""
         return self._reads.profiles(ids, fresh=fresh)
+
+    def stored(self, item: Item) -> Stored | None:
+        """Decode an item of the profiles table that was read by a scan; None if it is gone meanwhile."""
+        return self._reads.stored(item)
 
     def load(self, builder: Builder, profile: Profile, names: Collection[str]) -> Profile:
         """Return a copy of a profile with some of its segments loaded. Raises `SegmentGoneError`."""

@@ -1,0 +1,192 @@
+"""Two versions, profile by profile: all that differs is found, counted once, and attributed."""
+
+from random import Random
+
+import msgspec
+import pytest
+
+from shared.app.compare import LEFT, RIGHT, Scanned, compare
+from shared.app.differences import Cause, Changes, Known, changes_between, differences
+from shared.app.frozen import Frozen
+from shared.core.grammar import parse_definition
+from shared.core.identity.identifiers import Identifier
+from shared.core.times import format_time
+from tests.people import DAY, HOUR, T0
+
+NOTHING_CHANGED = Changes(frozenset(), retention=False, identity=False, limited=frozenset())
+KNOWN = Known(changes=NOTHING_CHANGED, followed=(T0 + DAY, T0 + DAY))
+
+
+def a_profile(name="ann", **changes):
+    profile = {
+        "profile_id": name,
+        "identifiers": {"user_id": [name]},
+        "traits": {"plan": "basic"},
+        "attributes": {"orders": 3},
+        "created_at": format_time(T0),
+        "updated_at": format_time(T0 + HOUR),
+        "event_count": 9,
+        "expires_at": format_time(T0 + 400 * DAY),
+    }
+    return profile | changes
+
+
+def causes(left, right, known=KNOWN):
+    return {(one.place, one.cause) for one in differences(left, right, known)}
+
+
+def known(**changes):
+    return msgspec.structs.replace(KNOWN, **changes)
+
+
+def changed(**what):
+    return known(changes=msgspec.structs.replace(NOTHING_CHANGED, **what))
+
+
+def test_equal_profiles_do_not_differ():
+    assert differences(a_profile(), a_profile(), KNOWN) == []
+
+
+def test_a_value_whose_definition_changed_differs_for_that():
+    found = differences(
+        a_profile(), a_profile(attributes={"orders": 4}), changed(values=frozenset({"orders"}))
+    )
+    assert found == [("attributes.orders", Cause.DEFINITION, 3, 4)]
+
+
+def test_a_value_that_nothing_explains_is_unexplained():
+    assert causes(a_profile(), a_profile(attributes={})) == {("attributes.orders", Cause.UNEXPLAINED)}
+    assert causes(a_profile(), a_profile(traits={})) == {("traits.plan", Cause.UNEXPLAINED)}
+
+
+def test_another_retention_explains_another_expiry_and_no_more():
+    other = a_profile(expires_at=format_time(T0), attributes={})
+    assert causes(a_profile(), other, changed(retention=True)) == {
+        ("expires_at", Cause.DEFINITION),
+        ("attributes.orders", Cause.UNEXPLAINED),
+    }
+
+
+def fewer(**changes):
+    """The same profile without its last event."""
+    return a_profile(**{"event_count": 8, "attributes": {"orders": 2}} | changes)
+
+
+@pytest.mark.parametrize(
+    ("cause", "what"),
+    [
+        (Cause.DEFINITION, changed(identity=True)),
+        (Cause.TO_BE_FOLLOWED, known(followed=(T0 + DAY, T0 + HOUR))),
+        (Cause.QUARANTINE, known(quarantined=frozenset({Identifier("user_id", "ann")}))),
+        (Cause.ARCHIVE, known(archive_begins=T0 + 1)),
+        (Cause.LIMITS, changed(limited=frozenset({"user_id"}))),
+        (Cause.UNEXPLAINED, KNOWN),
+    ],
+    ids=lambda one: str(one) if isinstance(one, Cause) else "",
+)
+def test_other_events_are_attributed_with_all_that_comes_of_them(cause, what):
+    assert causes(a_profile(), fewer(), what) == {("event_count", cause), ("attributes.orders", cause)}
+    assert causes(a_profile(), None, what) == {("profile", cause)}
+
+
+def test_the_newest_event_says_which_version_is_behind():
+    behind = known(followed=(T0 + 30 * 60_000, T0 + DAY))
+    assert causes(fewer(), a_profile(), behind) == {
+        ("event_count", Cause.TO_BE_FOLLOWED),
+        ("attributes.orders", Cause.TO_BE_FOLLOWED),
+    }
+
+
+def test_lives_that_began_far_from_each_other_come_of_an_expiry():
+    later = fewer(created_at=format_time(T0 + 31 * DAY))
+    assert {cause for _, cause in causes(a_profile(), later, known(followed=(T0 + 99 * DAY,) * 2))} == {
+        Cause.EXPIRY
+    }
+
+
+def test_profiles_near_a_limit_and_with_more_events_than_are_remembered_are_told():
+    cookies = {"cookie_id": [str(number) for number in range(950)]}
+    assert ("event_count", Cause.LIMITS) in causes(
+        a_profile(identifiers=cookies), fewer(identifiers=cookies), KNOWN
+    )
+    assert ("event_count", Cause.DUPLICATES) in causes(a_profile(event_count=3000), fewer(), KNOWN)
+
+
+def frozen(text: str, **files: str) -> Frozen:
+    return Frozen(parse_definition(text), {"builder.yaml": text} | files)
+
+
+YAML = """
+name: people
+identifiers:
+  user_id: {from: userId, known: true, limit: 1}
+attributes:
+  source: {from: properties.source, type: string, aggregation: first_last}
+  orders: {aggregation: count}
+"""
+
+
+def test_definitions_are_compared_by_what_they_say():
+    assert not changes_between(frozen(YAML), frozen(YAML + "\n# a remark\n")).any
+    other = YAML.replace("properties.source", "properties.from") + "  spent: {aggregation: count}\n"
+    assert changes_between(frozen(YAML), frozen(other)) == Changes(
+        frozenset({"source_first", "source_last", "spent"}),
+        retention=False,
+        identity=False,
+        limited=frozenset({"user_id"}),
+    )
+    assert changes_between(frozen(YAML), frozen(YAML + "retention: {known: 2 months}\n")).retention
+    assert changes_between(frozen(YAML), frozen(YAML.replace("userId", "id"))).identity
+    assert changes_between(frozen(YAML), frozen(YAML, **{"transform.py": "x = 1\n"})).identity
+
+
+def form(profile) -> bytes | None:
+    return None if profile is None else msgspec.json.encode(profile, order="sorted")
+
+
+def compared(left, right, tmp_path, *, again=None, some_max=100):
+    """Compare two collections of profiles, which come in any order."""
+    scanned = [Scanned(LEFT, one["profile_id"], form(one)) for one in left]
+    scanned += [Scanned(RIGHT, one["profile_id"], form(one)) for one in right]
+    Random(1).shuffle(scanned)
+    by_id = [{one["profile_id"]: one for one in side} for side in (left, right)]
+
+    def read(profile_id):
+        return tuple(form(side.get(profile_id)) for side in (again or by_id))
+
+    spools = tmp_path / "spools"
+    spools.mkdir()
+    return compare(scanned, read, lambda: KNOWN, spools, some_max)
+
+
+def test_many_profiles_are_compared_and_each_difference_counts_once(tmp_path):
+    left = [a_profile(f"p{number}") for number in range(2000)]
+    right = [a_profile(f"p{number}") for number in range(1, 2001)]
+    right[499]["attributes"] = {"orders": 5}
+    told = compared(left, right, tmp_path)
+    assert told.profiles == [2000, 2000]
+    assert (told.equal, told.different, told.settled) == (1998, 3, 0)
+    assert told.places == {("profile", "unexplained"): 2, ("attributes.orders", "unexplained"): 1}
+    assert told.causes == {"unexplained": 3}
+    assert {one.profile_id for one in told.some} == {"p0", "p500", "p2000"}
+    assert not list((tmp_path / "spools").iterdir()), "spools are deleted as they are read"
+
+
+def test_what_was_in_motion_is_looked_at_again(tmp_path):
+    told = compared([a_profile()], [fewer()], tmp_path, again=[{"ann": a_profile()}] * 2)
+    assert (told.equal, told.settled, told.different) == (1, 1, 0)
+
+
+def test_numbers_are_compared_exactly(tmp_path):
+    left, right = (
+        a_profile(traits={"n": msgspec.Raw(text)})
+        for text in (b"0.1234567890123456789", b"0.1234567890123456788")
+    )
+    told = compared([left], [right], tmp_path)
+    assert told.places == {("traits.n", "unexplained"): 1}
+
+
+def test_only_some_of_those_that_differ_are_kept(tmp_path):
+    left = [a_profile(f"p{number}") for number in range(50)]
+    told = compared(left, [], tmp_path, some_max=7)
+    assert (told.different, len(told.some)) == (50, 7)

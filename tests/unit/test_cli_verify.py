@@ -1,0 +1,100 @@
+"""`kith verify`: two stored versions, compared."""
+
+import json
+from dataclasses import replace
+
+import pytest
+
+from shared.app.registry import Status
+from shared.core.compile import Builder
+from shared.core.grammar import parse_definition
+from tests.people import HOUR, an_event
+from tests.unit.test_cli_cloud import NOW, ingest
+from tests.unit.test_cli_publishing import YAML, clients, cloud, kith
+
+__all__ = ["clients", "cloud"]  # fixtures
+
+COUNTS = YAML + "attributes:\n  orders: {aggregation: count}\n"
+
+
+@pytest.fixture
+def two_versions(cloud, tmp_path, request):
+    """Two versions of a builder, 2 active; the tables are shared, so each test has a builder of its own."""
+    name = f"b{abs(hash(request.node.name)) % 10**9}"
+    texts = [text.replace("people", name) for text in (COUNTS, COUNTS)]
+    texts[1] += "  spent: {from: properties.total, type: number, aggregation: sum}\n"
+    cloud.deploy(name, texts[0])
+    folder = tmp_path / name
+    folder.mkdir()
+    (folder / "builder.yaml").write_text(texts[getattr(request, "param", 0)] + "# another remark\n")
+    assert kith("draft", folder).exit_code == 0
+    assert kith("publish", name).exit_code == 0
+    first, second = cloud.registry.versions(name)
+    cloud.registry.activate(replace(second, finished_at=NOW + HOUR), was=1)
+    cloud.registry.replace(first, replace(first, status=Status.RETIRED))
+    definition = parse_definition((folder / "builder.yaml").read_text())
+    return Versions(cloud, name, [Builder(parse_definition(texts[0])), Builder(definition)])
+
+
+class Versions:
+    def __init__(self, cloud, name, builders) -> None:
+        self.cloud, self.name, self.builders = cloud, name, builders
+
+    def ingest(self, *events, versions=(1, 2)):
+        for version in versions:
+            ingest(self.cloud.client, *events, builder=self.builders[version - 1], version=version)
+
+
+def test_versions_that_hold_the_same_are_equal(two_versions):
+    two_versions.ingest(
+        *(an_event(messageId=str(number), userId=f"u{number % 7}", arrival=NOW - 10) for number in range(30))
+    )
+    result = kith("verify", two_versions.name)
+    assert result.exit_code == 0, result.stderr
+    assert result.stdout.splitlines() == [
+        f"{two_versions.name}: version 1 (retired): 7 profiles and version 2 (active): 7 profiles",
+        "7 are equal",
+    ]
+    told = json.loads(kith("verify", two_versions.name, "--versions", 2, 1, "--json").stdout)
+    assert (told["versions"], told["equal"], told["different"]) == ([2, 1], 7, 0)
+
+
+@pytest.mark.parametrize("two_versions", [1], indirect=True)
+def test_a_changed_attribute_is_told_as_one(two_versions):
+    two_versions.ingest(an_event(messageId="1", userId="u", arrival=NOW - 10, properties={"total": 5}))
+    result = kith("verify", two_versions.name)
+    assert result.exit_code == 1
+    lines = result.stdout.splitlines()
+    assert lines[1:5] == [
+        "0 are equal",
+        "1 differ:",
+        "  definition: 1 profiles",
+        "    attributes.spent: 1",
+    ]
+    assert lines[-1].split() == ["attributes.spent", "definition", "-", "5"]
+
+
+def test_what_only_one_version_has_is_told_with_its_cause(two_versions):
+    event = an_event(messageId="1", userId="u", arrival=NOW - HOUR)
+    two_versions.ingest(event)
+    two_versions.ingest(an_event(messageId="2", userId="u", arrival=NOW + HOUR), versions=[2])
+    two_versions.ingest(an_event(messageId="3", userId="lost", arrival=NOW - HOUR), versions=[1])
+    told = json.loads(kith("verify", two_versions.name, "--json").stdout)
+    assert told["causes"] == {"to be followed": 1, "unexplained": 1}
+    assert told["places"]["profile"] == {"unexplained": 1}
+    assert told["places"]["attributes.orders"] == {"to be followed": 1}
+
+
+def test_a_version_that_was_cleaned_up_cannot_be_compared(two_versions):
+    two_versions.ingest(an_event(messageId="1", userId="u", arrival=NOW), versions=[2])
+    result = kith("verify", two_versions.name)
+    assert (result.exit_code, result.stderr) == (
+        1,
+        f"kith: version 1 of {two_versions.name} has no profiles: it was cleaned up\n",
+    )
+
+
+@pytest.mark.usefixtures("cloud")
+def test_two_versions_are_needed():
+    assert "has not two versions with profiles" in kith("verify", "people").stderr
+    assert "has no version 7; it has 1" in kith("verify", "people", "--versions", 1, 7).stderr
