@@ -37,11 +37,14 @@ from tests.fakes.rebuild import MemoryActiveProfiles, MemoryItems, MemoryLines, 
 from tests.fakes.registry import FakeProgress, FakeRegistry
 from tests.fakes.shards import FakeShards
 from tests.kinesis import array_of, envelope, gzip_of, lines_of
-from tests.people import HOUR, any_stream, in_batches
+from tests.people import DAY, HOUR, T0, a_definition, any_stream, in_batches
 
 TIMING = Timing(lead_s=60, marker_delay_s=120, poll_s=5)
 CONSUMER = {"EventSourceArn": "arn:stream"}
 OLD, NEW = 1, 2
+BUILDER = Builder(a_definition())
+LATER = T0 + 30 * DAY
+"""A T0 after everything that most tests have."""
 
 
 def any_records(random: Random, **stream) -> list[Record]:
@@ -146,13 +149,15 @@ class World:
     def store(self, version: int):
         return self.stores[version]
 
-    def live(self, version: int, **cut) -> None:
+    def live(self, version: int, *, redelivers: bool = True) -> None:
         """Have a version ingest the whole stream, in batches, some of them twice."""
         batch = self.batch(version)
-        for together in in_batches(self.random, by_arrival(self.records), **cut):
+        for together in in_batches(self.random, by_arrival(self.records)):
             records = [one for some in together for one in some]
             assert batch.run(envelopes_of(records)).failed is None
-            if self.random.random() < 0.2:  # nothing older than a record may get is delivered again
+            if (
+                redelivers and self.random.random() < 0.2
+            ):  # nothing older than a record may get is delivered again
                 since = records[-1].arrival - RECORD_AGE_H_MAX * HOUR
                 again = [one for one in records if one.arrival >= since]
                 assert batch.run(envelopes_of(again)).tally["events_folded"] == 0
@@ -242,7 +247,7 @@ class World:
     def lines(self) -> MemoryLines:
         return MemoryLines(self.builders, self.stores)
 
-    def follow(self) -> None:
+    def follow(self, *, redelivers: bool = True) -> None:
         """Start the new version's consumer, which reads the whole stream, and wait for it."""
         for _ in range(10):
             followed = self.surely(
@@ -254,7 +259,7 @@ class World:
             )
             if followed.done:
                 return
-            self.live(NEW)
+            self.live(NEW, redelivers=redelivers)
             self.acknowledge(f"{self.name.builder}-v{NEW}")
         raise AssertionError("following does not end")
 
@@ -320,3 +325,24 @@ def a_version(builder: str, version: int, status: Status) -> Version:
 def ended(registry: FakeRegistry, name: BuildName, status: Status, reason: str) -> None:
     row = registry.version(name.builder, name.version)
     registry.replace(row, replace(row, status=status, reason=reason))
+
+
+def a_record(number: int, arrival: int = T0, shard: str = "shard-0", **body) -> Record:
+    body = {"messageId": f"m{number}", "timestamp": format_time(arrival), **body}
+    return Record(json.dumps(body).encode(), arrival, shard, str(1000 + number))
+
+
+def a_world(records, old=BUILDER, new=None) -> World:
+    return World(Random(0), records, old, new)
+
+
+def shown_by_id(world: World, version: int) -> dict[str, dict]:
+    return {one["profile_id"]: one for one in map(json.loads, world.shown(version))}
+
+
+def rebuilt(records, t0=LATER, **builders) -> World:
+    world = a_world(records, **builders)
+    world.live(OLD)
+    world.plan(t0)
+    world.rebuild()
+    return world

@@ -19,6 +19,7 @@ BUILDERS = {
     "known only": Builder(a_definition(anonymous_profiles=False)),
 }
 many = settings(max_examples=150, deadline=None)
+few = settings(max_examples=60, deadline=None)
 any_seed = st.integers(0, 2**32)
 
 
@@ -55,6 +56,55 @@ def test_a_rebuild_and_what_follows_give_byte_for_byte_what_live_and_the_oracle_
     assert world.cut_over().active == NEW
     assert world.shown(NEW) == world.shown(OLD)
     assert world.shown(NEW) == expected(world)
+
+
+@pytest.mark.parametrize("kind", ["plain", "limited"])
+@few
+@given(any_seed)
+def test_broken_profiles_and_forgetful_memories_come_out_the_same(kind, seed):
+    limits = oracle.Limits(identifiers=5, canonical_bytes=900, remembered=3)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("shared.core.plan.IDENTIFIERS_MAX", limits.identifiers)
+        patch.setattr("shared.core.plan.CANONICAL_BYTES_MAX", limits.canonical_bytes)
+        patch.setattr("shared.core.memory.REMEMBERED_MAX", limits.remembered)
+        random = Random(seed)
+        world, t0 = a_world(random, kind, gap_ms=HOUR, size_min=20)
+        world.live(OLD, redelivers=False)
+        world.plan(t0)
+        world.rebuild()
+        world.follow(redelivers=False)
+        assert world.shown(NEW) == world.shown(OLD)
+        assert world.shown(NEW) == expected(world, limits=limits)
+
+
+@few
+@given(any_seed)
+def test_without_an_active_version_profiles_have_the_ids_of_their_founders(seed):
+    random = Random(seed)
+    world, t0 = a_world(random, "plain", gap_ms=30 * DAY)
+    world.active = None
+    world.plan(t0)
+    world.rebuild()
+    world.follow()
+    assert world.shown(NEW) == expected(world)
+
+
+@few
+@given(any_seed)
+def test_rebuilding_a_rebuilt_version_changes_nothing(seed):
+    random = Random(seed)
+    first, t0 = a_world(random, "plain", gap_ms=30 * DAY)
+    first.live(OLD)
+    first.plan(t0)
+    first.rebuild()
+    first.follow()
+    second = World(random, first.records, first.builders[NEW])
+    second.stores[OLD] = first.stores[NEW]
+    second.active.store = first.stores[NEW]
+    second.plan(t0)
+    second.rebuild()
+    second.follow()
+    assert second.shown(NEW) == first.shown(NEW)
 
 
 def expected(world: World, **limits) -> list[bytes]:

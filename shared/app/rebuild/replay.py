@@ -11,7 +11,7 @@ from typing import Final
 import msgspec
 
 from shared.app.rebuild.build import REPLAY, Build
-from shared.app.rebuild.formats import fetch_json, read_block, records_of_block
+from shared.app.rebuild.formats import fetch, fetch_json, read_block, records_of_block
 from shared.app.rebuild.naming import Names, choose_names, give_names
 from shared.app.rebuild.ports import ActiveProfiles, Loader, MayGoOn, Objects
 from shared.app.rebuild.results import Linked, Result, leave
@@ -67,32 +67,59 @@ def replay(
     progress: Progress,
     may_go_on: MayGoOn,
 ) -> Replayed:
-    """Replay a partition from its checkpoint on; `active` is None if no version is active."""
+    """Replay a partition from its checkpoint on; `active` is None if no version is active.
+
+    A worker whose partition another one has finished meanwhile writes nothing more: the version's consumer
+    may have deleted by now what it would insert again.
+    """
     number = partition.partition
+    result_key = build.name.result(REPLAY, number)
+    if (finished := objects.get(result_key)) is not None:
+        return _finished(number, finished[0])
     found = objects.get(build.name.checkpoint(number))
     checkpoint = Checkpoint() if found is None else msgspec.json.decode(found[0], type=Checkpoint)
-    components = _components(build, objects, number)
-    identifiers = {one for frames in components.values() for one in _identifiers(frames)}
-    names = choose_names(objects, build.name, number, identifiers, active, build.t0)
-    del identifiers
     replaying = _Replaying(build, number, objects, loader, checkpoint)
-    for at, component in enumerate(sorted(components)):
-        frames = components.pop(component)
-        if at < checkpoint.components:
-            continue
-        if not may_go_on():
-            replaying.leave_checkpoint()
-            return Replayed(done=False, partition=number, profiles=checkpoint.tally.get("profiles", 0))
-        replaying.take(frames, names)
-    replaying.leave_checkpoint()
+    try:
+        is_done = _replay(replaying, build, objects, active, may_go_on)
+        replaying.leave_checkpoint()
+    except _OvertakenError:
+        return _finished(number, fetch(objects, result_key))
     tally = checkpoint.tally
-    counted = {
-        "partitions": 1,
-        "events": sum(tally.get(f"events_{one}", 0) for one in ("folded", "duplicate", "repeated")),
-        "profiles": tally.get("profiles", 0),
-    }
-    leave(objects, progress, build.name, REPLAY, number, Result(tally, checkpoint.sample), counted)
-    return Replayed(done=True, partition=number, profiles=counted["profiles"])
+    profiles = tally.get("profiles", 0)
+    if is_done:
+        events = sum(tally.get(f"events_{one}", 0) for one in ("folded", "duplicate", "repeated"))
+        counted = {"partitions": 1, "events": events, "profiles": profiles}
+        leave(objects, progress, build.name, REPLAY, number, Result(tally, checkpoint.sample), counted)
+    return Replayed(done=is_done, partition=number, profiles=profiles)
+
+
+def _replay(
+    replaying: "_Replaying",
+    build: Build,
+    objects: Objects,
+    active: ActiveProfiles | None,
+    may_go_on: MayGoOn,
+) -> bool:
+    """Replay what is left of a partition; False if there is no time for all of it."""
+    components = _components(build, objects, replaying.partition)
+    identifiers = {one for frames in components.values() for one in _identifiers(frames)}
+    names = choose_names(objects, build.name, replaying.partition, identifiers, active, build.t0)
+    del identifiers
+    left = sorted(components)[replaying.components :]
+    for component in left:
+        if not may_go_on():
+            return False
+        replaying.take(components.pop(component), names)
+    return True
+
+
+def _finished(partition: int, result: bytes) -> Replayed:
+    profiles = msgspec.json.decode(result, type=Result).tally.get("profiles", 0)
+    return Replayed(done=True, partition=partition, profiles=profiles)
+
+
+class _OvertakenError(Exception):
+    """Another worker has finished the partition."""
 
 
 class _Replaying:
@@ -102,19 +129,19 @@ class _Replaying:
         self, build: Build, partition: int, objects: Objects, loader: Loader, checkpoint: Checkpoint
     ) -> None:
         self._build = build
-        self._partition = partition
+        self.partition = partition
         self._objects = objects
         self._loader = loader
         self._checkpoint = checkpoint
         self._tally = Counter(checkpoint.tally)
-        self._components = checkpoint.components
+        self.components = checkpoint.components
         self._sample = checkpoint.sample
         self._waiting: list[Plan] = []
         self._waiting_count = 0
         self._unsaved = 0
 
     def take(self, frames: Frames, names: Names) -> None:
-        """Replay the next component."""
+        """Replay the next component. Raises `_OvertakenError`."""
         planned = plan_component(self._build.builder, frames, self._build.t0)
         self._tally.update(planned.tally)
         self._tally["profiles_expired_at_t0"] += expire(self._build.builder, planned, self._build.t0)
@@ -123,24 +150,26 @@ class _Replaying:
         ids = [put.profile.id for put in planned.puts]
         self._sample = sorted([*self._sample, *ids])[:SAMPLE_SIZE]
         self._waiting.append(planned)
-        self._waiting_count += len(planned.puts) + len(planned.buries)
-        self._components += 1
+        self._waiting_count += max(1, len(planned.puts) + len(planned.buries))
+        self.components += 1
         if self._waiting_count >= INSERTED_TOGETHER:
             self._insert()
             if self._unsaved >= CHECKPOINT_PROFILES:
                 self.leave_checkpoint()
 
     def leave_checkpoint(self) -> None:
-        """Write what waits, and remember how far this is."""
+        """Write what waits, and remember how far this is. Raises `_OvertakenError`."""
         self._insert()
         checkpoint = self._checkpoint
-        checkpoint.components, checkpoint.tally = self._components, dict(self._tally)
+        checkpoint.components, checkpoint.tally = self.components, dict(self._tally)
         checkpoint.sample = self._sample
-        self._objects.put(self._build.name.checkpoint(self._partition), msgspec.json.encode(checkpoint))
+        self._objects.put(self._build.name.checkpoint(self.partition), msgspec.json.encode(checkpoint))
         self._unsaved = 0
 
     def _insert(self) -> None:
         if self._waiting:
+            if self._objects.get(self._build.name.result(REPLAY, self.partition)) is not None:
+                raise _OvertakenError
             self._loader.insert(self._waiting)
             self._unsaved += self._waiting_count
             self._waiting, self._waiting_count = [], 0
