@@ -174,23 +174,11 @@ def _write_rejected(path: Path, rejected: "Sequence[Rejected]") -> None:
     if not rejected:
         beside.unlink(missing_ok=True)
         return
+    from cli.rejected import rejected_line
+
     with beside.open("wb") as file:
-        file.writelines(_rejected_line(one) for one in rejected)
+        file.writelines(rejected_line(one) for one in rejected)
     typer.echo(f"{path}: {len(rejected)} lines rejected, see {beside}", err=True)
-
-
-def _rejected_line(rejected: "Rejected") -> bytes:
-    """Return one line of JSON: the data as text, or in base64 where it is no UTF-8."""
-    from base64 import b64encode
-
-    from shared.core.canonical import canonical_json
-
-    try:
-        data = {"data": rejected.data.decode()}
-    except UnicodeDecodeError:
-        data = {"data_base64": b64encode(rejected.data).decode("ascii")}
-    detail = {"detail": rejected.detail} if rejected.detail else {}
-    return canonical_json({"line": rejected.line, "reason": rejected.reason, **detail, **data}) + b"\n"
 
 
 def _report(folded: _Folded) -> None:

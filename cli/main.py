@@ -3,6 +3,7 @@
 import typer
 
 from cli import (
+    backfill,
     builds,
     cancel,
     draft,
@@ -35,6 +36,7 @@ app.command("send")(send.send)
 app.command("get")(get.get)
 app.command("events")(events.events)
 app.command("fold")(fold.fold)
+app.command("backfill")(backfill.backfill)
 app.command("draft")(draft.draft)
 app.command("preview")(preview.preview)
 app.command("publish")(publish.publish)

@@ -17,6 +17,7 @@ COMMANDS = [
     ["get"],
     ["events"],
     ["fold"],
+    ["backfill"],
     ["draft"],
     ["preview"],
     ["publish"],

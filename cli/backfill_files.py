@@ -1,0 +1,81 @@
+"""The files that are backfilled, here or in S3, and the folder where their lines wait."""
+
+import gzip
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, BinaryIO, Final
+
+from cli.errors import Failure
+from shared.core.containers import EVENT_BYTES_MAX
+
+S3_SCHEME: Final = "s3://"
+PIECE_BYTES: Final = 16 * 2**20
+"""What is asked of S3 at a time: a connection that breaks costs no more."""
+
+_GZIP: Final = b"\x1f\x8b"
+_LINE_BYTES_MAX: Final = EVENT_BYTES_MAX + 2
+"""A line of which more is read is no event, whatever follows."""
+
+
+class FileSource:
+    """A file on this machine, plain or gzip; `name` is what it is called where it came from."""
+
+    def __init__(self, path: Path, name: str) -> None:
+        self._path = path
+        self.name = name
+
+    def lines(self) -> Iterator[bytes]:
+        """Yield its lines; raises OSError, EOFError or zlib.error where they cannot be read."""
+        with self._path.open("rb") as file:
+            packed = file.read(2) == _GZIP
+        with gzip.open(self._path) if packed else self._path.open("rb") as file:
+            yield from _lines(file)  # type: ignore[arg-type] # a GzipFile reads as any binary file does
+
+
+def _lines(file: BinaryIO) -> Iterator[bytes]:
+    while line := file.readline(_LINE_BYTES_MAX):
+        yield line
+        while len(line) == _LINE_BYTES_MAX and not line.endswith(b"\n"):
+            line = file.readline(_LINE_BYTES_MAX)  # the rest of the same line
+
+
+class FolderSpool:
+    """A file for each hour that waits, in a folder of its own."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+
+    def append(self, hour: int, data: bytes) -> None:
+        """Add to what waits for an hour."""
+        with (self._folder / str(hour)).open("ab") as file:
+            file.write(data)
+
+    def take(self, hour: int) -> bytes:
+        """Return what waits for an hour, and hold it no longer."""
+        path = self._folder / str(hour)
+        data = path.read_bytes()
+        path.unlink()
+        return data
+
+
+def s3_names(client: Any, url: str) -> list[str]:
+    """List what an s3:// URL means: an object, or all objects below a prefix that ends with a slash."""
+    bucket, _, key = url.removeprefix(S3_SCHEME).partition("/")
+    if key and not key.endswith("/"):
+        return [url]
+    pages = client.get_paginator("list_objects_v2").paginate(Bucket=bucket, Prefix=key)
+    keys = [one["Key"] for page in pages for one in page.get("Contents", ()) if one["Size"]]
+    if not keys:
+        raise Failure(f"there are no objects below {url}")
+    return [f"{S3_SCHEME}{bucket}/{one}" for one in keys]
+
+
+def download(client: Any, url: str, path: Path) -> None:
+    """Copy an object of S3 to a file, as it is now: if it is written again meanwhile, S3 refuses to go on."""
+    bucket, _, key = url.removeprefix(S3_SCHEME).partition("/")
+    head = client.head_object(Bucket=bucket, Key=key)
+    with path.open("wb") as file:
+        for start in range(0, head["ContentLength"], PIECE_BYTES):
+            piece = f"bytes={start}-{min(start + PIECE_BYTES, head['ContentLength']) - 1}"
+            answer = client.get_object(Bucket=bucket, Key=key, Range=piece, IfMatch=head["ETag"])
+            file.write(answer["Body"].read())
