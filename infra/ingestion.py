@@ -16,6 +16,7 @@ from infra.function import Function
 from infra.settings import Settings
 from infra.storage import Storage
 from infra.stream import Stream
+from infra.transform import Transform
 from shared import contract
 
 INGEST_TIMEOUT: Final = Duration.minutes(2)
@@ -28,10 +29,18 @@ class Ingestion(Construct):
     """Folds records of the stream into profiles; retries what the stream gave up on."""
 
     def __init__(
-        self, scope: Construct, settings: Settings, *, stream: Stream, storage: Storage, archive: Archive
+        self,
+        scope: Construct,
+        settings: Settings,
+        *,
+        stream: Stream,
+        storage: Storage,
+        archive: Archive,
+        transform: Transform,
     ) -> None:
         super().__init__(scope, "Ingestion")
         self.ingest = self._ingest(settings, stream, storage, archive)
+        transform.allow_calls(self.ingest)
         self.drain = self._drain(settings, archive)
         events.Rule(
             self,
@@ -77,6 +86,7 @@ class Ingestion(Construct):
         archive.allow_objects(ingest, "s3:GetObject", prefix=contract.PREFIX_DEFINITIONS)
         archive.allow_objects(ingest, "s3:PutObject", prefix=contract.PREFIX_QUARANTINE)
         archive.allow_objects(ingest, "s3:PutObject", prefix=contract.PREFIX_MARKERS)
+        archive.allow_objects(ingest, "s3:PutObject", prefix=contract.PREFIX_RETRIES)
         # Lambda writes batches it gave up on in the name of the function they were meant for.
         archive.allow_objects(ingest, "s3:PutObject", prefix=contract.PREFIX_FAILED)
         archive.allow_listing(ingest)
@@ -109,5 +119,6 @@ class Ingestion(Construct):
         )
         archive.allow_listing(drain)
         archive.allow_objects(drain, "s3:GetObject", "s3:DeleteObject", prefix=contract.PREFIX_FAILED)
+        archive.allow_objects(drain, "s3:GetObject", "s3:DeleteObject", prefix=contract.PREFIX_RETRIES)
         archive.allow_objects(drain, "s3:PutObject", prefix=contract.PREFIX_QUARANTINE)
         return drain

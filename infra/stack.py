@@ -12,6 +12,7 @@ from infra.publishing import Publishing
 from infra.settings import Settings
 from infra.storage import Storage
 from infra.stream import Stream
+from infra.transform import Transform
 from shared import contract
 
 DESCRIPTION: Final = "Kith: customer profiles from a stream of events"
@@ -30,7 +31,10 @@ class KithStack(Stack):
         stream = Stream(self, settings)
         storage = Storage(self, settings)
         archive = Archive(self, settings, stream=stream)
-        ingestion = Ingestion(self, settings, stream=stream, storage=storage, archive=archive)
+        transform = Transform(self, settings)
+        ingestion = Ingestion(
+            self, settings, stream=stream, storage=storage, archive=archive, transform=transform
+        )
         publishing = Publishing(
             self, settings, stream=stream, storage=storage, archive=archive, ingestion=ingestion
         )
@@ -40,7 +44,7 @@ class KithStack(Stack):
             stream=stream,
             ingest=ingestion.ingest,
             archive=archive.archive,
-            others=[ingestion.drain, publishing.publish],
+            others=[ingestion.drain, publishing.publish, transform.transform],
         )
         outputs = {
             contract.OUTPUT_STREAM: stream.stream.stream_name,

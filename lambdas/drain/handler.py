@@ -60,7 +60,7 @@ def _report(drained: Drained) -> None:
     emit({contract.METRIC_BATCHES_FAILED: drained.waiting})
     for builder in {one.builder for one in drained.results}:
         emit({contract.METRIC_EVENTS_QUARANTINED: _given_up(drained.results, builder)}, builder)
-    log(LogCode.DRAIN_DONE, waiting=drained.waiting, looked_at=len(drained.results))
+    log(LogCode.DRAIN_DONE, waiting=drained.waiting, due=drained.due, looked_at=len(drained.results))
 
 
 def _given_up(results: Sequence[Result], builder: str) -> int:

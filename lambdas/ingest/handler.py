@@ -54,6 +54,8 @@ def _report(builder: str, version: int, outcome: BatchOutcome) -> None:
     tally = outcome.tally
     if tally["events_quarantined"]:
         log(LogCode.RECORDS_QUARANTINED, events=tally["events_quarantined"])
+    if tally["events_postponed"]:
+        log(LogCode.EVENTS_POSTPONED, events=tally["events_postponed"])
     if tally["invariant_violations"]:
         log(LogCode.INVARIANT_VIOLATED, invariant="counted_once", events=tally["invariant_violations"])
     if tally["dedup_evictions"]:

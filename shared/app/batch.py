@@ -2,16 +2,18 @@
 
 from collections import Counter
 from collections.abc import Iterable, Sequence
-from typing import Final
+from typing import Final, NamedTuple
 
 import msgspec
 
 from shared import contract
+from shared.app.aside import Aside
 from shared.app.delivery import Envelope
 from shared.app.ingest import Ingest
 from shared.app.markers import Markers
-from shared.app.quarantine import Entry, QuarantineStore, entries_of, is_archived, is_part, size_of
-from shared.app.reading import Reader
+from shared.app.quarantine import QuarantineStore, is_archived
+from shared.app.reading import Reader, Transformer
+from shared.app.retries import Retries
 from shared.core.compile import Builder, Contribution
 from shared.core.control import control_of, is_control
 from shared.core.records import Record, kinesis_records
@@ -19,8 +21,6 @@ from shared.core.writes import Note
 
 ERRORS_TOLD: Final = 20
 """Kinds of errors that an outcome names; a batch that fails has few, but each may be on every event."""
-HELD_BYTES_MAX: Final = 2**25
-"""What waits to be set aside together; a batch may hold many times what the process may."""
 
 
 class BatchOutcome(msgspec.Struct):
@@ -37,6 +37,13 @@ class BatchOutcome(msgspec.Struct):
     oldest: int | None
 
 
+class Transformation(NamedTuple):
+    """What a builder with a transformation takes: what runs it, and where events wait that it postpones."""
+
+    transformer: Transformer
+    retries: Retries
+
+
 class Batch:
     """Ingests batches for one version of a builder; records that arrived before `t0` are not its own."""
 
@@ -48,6 +55,7 @@ class Batch:
         ingest: Ingest,
         quarantine: QuarantineStore,
         markers: Markers,
+        transformation: Transformation | None = None,
     ) -> None:
         self._builder = builder
         self._version = version
@@ -55,44 +63,31 @@ class Batch:
         self._ingest = ingest
         self._quarantine = quarantine
         self._markers = markers
-        self._reader = Reader(builder)
+        self._retries = transformation.retries if transformation else None
+        self._reader = Reader(builder, transformation.transformer if transformation else None)
 
     def run(self, envelopes: Sequence[Envelope]) -> BatchOutcome:
         """Ingest records as Lambda delivers them, in their order.
 
         Whatever is written stays written: a batch that comes again is counted once. Raises only when
-        nothing at all can be said of the batch: no envelope of Lambda's, or quarantine out of reach.
+        nothing at all can be said of the batch: no envelope of Lambda's, or quarantine or the transformation
+        out of reach.
         """
         tally: Counter[str] = Counter()
         contributions: list[Contribution] = []
-        replayed: list[Entry] = []
-        waiting: list[Entry] = []
-        held_bytes = 0
+        aside = Aside(self._builder.name, self._version, self._quarantine, self._retries)
         delivered = [(envelope, kinesis_records(envelope)) for envelope in envelopes]
         reads = self._reader.read((self._own(*one, tally) for one in delivered), tally)
         for (envelope, _), read in zip(delivered, reads, strict=True):
             contributions += read.contributions
-            if not read.rejections:
-                continue
-            entries = entries_of(self._builder.name, self._version, envelope, read.rejections)
-            if is_part(envelope):
-                replayed += entries
-                continue
-            waiting += entries
-            held_bytes += sum(size_of(entry.envelope) for entry in entries)
-            if held_bytes > HELD_BYTES_MAX:
-                self._quarantine.put(waiting)
-                waiting, held_bytes = [], 0
-        if waiting:
-            self._quarantine.put(waiting)
+            if read.rejections or read.postponed:
+                aside.add(envelope, read, tally)
+        aside.write()
         outcome = self._ingest.run(contributions)
         tally.update(outcome.tally)
         tally["events_failed"] += len(outcome.failed)
         failed = {position.sequence for position, _ in outcome.failed}
-        # What is still bad replaces the entry that was replayed, so all else of that must be folded by now.
-        still_bad = [entry for entry in replayed if entry.sequence not in failed]
-        if still_bad:
-            self._quarantine.put(still_bad)
+        aside.write_again(failed)
         all_records = [record for _, records in delivered for record in records]
         first_failed = _first(all_records, failed)
         self._acknowledge(all_records, first_failed)

@@ -1,5 +1,7 @@
 """The drain: batches that Lambda gave up on are delivered again, until ingestion or quarantine has them.
 
+So are events whose transformation asked for another attempt, once it is due (`shared/app/retries.py`).
+
 A batch's object goes last, so a crash at any point repeats work and loses nothing: ingestion counts once.
 """
 
@@ -20,11 +22,14 @@ from shared.app.delivery import (
     deliver,
 )
 from shared.app.quarantine import FAILED_REPEATEDLY, Entry, QuarantineStore, entry_of
+from shared.app.retries import due_of, read_waiting
 
 GIVE_UP_AFTER_MS: Final = 6 * 3_600_000
 """With the longest age of a record on the stream, still well within the dedup window."""
 CALL_MS_MAX: Final = 130_000
 """What one call of ingestion may take; no call starts with less time left."""
+RETRIED: Final = "transformation retried"
+"""Why an event is delivered again that Lambda has not given up on."""
 BATCHES_MAX: Final = 1000
 """Objects looked at in one run, the oldest first."""
 
@@ -89,9 +94,13 @@ class Result:
 
 @dataclass(slots=True)
 class Drained:
-    """One run. `waiting` counts the batches found; `unavailable` is set if ingestion could not be called."""
+    """One run; `unavailable` is set if ingestion could not be called.
+
+    `waiting` counts the failed batches found, `due` the objects of events that are to be tried again.
+    """
 
     waiting: int = 0
+    due: int = 0
     results: list[Result] = field(default_factory=list)
     unavailable: bool = False
 
@@ -112,9 +121,10 @@ class Drain:
 
     def run(self, now: int) -> Drained:
         """Deliver what waits, the oldest first, each within its share of the time. `now` is ms UTC."""
-        waiting = sorted(self.batches.list(contract.PREFIX_FAILED), key=lambda one: one.modified_at)
-        drained = Drained(waiting=len(waiting))
-        waiting = waiting[:BATCHES_MAX]
+        gave_up = list(self.batches.list(contract.PREFIX_FAILED))
+        due = list(due_of(iter(self.batches.list(contract.PREFIX_RETRIES)), now))
+        drained = Drained(waiting=len(gave_up), due=len(due))
+        waiting: list[Listed] = sorted([*gave_up, *due], key=lambda one: one.modified_at)[:BATCHES_MAX]
         for done, listed in enumerate(waiting):
             spare_ms = self.time_left_ms() - CALL_MS_MAX
             if spare_ms <= 0:
@@ -167,6 +177,8 @@ class Drain:
 
 def read_batch(key: str, data: bytes, alias_of: Callable[[str], str | None]) -> Batch:
     """Read an object of the on-failure destination; UnreadableBatchError if it is no batch of records."""
+    if key.startswith(contract.PREFIX_RETRIES):
+        return _read_retry(key, data)
     try:
         document = msgspec.json.decode(data)
         context = document["requestContext"]
@@ -175,6 +187,17 @@ def read_batch(key: str, data: bytes, alias_of: Callable[[str], str | None]) -> 
         if isinstance(payload, str):
             payload = msgspec.json.decode(payload)
         batch = Batch(builder, version, str(context.get("condition", "")), payload["Records"])
+        for envelope in batch.records:
+            _given_up(batch, envelope)
+    except (msgspec.MsgspecError, KeyError, TypeError, ValueError, AttributeError) as error:
+        raise UnreadableBatchError(key) from error
+    return batch
+
+
+def _read_retry(key: str, data: bytes) -> Batch:
+    try:
+        waiting = read_waiting(data)
+        batch = Batch(waiting.builder, waiting.version, RETRIED, waiting.records)
         for envelope in batch.records:
             _given_up(batch, envelope)
     except (msgspec.MsgspecError, KeyError, TypeError, ValueError, AttributeError) as error:

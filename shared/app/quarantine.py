@@ -247,6 +247,11 @@ def _batches(lane: Iterable[Stored]) -> Iterator[list[Stored]]:
     return _cut(lane, lambda one: size_of(one.entry.envelope), REPLAY_RECORDS_MAX)
 
 
+def cut_envelopes(envelopes: Iterable[Envelope]) -> Iterator[list[Envelope]]:
+    """Cut envelopes into what one call of ingestion may carry."""
+    return _cut(envelopes, size_of, REPLAY_RECORDS_MAX)
+
+
 def _cut(items: Iterable[T], size: Callable[[T], int], count_max: int) -> Iterator[list[T]]:
     """Cut items into lists of at most `count_max` and REPLAY_BYTES_MAX; a larger one is alone."""
     part: list[T] = []

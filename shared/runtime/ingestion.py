@@ -1,6 +1,7 @@
 """Composition of ingestion: one `Batch` per version, made when its alias is first called."""
 
 import os
+import time
 from typing import Any, Final
 
 from shared import contract
@@ -10,18 +11,22 @@ from shared.adapters.dynamo.client import dynamo_client
 from shared.adapters.dynamo.store import DynamoStore
 from shared.adapters.quarantine import S3Quarantine
 from shared.adapters.s3 import S3Objects
-from shared.app.batch import Batch, BatchOutcome
+from shared.app.batch import Batch, BatchOutcome, Transformation
+from shared.app.frozen import Frozen
 from shared.app.ingest import Ingest
 from shared.app.markers import Markers
+from shared.app.retries import Retries
 from shared.core.compile import Builder
 from shared.runtime import aws
 from shared.runtime.settings import IngestSettings, read_settings
+from shared.runtime.transformation import lambda_transformer
 
 METRICS: Final = {
     "events_in": contract.METRIC_EVENTS_IN,
     "events_folded": contract.METRIC_EVENTS_FOLDED,
     "events_duplicate": contract.METRIC_EVENTS_DUPLICATE,
     "events_quarantined": contract.METRIC_EVENTS_QUARANTINED,
+    "events_postponed": contract.METRIC_EVENTS_POSTPONED,
     "events_failed": contract.METRIC_EVENTS_FAILED,
     "profiles_created": contract.METRIC_PROFILES_CREATED,
     "profiles_merged": contract.METRIC_PROFILES_MERGED,
@@ -44,6 +49,7 @@ class Ingestion:
         s3 = aws.client("s3", read_timeout_s=10)
         self._definitions = Definitions(self._dynamodb, s3, settings.registry_table, settings.archive_bucket)
         objects = S3Objects(s3, settings.archive_bucket)
+        self._retries = Retries(objects, lambda: time.time_ns() // 1_000_000)
         self._quarantine = S3Quarantine(objects)
         self._markers = Markers(objects)
         self._batches: dict[tuple[str, int], tuple[Batch, DynamoStore]] = {}
@@ -77,11 +83,23 @@ class Ingestion:
             )
             ingest = Ingest(compiled, store, clock)
             known = (
-                Batch(compiled, version, loaded.t0, ingest, self._quarantine, self._markers),
+                Batch(
+                    compiled,
+                    version,
+                    loaded.t0,
+                    ingest,
+                    self._quarantine,
+                    self._markers,
+                    self._transformation(loaded.frozen, version),
+                ),
                 store,
             )
             self._batches[builder, version] = known
         return known
+
+    def _transformation(self, frozen: Frozen, version: int) -> Transformation | None:
+        transformer = lambda_transformer(frozen, version, self._settings.transform_function)
+        return Transformation(transformer, self._retries) if transformer else None
 
 
 def ingestion() -> Ingestion:

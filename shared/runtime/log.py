@@ -68,6 +68,12 @@ class LogCode(Enum):
         "the definition of the consuming version cannot be loaded",
         "Read `error`. The registry's row and the object it names must agree; until then all waits.",
     )
+    EVENTS_POSTPONED = (
+        "KITH-110",
+        _INFO,
+        "a transformation wants to try events again later",
+        "Nothing, unless it lasts: after the last attempt they go to quarantine.",
+    )
     BUILDER_DEPLOYED = ("KITH-200", _INFO, "builder deployed", "Nothing: `outcome` says what became of it.")
     BUILDER_GONE = (
         "KITH-201",
@@ -131,6 +137,15 @@ class LogCode(Enum):
         _ERROR,
         "a batch could not be archived; Lambda brings it again, until it can",
         "Read `error`. Nothing is lost while the stream still holds the records: seven days.",
+    )
+
+    TRANSFORMED = ("KITH-600", _INFO, "events transformed", "Nothing: one line per call of the function.")
+    USER_CODE_LOGGED = ("KITH-601", _INFO, "user code logged", "Whatever the builder's author meant by it.")
+    USER_CODE_FAILED = (
+        "KITH-602",
+        _WARNING,
+        "user code failed on events",
+        "`detail` names the error and its line. The events wait in quarantine, or for another attempt.",
     )
 
     def __init__(self, code: str, level: int, message: str, advice: str) -> None:

@@ -13,13 +13,14 @@ class SettingsError(Exception):
 
 
 class IngestSettings(msgspec.Struct, frozen=True):
-    """Of the function that folds events into profiles."""
+    """Of the function that folds events into profiles; `transform_function` is an ARN."""
 
     stage: str = msgspec.field(name=contract.ENV_STAGE)
     profiles_table: str = msgspec.field(name=contract.ENV_PROFILES_TABLE)
     identifiers_table: str = msgspec.field(name=contract.ENV_IDENTIFIERS_TABLE)
     registry_table: str = msgspec.field(name=contract.ENV_REGISTRY_TABLE)
     archive_bucket: str = msgspec.field(name=contract.ENV_ARCHIVE_BUCKET)
+    transform_function: str = msgspec.field(name=contract.ENV_TRANSFORM_FUNCTION)
 
 
 class ArchiveSettings(msgspec.Struct, frozen=True):

@@ -247,7 +247,7 @@ def test_the_drain_empties_the_destination(handler, bucket, function, caplog):
 
 def test_the_drain_logs_a_line_even_if_nothing_waits(handler, caplog):
     handler({}, CONTEXT)
-    assert [record.data for record in caplog.records] == [{"waiting": 0, "looked_at": 0}]
+    assert [record.data for record in caplog.records] == [{"waiting": 0, "due": 0, "looked_at": 0}]
 
 
 def test_the_drain_counts_the_batches_that_wait(handler, bucket, function, capsys):

@@ -36,6 +36,7 @@ ENVIRONMENT = {
     contract.ENV_IDENTIFIERS_TABLE: "identifiers",
     contract.ENV_REGISTRY_TABLE: "registry",
     contract.ENV_ARCHIVE_BUCKET: "archive",
+    contract.ENV_TRANSFORM_FUNCTION: "transform",
 }
 
 

@@ -25,6 +25,7 @@ ENVIRONMENT = {
     contract.ENV_ARCHIVE_BUCKET: "archive",
     contract.ENV_INGEST_FUNCTION: "arn:aws:lambda:eu-west-1:000000000000:function:ingest",
     contract.ENV_CONSUMER: '{"MaximumRecordAgeInSeconds": 3600}',
+    contract.ENV_TRANSFORM_FUNCTION: "arn:aws:lambda:eu-west-1:000000000000:function:transform",
     "AWS_REGION": "eu-west-1",
     "AWS_DEFAULT_REGION": "eu-west-1",
     "AWS_ACCESS_KEY_ID": "test",
@@ -92,7 +93,7 @@ def test_an_interrupted_build_leaves_nothing_that_looks_finished(tmp_path):
     assert list(tmp_path.iterdir()) == []
 
 
-@pytest.mark.parametrize("function", ["archive", "ingest", "drain", "publish"])
+@pytest.mark.parametrize("function", ["archive", "ingest", "drain", "publish", "transform"])
 def test_a_handler_imports_from_its_bundle_alone(function):
     """On this machine's platform, which the local bundle is made for."""
     path = bundle.bundle_function(function, "local").path

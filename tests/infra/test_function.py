@@ -6,7 +6,7 @@ from infra.bundle import ROOT
 from shared import contract
 from tests.infra.conftest import as_list, flat
 
-FUNCTIONS = ["archive", "ingest", "drain", "publish"]
+FUNCTIONS = ["archive", "ingest", "drain", "publish", "transform"]
 
 WILDCARDS = {
     ("archive", "s3:PutObject", "/events/*"),
@@ -19,6 +19,9 @@ WILDCARDS = {
     ("drain", "s3:DeleteObject", "/aws/lambda/*"),
     ("drain", "s3:GetObject", "/aws/lambda/*"),
     ("drain", "s3:PutObject", "/quarantine/*"),
+    ("ingest", "s3:PutObject", "/retries/*"),
+    ("drain", "s3:DeleteObject", "/retries/*"),
+    ("drain", "s3:GetObject", "/retries/*"),
     ("publish", "s3:PutObject", "/definitions/*"),
     ("publish", "lambda:CreateAlias", ":*"),
     ("publish", "lambda:DeleteAlias", ":*"),

@@ -1,0 +1,36 @@
+"""Transform: the function that runs the Python code of builders, and may do nothing else."""
+
+from typing import Final
+
+from aws_cdk import Duration
+from constructs import Construct
+
+from infra.function import Function
+from infra.settings import Settings
+from shared import contract
+
+TIMEOUT: Final = Duration.seconds(60)
+"""Well within the time of who waits for it."""
+MEMORY_MB: Final = 1024
+"""Twice what user code may take."""
+
+
+class Transform(Construct):
+    """Transforms events for ingestion; its role may write its log, and nothing else."""
+
+    def __init__(self, scope: Construct, settings: Settings) -> None:
+        super().__init__(scope, "Transform")
+        self.transform = Function(
+            self,
+            "transform",
+            settings,
+            description="Runs the transformations of builders on events",
+            timeout=TIMEOUT,
+            memory_mb=MEMORY_MB,
+            environment={},
+        )
+
+    def allow_calls(self, function: Function) -> None:
+        """Let a function have events transformed."""
+        function.allow("lambda:InvokeFunction", on=[self.transform.arn])
+        function.resource.add_environment(contract.ENV_TRANSFORM_FUNCTION, self.transform.arn)

@@ -1,0 +1,162 @@
+"""User code that misbehaves in every way costs its own event, and nothing of its neighbours."""
+
+import os
+
+import msgspec
+import pytest
+
+from shared.adapters.sandbox import FAILURES_MAX, Limits, Sandbox
+from shared.core.sandbox import Program
+from tests.kinesis import json_of
+
+SOURCE = """
+import os, time
+
+def transform(event, context):
+    match event["do"]:
+        case "exit":
+            os._exit(3)
+        case "crash":
+            import ctypes
+            ctypes.string_at(0)
+        case "loop":
+            while True:
+                pass
+        case "loop that nothing ends":
+            while True:
+                try:
+                    time.sleep(100)
+                except BaseException:
+                    pass
+        case "backtrack":
+            import re
+            re.match("(a+)+$", "a" * 60 + "b")
+        case "memory":
+            return {"held": len(bytearray(2**30))}
+        case "recurse":
+            transform(event, context)
+        case "close":
+            os.closerange(0, 100)
+        case "fork":
+            os.fork()
+        case "print":
+            print("printed")
+            context.log.warn("logged", key=context.env["KEY"])
+            context.metrics.count("seen", 2)
+        case "chatter":
+            for number in range(1000):
+                context.log.info(number)
+        case "environment":
+            return {"do": sorted(os.environ)}
+    return {**event, "done": context.profile_builder.version}
+"""
+FAILING = {
+    "exit": ("transform_crash", "exit status 3"),
+    "crash": ("transform_crash", "SIGSEGV"),
+    "loop": ("transform_timeout", "longer than 0.5 s"),
+    "loop that nothing ends": ("transform_timeout", "longer than 0.5 s"),
+    "backtrack": ("transform_timeout", "longer than 0.5 s"),
+    "memory": ("transform_error", "MemoryError at transform.py:24"),
+    "recurse": ("transform_error", "RecursionError at transform.py"),
+    "close": ("transform_crash", "ended"),
+}
+
+
+def sandbox_of(source):
+    return Sandbox(Program("customers", 7, source, {"KEY": "s3cret"}), Limits(load_s=10, event_s=0.5))
+
+
+@pytest.fixture(scope="module")
+def sandbox():
+    made = sandbox_of(SOURCE)
+    yield made
+    made.close()
+
+
+def run(sandbox, *dos, time_s=60):
+    return sandbox.run([msgspec.Raw(json_of({"do": one})) for one in dos], time_s)
+
+
+def became(answer):
+    [made] = answer.made
+    return msgspec.json.decode(made.text)
+
+
+@pytest.mark.parametrize("do", FAILING)
+def test_an_event_that_takes_the_process_with_it_fails_alone(sandbox, do):
+    before, failed, after = run(sandbox, "before", do, "after")
+    reason, detail = FAILING[do]
+    assert failed.failure.reason == reason
+    assert detail in failed.failure.detail
+    assert became(before) == {"do": "before", "done": 7}
+    assert became(after) == {"do": "after", "done": 7}
+
+
+def test_a_fork_answers_for_nobody(sandbox):
+    assert [became(one)["do"] for one in run(sandbox, "fork", "after")] == ["fork", "after"]
+
+
+def test_what_is_printed_logged_and_counted_comes_back_with_its_event_and_secrets_do_not(sandbox):
+    printed, after = run(sandbox, "print", "after")
+    assert printed.lines == [("info", "printed"), ("warn", "logged key=***")]
+    assert printed.counts == {"seen": 2}
+    assert (after.lines, after.counts) == ([], {})
+    [chatter] = run(sandbox, "chatter")
+    assert len(chatter.lines) == 20
+
+
+def test_user_code_sees_no_credentials(monkeypatch):
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "s3cret")
+    sandbox = sandbox_of(SOURCE)
+    [answer] = run(sandbox, "environment")
+    assert set(became(answer)["do"]) <= {
+        "LANG",
+        "LC_CTYPE",
+        "LD_LIBRARY_PATH",
+        "PATH",
+        "PYTHONHASHSEED",
+        "PYTHONPATH",
+        "TZ",
+    }
+    sandbox.close()
+
+
+def test_where_everything_fails_the_rest_waits(sandbox):
+    answers = run(sandbox, *["exit"] * FAILURES_MAX, "a", "b")
+    assert [one.failure.reason for one in answers] == ["transform_crash"] * FAILURES_MAX + [
+        "transform_retry"
+    ] * 2
+
+
+def test_where_time_is_up_the_rest_waits(sandbox):
+    answers = run(sandbox, "loop", "a", "b", time_s=0.3)
+    assert [one.failure.reason for one in answers] == [
+        "transform_timeout",
+        "transform_retry",
+        "transform_retry",
+    ]
+    assert became(run(sandbox, "after")[0])["do"] == "after"
+
+
+@pytest.mark.parametrize(
+    ("source", "detail"),
+    [
+        ("import os; os._exit(1)", "transform.py: the process ended (exit status 1)"),
+        ("\nraise ValueError('x')", "transform.py:2: cannot be run: ValueError: x"),
+        ("x = 1", "transform.py:1: must define"),
+    ],
+)
+def test_a_program_that_cannot_be_loaded_fails_all_events(source, detail):
+    answers = run(sandbox_of(source), "a", "b")
+    assert [one.failure.reason for one in answers] == ["transform_load"] * 2
+    assert detail in answers[0].failure.detail
+
+
+def test_a_process_that_died_between_two_runs_is_nobodys_fault():
+    sandbox = sandbox_of(SOURCE)
+    run(sandbox, "a")
+    os.kill(sandbox._process._child.pid, 9)
+    sandbox._process._child.wait()
+    assert became(run(sandbox, "b")[0])["do"] == "b"
+    sandbox.close()
+    sandbox.close()
