@@ -10,11 +10,13 @@ from cli import (
     events,
     fold,
     get,
+    init,
     preview,
     publish,
     quarantine,
     rollback,
     send,
+    test,
     validate,
     verify,
     versions,
@@ -31,7 +33,9 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
 )
+app.command("init")(init.init)
 app.command("validate")(validate.validate)
+app.command("test")(test.run_tests)
 app.command("send")(send.send)
 app.command("get")(get.get)
 app.command("events")(events.events)

@@ -12,7 +12,9 @@ from cli.main import app
 
 COMMANDS = [
     [],
+    ["init"],
     ["validate"],
+    ["test"],
     ["send"],
     ["get"],
     ["events"],

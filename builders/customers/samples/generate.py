@@ -1,4 +1,4 @@
-# noqa: INP001  # a script beside its data, no package
+# a script beside its data, no package
 """Write the sample stream: the same visits of the same made-up customers every time.
 
     python builders/customers/samples/generate.py > builders/customers/samples/events.jsonl

@@ -1,0 +1,118 @@
+"""What the tests of a builder get from `kith test`: a plugin of pytest."""
+
+import os
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping
+from pathlib import Path
+from typing import Any, Final
+
+import pytest
+
+from cli.folders import ReadBuilder, read_builder
+from kith import Context
+from shared.app.fold import Scan, fold, link, scan
+from shared.app.frozen import TRANSFORM_FILE
+from shared.app.transform import local_transformer
+from shared.core.canonical import canonical_json
+from shared.core.chain import Chain, Failure
+from shared.core.compile import Builder
+from shared.core.containers import decode_object
+from shared.core.user_context import UserContext
+
+FOLDER: Final = "KITH_TEST_FOLDER"
+EVENTS: Final = "KITH_TEST_EVENTS"
+
+ARRIVAL: Final = "2026-01-01T00:00:00Z"
+"""When events arrive that do not say it."""
+
+JsonEvent = Mapping[str, Any]
+
+
+class TransformationError(AssertionError):
+    """The chain failed on an event."""
+
+
+@pytest.fixture(scope="session")
+def builder() -> ReadBuilder:
+    """Return the builder's folder, read."""
+    return read_builder(Path(os.environ[FOLDER]))
+
+
+@pytest.fixture
+def context(builder: ReadBuilder) -> Context:
+    """Return a context as functions get it; what it logs is shown for a test that fails."""
+    return _context(builder)
+
+
+@pytest.fixture
+def transform(builder: ReadBuilder) -> Callable[[JsonEvent], list[dict[str, Any]]]:
+    """Run the chain on an event: the events that it becomes, none if it is dropped.
+
+    TransformationError if it fails, or asks to be tried again.
+    """
+    chain = Chain(builder.files.get(TRANSFORM_FILE, "def transform(event, context): pass"), _context(builder))
+
+    def run(event: JsonEvent) -> list[dict[str, Any]]:
+        text = canonical_json(dict(event))
+        outcome = chain.run(text)
+        if isinstance(outcome, Failure):
+            raise TransformationError(f"{outcome.reason}: {outcome.detail}")
+        if outcome is None:
+            return [decode_object(text)]
+        return [decode_object(bytes(one.text)) for one in outcome]
+
+    return run
+
+
+@pytest.fixture
+def profiles(builder: ReadBuilder) -> Callable[[Iterable[JsonEvent]], list[dict[str, Any]]]:
+    """Fold events, through the chain: the profiles in canonical form, by profile_id.
+
+    Events arrive in their order: at `receivedAt`, else `timestamp`, else on 1 January 2026.
+    """
+    compiled = Builder(builder.definition)
+
+    def run(events: Iterable[JsonEvent]) -> list[dict[str, Any]]:
+        lines = [canonical_json({"timestamp": ARRIVAL, **event}) for event in events]
+        scanned = Scan()
+        scan(compiled, lines, scanned, local_transformer(builder.files, builder.definition, _print, _wait))
+        if scanned.rejected:
+            raise TransformationError("\n".join(f"{one.reason}: {one.detail}" for one in scanned.rejected))
+        tally: Counter[str] = Counter()
+        finished = [
+            one
+            for person in link(scanned.groups)
+            for one in fold(compiled, [each for group in person for each in scanned.groups[group]], tally)
+        ]
+        return [decode_object(one.line) for one in sorted(finished)]
+
+    return run
+
+
+@pytest.fixture
+def samples() -> list[dict[str, Any]]:
+    """Return the events in samples/*.jsonl, or of the files given by --events."""
+    given = os.environ.get(EVENTS, "")
+    files = [Path(one) for one in given.split(os.pathsep)] if given else _samples()
+    lines = [line for file in files for line in file.read_bytes().splitlines() if line.strip()]
+    return [decode_object(line) for line in lines]
+
+
+def _samples() -> list[Path]:
+    return sorted((Path(os.environ[FOLDER]) / "samples").glob("*.jsonl"))
+
+
+def _context(builder: ReadBuilder) -> UserContext:
+    definition = builder.definition
+    return UserContext(definition.name, 0, dict(definition.env), _print, {})
+
+
+def _print(level: str, text: str) -> None:
+    print(f"{level}: {text}")  # noqa: T201 - pytest shows it where it helps
+
+
+def _wait(_attempt: int) -> None:
+    """Never wait: nothing that tests ask for is busy."""
+
+
+__all__ = ["builder", "context", "profiles", "samples", "transform"]

@@ -1,0 +1,73 @@
+"""`kith test`: the tests that builders bring."""
+
+import os
+import subprocess
+import sys
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Annotated, Final
+
+import typer
+
+from cli.errors import Failure
+
+BUILDERS: Final = Path("builders")
+TESTS: Final = "tests"
+
+
+def run_tests(
+    folders: Annotated[
+        list[Path] | None,
+        typer.Argument(
+            metavar="DIR",
+            help="Folders of builders. Default: every folder in builders/ that has tests.",
+            show_default=False,
+            exists=True,
+            file_okay=False,
+        ),
+    ] = None,
+    events: Annotated[
+        list[Path] | None,
+        typer.Option(
+            metavar="FILE",
+            help="Events that the tests get as `samples`. Default: those in samples/.",
+            show_default=False,
+            exists=True,
+            dir_okay=False,
+        ),
+    ] = None,
+) -> None:
+    """Run the tests of builders, with pytest.
+
+    They stand in the folder tests/ of a builder, and get what docs/transformations.md lists: `transform` runs
+    its chain, `profiles` folds events, `samples` are events, `context` is for calling a function directly.
+    """
+    if find_spec("pytest") is None:
+        raise Failure("pytest is not installed: `make setup` installs it")
+    chosen = folders or sorted(one.parent for one in BUILDERS.glob(f"*/{TESTS}") if one.is_dir())
+    if not chosen:
+        raise Failure(f"no builder in {BUILDERS}/ has a folder {TESTS}/: `kith init` makes one that has")
+    without = [str(one) for one in chosen if not (one / TESTS).is_dir()]
+    if without:
+        raise Failure(f"there is no folder {TESTS}/ in {', '.join(without)}")
+    given = [one.resolve() for one in events or ()]
+    # One after the other, each in a process of its own: their modules have the same names.
+    codes = [_run(folder.resolve(), given) for folder in chosen]
+    if any(codes):
+        raise typer.Exit(1)
+
+
+def _run(folder: Path, events: list[Path]) -> int:
+    """Run one folder's tests; return the exit code of pytest."""
+    from cli.fixtures import EVENTS, FOLDER
+
+    arguments = ["-q", "-p", "cli.fixtures", "-p", "no:cacheprovider", "-c", os.devnull]
+    command = [sys.executable, "-m", "pytest", *arguments, f"--rootdir={folder}", str(folder / TESTS)]
+    # The folder comes first, so that `import transform` is the builder's own.
+    path = os.pathsep.join([str(folder), *filter(None, sys.path)])
+    given = os.pathsep.join(map(str, events))
+    environment = {**os.environ, "PYTHONPATH": path, FOLDER: str(folder), EVENTS: given}
+    typer.echo(f"{folder.name}:")
+    return subprocess.run(  # noqa: S603 - our own interpreter, and the user's own tests
+        command, check=False, cwd=folder, env={**environment, "PYTHONDONTWRITEBYTECODE": "1"}
+    ).returncode

@@ -1,0 +1,104 @@
+"""`kith init` makes a builder that is whole, and `kith test` runs the tests that builders bring."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner
+
+from cli.main import app
+
+ROOT = Path(__file__).parents[2]
+
+
+def kith(*arguments):
+    return CliRunner().invoke(app, [str(one) for one in arguments], prog_name="kith")
+
+
+def kith_test(*arguments):
+    """Run it as a program: what pytest prints goes past the runner."""
+    command = [sys.executable, "-c", "from cli.main import main; main()", "test", *map(str, arguments)]
+    environment = {"PYTHONPATH": str(ROOT), "PATH": "/usr/bin:/bin"}
+    return subprocess.run(command, check=False, capture_output=True, text=True, env=environment)  # noqa: S603
+
+
+@pytest.fixture(autouse=True)
+def _in_a_folder_of_its_own(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+
+
+def test_a_new_builder_is_valid_folds_its_samples_and_passes_its_tests():
+    made = kith("init", "builders/orders")
+    assert made.exit_code == 0
+    assert "builders/orders/transform.py\n" in made.stdout
+    assert kith("validate").stdout == "builders/orders: ok\n"
+    folded = kith(
+        "fold", "builders/orders/samples/events.jsonl", "--builder", "builders/orders", "--out", "-"
+    )
+    assert "4 events, 1 profiles, 1 dropped (transform)" in folded.stderr
+    tested = kith_test()
+    assert tested.returncode == 0, tested.stdout + tested.stderr
+    assert tested.stdout.startswith("orders:\n...")
+    assert not list(Path("builders").rglob("*.pyc"))
+
+
+def test_an_editor_finds_the_schema_where_there_is_one():
+    Path("builder.schema.json").touch()
+    kith("init", "with")
+    assert Path("with/builder.yaml").read_text().startswith("# yaml-language-server: $schema=../builder")
+    kith("init", "a/without")
+    assert Path("a/without/builder.yaml").read_text().startswith("name: without\n")
+
+
+def test_what_is_there_is_never_written_over():
+    Path("orders").mkdir()
+    Path("orders/builder.yaml").write_text("mine")
+    result = kith("init", "orders")
+    assert result.exit_code == 1
+    assert result.stderr == "kith: orders is not empty: name a folder that is new\n"
+    assert Path("orders/builder.yaml").read_text() == "mine"
+
+
+def test_a_folder_that_cannot_name_a_builder_is_refused():
+    assert "cannot be a builder's name" in kith("init", "My-Orders").stderr
+
+
+TESTS = """
+import pytest
+import transform as module
+from cli.fixtures import TransformationError
+
+def test_fixtures(transform, profiles, samples, context, builder):
+    assert builder.definition.name == "orders"
+    assert [one["messageId"] for one in samples] == ["given"]
+    assert module.drop_robots({"context": {"userAgent": "bot"}}, context) == "drop"
+    assert transform({"type": "page"}) == [{"type": "page"}]
+    [profile] = profiles([{"userId": "u1"}, {"userId": "u1", "messageId": "2"}])
+    assert profile["attributes"] == {"events": 2}
+
+def test_failures(transform, profiles):
+    bad = {"userId": "u1", "event": "Order Completed", "properties": 5}
+    with pytest.raises(TransformationError, match="transform_error: TypeError at transform.py"):
+        transform(bad)
+    with pytest.raises(TransformationError):
+        profiles([bad])
+
+def test_that_fails():
+    assert 1 == 2
+"""
+
+
+def test_tests_get_what_is_promised_and_what_fails_is_told():
+    kith("init", "orders")
+    Path("orders/tests/test_transform.py").write_text(TESTS)
+    Path("given.jsonl").write_text('{"messageId": "given"}\n\n')
+    result = kith_test("orders", "--events", "given.jsonl")
+    assert result.returncode == 1
+    assert "1 failed, 2 passed" in result.stdout
+
+
+def test_where_no_builder_has_tests_it_is_told():
+    assert "no builder in builders/ has a folder tests/" in kith("test").stderr
+    Path("empty").mkdir()
+    assert kith("test", "empty").stderr == "kith: there is no folder tests/ in empty\n"
