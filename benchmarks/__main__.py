@@ -1,6 +1,6 @@
 """`make bench`: measure speed and cost, as ratios against peers and limits.
 
-    python -m benchmarks [fold] [ingest] [units] [cold]
+    python -m benchmarks [fold] [ingest] [units] [chain] [cold]
 
 Without names, all of them: about five minutes on two cores.
 """
@@ -9,13 +9,14 @@ import sys
 from collections.abc import Callable
 from typing import Final
 
-from benchmarks import coldstart, folding, ingest, units
+from benchmarks import chain, coldstart, folding, ingest, units
 from benchmarks.report import Row, show
 
 BENCHMARKS: Final[dict[str, tuple[str, Callable[[], list[Row]]]]] = {
     "fold": ("Folding a file", folding.measure),
     "ingest": ("Ingesting, HTTP stubbed", ingest.measure),
     "units": ("Request units of a clickstream", units.measure),
+    "chain": ("Transforming, JSON in to JSON out", chain.measure),
     "cold": ("Cold start of ingestion", coldstart.measure),
 }
 
