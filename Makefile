@@ -76,9 +76,11 @@ deploy: setup ## Deploy a stage to your AWS account
 	@$(CDK) bootstrap $(CDK_CONTEXT)
 	@$(CDK) deploy --require-approval broadening $(CDK_CONTEXT)
 
+# What is archived meanwhile keeps the bucket from going: then once more, when nothing is left that writes.
 destroy: setup ## Remove the development stage from your AWS account, with all it holds
 	@$(BIN)/python -m infra.empty_archive "$(STAGE)"
-	@$(CDK) destroy --force -c stage=dev
+	@$(CDK) destroy --force -c stage=dev || { \
+		$(BIN)/python -m infra.empty_archive "$(STAGE)" kith-dev && $(CDK) destroy --force -c stage=dev; }
 
 .PHONY: snapshot
 snapshot: setup ## Accept the template as it is, for the infrastructure tests

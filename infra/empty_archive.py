@@ -12,8 +12,11 @@ from shared import contract
 STACK: Final = f"kith-{DEVELOPMENT_STAGE}"
 
 
-def main(stage: str) -> None:
-    """Ask, then delete every version of every object; SystemExit unless all is as it should be."""
+def main(stage: str, confirmed: str = "") -> None:
+    """Ask, then delete every version of every object; SystemExit unless all is as it should be.
+
+    Nothing is asked if what would be typed is given: the stack's name, `confirmed` before.
+    """
     if stage != DEVELOPMENT_STAGE:
         sys.exit(
             f"Only the stage {DEVELOPMENT_STAGE} is removed like this, and {stage or 'an empty name'} is"
@@ -25,7 +28,7 @@ def main(stage: str) -> None:
         deleted = f"{stack.stack_id}, its profiles and its archive {archive or '(not made yet)'}"
     except (BotoCoreError, ClientError) as error:
         sys.exit(f"{STACK} cannot be found: {error}")
-    if _typed(f"This deletes {deleted}.\nType {STACK} to go on: ") != STACK:
+    if (confirmed or _typed(f"This deletes {deleted}.\nType {STACK} to go on: ")) != STACK:
         sys.exit("Nothing was deleted.")
     if archive:
         boto3.resource("s3").Bucket(archive).object_versions.delete()
@@ -46,4 +49,4 @@ def _typed(question: str) -> str:
 
 
 if __name__ == "__main__":
-    main(*sys.argv[1:2] or [""])
+    main(*sys.argv[1:3] or [""])

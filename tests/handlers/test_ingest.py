@@ -15,8 +15,10 @@ from shared.adapters.dynamo.followups import FollowUps
 from shared.adapters.registry import DynamoRegistry
 from shared.app.frozen import freeze
 from shared.app.registry import Status, Version
+from shared.core.control import Marker, control_record
 from shared.core.grammar import parse_definition
 from shared.runtime.settings import SettingsError
+from tests.kinesis import SHARD, envelope
 from tests.moto_cloud import create_bucket, create_registry_table, moto_clients
 
 REGION = "eu-central-1"
@@ -114,6 +116,17 @@ def emitted(capsys):
     lines = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
     [metrics] = [line for line in lines if "_aws" in line]
     return metrics
+
+
+def test_a_marker_is_acknowledged_and_is_no_event(aws, handler, caplog):
+    token = "ab" * 16
+    marker = control_record(Marker(token, "customers-v1"))
+    assert handler({"Records": [envelope(marker)]}, a_context()) == {"batchItemFailures": []}
+    listed = aws("s3").list_objects_v2(Bucket="archive", Prefix=contract.PREFIX_MARKERS)["Contents"]
+    assert [one["Key"] for one in listed] == [f"{contract.PREFIX_MARKERS}{token}/{SHARD}"]
+    [record] = caplog.records
+    assert (record.code, record.data["records_control"]) == ("KITH-100", 1)
+    assert "events_in" not in record.data
 
 
 def test_the_golden_event_becomes_one_stitched_profile(aws, handler, caplog):

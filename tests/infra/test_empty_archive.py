@@ -75,6 +75,14 @@ def test_typing_anything_else_deletes_nothing(aws, typed, text):
     assert held(aws) == 2
 
 
+def test_what_was_confirmed_before_is_not_asked_again(aws, monkeypatch):
+    monkeypatch.setattr("builtins.input", None)
+    with pytest.raises(SystemExit, match=r"Nothing was deleted\."):
+        main("dev", "kith-prod")
+    main("dev", STACK)
+    assert held(aws) == 0
+
+
 def test_nothing_is_deleted_where_nobody_can_type(aws, monkeypatch):
     def closed(_):
         raise EOFError
@@ -115,7 +123,9 @@ def test_make_passes_the_stage_on_and_shows_what_it_would_do_without_doing_it():
         text=True,
         check=True,
     )
-    lines = done.stdout.splitlines()
-    assert lines[-2].endswith('-m infra.empty_archive "prod"')
-    assert "cdk destroy" in lines[-1]
-    assert "-c stage=dev" in lines[-1]
+    emptied, destroyed = done.stdout.replace("\\\n", "").splitlines()[-2:]
+    assert emptied.endswith('-m infra.empty_archive "prod"')
+    first, again = destroyed.split("||")
+    assert first.rstrip().endswith("cdk destroy --force -c stage=dev")
+    assert '-m infra.empty_archive "prod" kith-dev && ' in again
+    assert "cdk destroy --force -c stage=dev;" in again
