@@ -50,9 +50,14 @@ _DECODER: Final = msgspec.json.Decoder(Line)
 def archive_line(record: Record, partition_key: str) -> bytes:
     """Return a record of the stream as a line, without its end."""
     data, data_base64 = _text_or_base64(record.data)
-    return _ENCODER.encode(
-        Line(record.shard, record.sequence, record.arrival, partition_key, data, data_base64)
-    )
+    line = Line(record.shard, record.sequence, record.arrival, partition_key, data, data_base64)
+    try:
+        return _ENCODER.encode(line)
+    except (
+        UnicodeEncodeError
+    ):  # half of a surrogate pair: no key of a producer, but it must keep nobody waiting
+        key = partition_key.encode(errors="replace").decode()
+        return _ENCODER.encode(msgspec.structs.replace(line, partition_key=key))
 
 
 def record_of_line(line: bytes) -> Record:

@@ -68,6 +68,12 @@ def test_bytes_that_are_no_text_are_in_base64():
     assert (line["data_base64"], "data" in line) == ("H4v/", False)
 
 
+def test_a_partition_key_that_is_no_text_keeps_nobody_waiting():
+    line = archive_line(RECORD, "a\ud800")
+    assert record_of_line(line) == RECORD
+    assert json.loads(line)["partition_key"] == "a?"
+
+
 def test_an_object_is_named_by_the_hour_its_records_arrived_in():
     assert object_key(ARRIVAL, SHARD, "17", "23") == (
         "events/dt=2026-01-02/hour=03/shardId-000000000000-17-23.jsonl.gz"
