@@ -11,6 +11,8 @@ from shared.core.containers import EVENT_BYTES_MAX
 S3_SCHEME: Final = "s3://"
 PIECE_BYTES: Final = 16 * 2**20
 """What is asked of S3 at a time: a connection that breaks costs no more."""
+ATTEMPTS_MAX: Final = 5
+"""How often a piece is asked for, when it breaks off."""
 
 _GZIP: Final = b"\x1f\x8b"
 _LINE_BYTES_MAX: Final = EVENT_BYTES_MAX + 2
@@ -76,6 +78,17 @@ def download(client: Any, url: str, path: Path) -> None:
     head = client.head_object(Bucket=bucket, Key=key)
     with path.open("wb") as file:
         for start in range(0, head["ContentLength"], PIECE_BYTES):
-            piece = f"bytes={start}-{min(start + PIECE_BYTES, head['ContentLength']) - 1}"
-            answer = client.get_object(Bucket=bucket, Key=key, Range=piece, IfMatch=head["ETag"])
-            file.write(answer["Body"].read())
+            end = min(start + PIECE_BYTES, head["ContentLength"]) - 1
+            file.write(_piece(client, bucket, key, f"bytes={start}-{end}", head["ETag"]))
+
+
+def _piece(client: Any, bucket: str, key: str, span: str, tag: str) -> bytes:
+    """Read some bytes of an object; again where the answer breaks off, which the client does not."""
+    from botocore.exceptions import BotoCoreError
+
+    for _ in range(ATTEMPTS_MAX - 1):
+        try:
+            return bytes(client.get_object(Bucket=bucket, Key=key, Range=span, IfMatch=tag)["Body"].read())
+        except BotoCoreError:
+            continue
+    return bytes(client.get_object(Bucket=bucket, Key=key, Range=span, IfMatch=tag)["Body"].read())

@@ -2,12 +2,14 @@
 
 import gzip
 import json
+from contextlib import nullcontext
+from types import SimpleNamespace
 
 import pytest
-from botocore.exceptions import ClientError
+from botocore.exceptions import ClientError, IncompleteReadError
 from typer.testing import CliRunner
 
-from cli.backfill_files import FileSource
+from cli.backfill_files import FileSource, download
 from cli.main import app
 from shared import contract
 from shared.adapters.background import BackgroundPuts
@@ -132,6 +134,41 @@ def test_a_file_of_s3_is_added_and_what_is_rejected_of_it_comes_here(archive, cl
     assert result.stdout.startswith("s3://lake/2024/01/a.jsonl.gz: added 5 events")
     assert archived(archive) == EVENTS
     assert (tmp_path / "2024_01_a.jsonl.gz.rejected").exists()
+
+
+class Breaking:
+    """An S3 whose answers break off now and then."""
+
+    def __init__(self, body, breaks):
+        self._body, self._breaks = body, breaks
+        self.asked = []
+
+    def head_object(self, **_):
+        return {"ContentLength": len(self._body), "ETag": "tag"}
+
+    def get_object(self, *, Range, IfMatch, **_):  # noqa: N803 - arguments of AWS
+        assert IfMatch == "tag"
+        self.asked.append(Range)
+        start, end = map(int, Range.removeprefix("bytes=").split("-"))
+        return {"Body": SimpleNamespace(read=lambda: self._read(start, end))}
+
+    def _read(self, start, end):
+        if self._breaks:
+            self._breaks -= 1
+            raise IncompleteReadError(actual_bytes=0, expected_bytes=1)
+        return self._body[start : end + 1]
+
+
+@pytest.mark.parametrize(("breaks", "is_whole"), [(0, True), (4, True), (5, False)])
+def test_a_large_file_of_s3_comes_in_pieces_each_asked_for_again_when_it_breaks_off(
+    monkeypatch, tmp_path, breaks, is_whole
+):
+    monkeypatch.setattr("cli.backfill_files.PIECE_BYTES", 4)
+    s3, path = Breaking(b"0123456789", breaks), tmp_path / "source"
+    with nullcontext() if is_whole else pytest.raises(IncompleteReadError):
+        download(s3, "s3://lake/large", path)
+        assert path.read_bytes() == b"0123456789"
+    assert s3.asked[-1] == ("bytes=8-9" if is_whole else "bytes=0-3")
 
 
 def test_all_files_below_a_prefix_of_s3_are_added(archive, clients):
