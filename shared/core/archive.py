@@ -12,7 +12,6 @@ import zlib
 from base64 import b64decode, b64encode
 from binascii import Error as Base64Error
 from collections.abc import Iterable, Iterator
-from io import BytesIO
 from typing import Final
 
 import msgspec
@@ -84,16 +83,21 @@ def archive_object(lines: Iterable[bytes]) -> bytes:
 
 
 def read_object(data: bytes) -> Iterator[Record]:
-    """Yield the records of an object; raises DamagedArchiveError, perhaps after some of them."""
-    number = 0
+    """Yield the records of an object; raises DamagedArchiveError, perhaps after some of them.
+
+    All of it is unpacked at once: a batch that Lambda delivers, or what a backfill puts in an object.
+    """
     try:
-        with gzip.open(BytesIO(data)) as lines:
-            for number, line in enumerate(lines, 1):  # noqa: B007 - the handler says where
-                yield record_of_line(line)
-    except DamagedArchiveError as error:
-        raise DamagedArchiveError(f"line {number}: {error}") from None
+        text = gzip.decompress(data)
     except (OSError, EOFError, zlib.error):
-        raise DamagedArchiveError(f"the compressed data is damaged after line {number}") from None
+        raise DamagedArchiveError("the compressed data is damaged") from None
+    if not text:
+        raise DamagedArchiveError("there is nothing in it")
+    for number, line in enumerate(text.removesuffix(b"\n").split(b"\n"), 1):
+        try:
+            yield record_of_line(line)
+        except DamagedArchiveError as error:
+            raise DamagedArchiveError(f"line {number}: {error}") from None
 
 
 def object_key(arrival: int, shard: str, first: str, last: str) -> str:
