@@ -19,12 +19,15 @@ from shared import contract
 from shared.app.fold import NO_ARRIVAL, Rejected
 from shared.core.archive import archive_line, archive_object, hour_of, object_key
 from shared.core.containers import UnreadableError, decode_object
+from shared.core.control import is_control
 from shared.core.event import arrival_of
 from shared.core.records import Record
 from shared.core.times import format_time
 
 IN_THE_FUTURE: Final = "in_the_future"
 """Why a line is rejected that says it arrived later than now."""
+CONTROL_RECORD: Final = "control_record"
+"""Why a line is rejected that would be a control record on the stream, and no event."""
 OBJECT_BYTES_MAX: Final = 16 * 2**20
 """Lines of one object, before they are compressed, but for one line that is larger."""
 HELD_BYTES_MAX: Final = 64 * 2**20
@@ -197,6 +200,8 @@ class Backfill:
 
     def _arrival(self, text: bytes) -> tuple[int | None, str]:
         """Return when the event of a line arrived, ms UTC; or None, and why there is none that counts."""
+        if is_control(text):
+            return None, CONTROL_RECORD
         try:
             arrival = arrival_of(decode_object(text))
         except UnreadableError as error:

@@ -192,11 +192,13 @@ def test_an_event_arrives_when_it_was_received_or_at_its_timestamp(times, arriva
 
 def test_lines_that_are_no_events_are_told_by_their_number():
     world = World()
-    world.add(FakeSource(b" ", event(), b"nope ", event(NOW + 1), b"x" * 1_100_000))
+    control = b'{"kith_control":{},"timestamp":"2024-01-01"}'
+    world.add(FakeSource(b" ", event(), b"nope ", event(NOW + 1), b"x" * 1_100_000, control))
     assert [(one.line, one.reason) for one in world.rejected] == [
         (3, "not_json"),
         (4, "in_the_future"),
         (5, "too_large"),
+        (6, "control_record"),
     ]
     assert world.rejected[0].data == b"nope"
 
