@@ -144,6 +144,18 @@ def open_record(record: bytes) -> list[Element]:
     return elements
 
 
+def open_event(part: bytes) -> Element:
+    """Read what stands for one event of a record, apart from the others, just as it was read among them.
+
+    Alone, an array in the place of an event would look like a record of several.
+    """
+    text = _unpacked(part)
+    if isinstance(text, UnreadableError):
+        return part, text
+    text = text.strip()
+    return part, _read(text) if text else UnreadableError("empty", "there is nothing in it")
+
+
 def _open_part(part: bytes, text: bytes | UnreadableError) -> list[Element]:
     """Open one user record of an aggregate; an unreadable one stands for one event."""
     if isinstance(text, UnreadableError):

@@ -6,7 +6,7 @@ from typing import Any, Final, NamedTuple
 
 import msgspec
 
-from shared.core.containers import Reason, UnreadableError, decode_object, open_record
+from shared.core.containers import Reason, UnreadableError, decode_object, open_event, open_record
 from shared.core.event import Event, Position, event_of
 
 ENVELOPE_EXTRA: Final = "kith"
@@ -18,7 +18,7 @@ _ENCODER: Final = msgspec.json.Encoder(decimal_format="number")
 class Record(NamedTuple):
     """A record as it came off the stream; `arrival` is the stream's own timestamp, ms UTC.
 
-    `first_index` is 0, except for a part of a record that is replayed alone.
+    `first_index` is 0, except for a part of a record that is replayed alone: `is_part` then, one event.
     """
 
     data: bytes
@@ -26,6 +26,7 @@ class Record(NamedTuple):
     shard: str
     sequence: str
     first_index: int = 0
+    is_part: bool = False
 
 
 class Rejection(msgspec.Struct, frozen=True, gc=False):
@@ -43,11 +44,17 @@ class Rejection(msgspec.Struct, frozen=True, gc=False):
 
 
 def read_record(
-    data: bytes, arrival: int, shard: str, sequence: str, first_index: int = 0
+    data: bytes,
+    arrival: int,
+    shard: str,
+    sequence: str,
+    first_index: int = 0,
+    is_part: bool = False,  # noqa: FBT001, FBT002 - it takes the fields of a record
 ) -> list[Event | Rejection]:
     """Return the events of a record, and a rejection for whatever is none, in their order. Never raises.
 
-    Positions count from `first_index`, readable or not, and so are the same at every delivery.
+    Positions count from `first_index`, readable or not, and so are the same at every delivery. A part stands
+    for one event, whatever it looks like alone: other events of its record have the positions after it.
     """
     if data.startswith(b"{"):  # nearly always: one object, which needs no unpacking
         try:
@@ -57,7 +64,7 @@ def read_record(
         else:
             return [event_of(body, len(data.rstrip()), arrival, Position(shard, sequence, first_index))]
     try:
-        elements = open_record(data)
+        elements = [open_event(data)] if is_part else open_record(data)
         whole = False
     except UnreadableError as error:
         elements = [(data, error)]
@@ -94,13 +101,15 @@ def kinesis_record(envelope: Mapping[str, Any]) -> Record:
     """
     kinesis = envelope["kinesis"]
     shard, _, _ = envelope["eventID"].partition(":")
+    extra = envelope.get(ENVELOPE_EXTRA)
     return Record(
         data=b64decode(kinesis["data"]),
         # Seconds with three decimals, as the nearest float: rounding gives the very milliseconds.
         arrival=round(kinesis["approximateArrivalTimestamp"] * 1000),
         shard=shard,
         sequence=kinesis["sequenceNumber"],
-        first_index=envelope.get(ENVELOPE_EXTRA, {}).get("index", 0),
+        first_index=0 if extra is None else extra.get("index", 0),
+        is_part=extra is not None,
     )
 
 

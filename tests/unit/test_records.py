@@ -409,7 +409,14 @@ class TestEnvelopes:
     @settings(max_examples=100, deadline=None)
     def test_an_envelope_gives_back_what_was_rejected(self, data, arrival, sequence, index, whole):
         rejection = Rejection("not_json", "", data, whole, arrival, (SHARD, str(sequence), index))
-        assert kinesis_record(envelope_of(rejection)) == (data, arrival, SHARD, str(sequence), index)
+        assert kinesis_record(envelope_of(rejection)) == (
+            data,
+            arrival,
+            SHARD,
+            str(sequence),
+            index,
+            bool(index) or not whole,
+        )
 
     def test_an_envelope_is_json(self):
         (rejection,) = read(b"\xff\x00")
@@ -421,6 +428,16 @@ class TestEnvelopes:
             (again,) = read_record(*kinesis_record(envelope_of(rejection)))
             assert (again.reason, again.data) == (rejection.reason, rejection.data)
             assert (again.arrival, again.position) == (rejection.arrival, rejection.position)
+
+    @pytest.mark.parametrize(
+        "looks_like_several", [b"[]", b"[{}]", b'[{"userId": "u"}, {"userId": "v"}]', b"{}{}", b"{}\n{}"]
+    )
+    def test_what_stands_for_one_event_never_becomes_several_when_it_is_read_alone(self, looks_like_several):
+        record = array_of([looks_like_several, GOOD])
+        bad = [one for one in read(record) if isinstance(one, Rejection)]
+        assert [one.position.index for one in bad] == [0]
+        again = read_record(*kinesis_record(envelope_of(bad[0])))
+        assert again == bad
 
     def test_a_part_says_where_it_stood_and_a_whole_record_says_nothing(self):
         part, _ = read(lines_of([b"x", GOOD]))
