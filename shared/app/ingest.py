@@ -76,9 +76,9 @@ class Ingest:
                     planned.append((one, loading.plan(group, self._clock.now_us(), self._actions_max)))
                 except SegmentGoneError:
                     loading.forget(group)
-                    self._again(one, None, outcome, again)
+                    self._again(one, None, loading, outcome, again)
                 except Exception as error:  # noqa: BLE001 - what one group cannot do must not stop the others
-                    outcome.fail(group, type(error).__qualname__)
+                    outcome.fail(loading.own(group), type(error).__qualname__)
             self._commit(planned, loading, outcome, again)
             waiting = again
             loading.fresh = True
@@ -102,7 +102,7 @@ class Ingest:
                     outcome.notes.extend(plan.notes)
                     loading.forget(one.group, plan)
                     if len(plan.rest) == len(one.group):
-                        outcome.fail(one.group, "too_large")  # it cannot be, and must never go round for ever
+                        outcome.fail(loading.own(one.group), "too_large")  # it cannot be, and must never go round for ever
                     elif plan.rest:
                         again.append(_Waiting(list(plan.rest)))
                 case Conflict(found=found):
@@ -111,23 +111,24 @@ class Ingest:
                     if plan.is_structural or not is_fit:
                         loading.forget(one.group, plan)
                     loading.snapshot.profiles.update(found)
-                    self._again(one, plan, outcome, again)
+                    self._again(one, plan, loading, outcome, again)
                 case Failed(error=error):
-                    outcome.fail(one.group, error)
+                    outcome.fail(loading.own(one.group), error)
 
-    def _again(self, one: _Waiting, lost: Plan | None, outcome: Outcome, again: list[_Waiting]) -> None:
+    def _again(
+        self, one: _Waiting, lost: Plan | None, loading: Loading, outcome: Outcome, again: list[_Waiting]
+    ) -> None:
         """Have a group try again; after too many lost races park it, or give it back to the stream."""
         one.attempts += 1
+        own = loading.own(one.group)
         if one.attempts >= ATTEMPTS_MAX:
-            outcome.fail(one.group, "contended")
-        elif one.attempts < PARK_AFTER or lost is None or not self._park(one.group, lost):
+            outcome.fail(own, "contended")
+        elif one.attempts < PARK_AFTER or lost is None or not own or not self._park(own, lost):
             again.append(one)
         else:
             outcome.tally["deltas_parked"] += 1
-            outcome.tally["events_parked"] += len(one.group)
-            outcome.notes.append(
-                Note("parked", {"profile": lost.puts[0].profile.id, "events": len(one.group)})
-            )
+            outcome.tally["events_parked"] += len(own)
+            outcome.notes.append(Note("parked", {"profile": lost.puts[0].profile.id, "events": len(own)}))
 
     def _park(self, group: Group, lost: Plan) -> bool:
         """Leave a group's events beside the profile it could not write; False where that cannot be."""

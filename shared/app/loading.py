@@ -32,6 +32,8 @@ class Loading:
         self.snapshot = Snapshot()
         self.fresh = False
         self._deltas: dict[str, list[Contribution]] = {}
+        self._parked_in: dict[int, str] = {}
+        """The delta that a contribution was parked in, by the identity of the contribution."""
 
     def load(self, contributions: Sequence[Contribution]) -> list[Group]:
         """Return the groups, and have in the snapshot what planning them takes.
@@ -48,10 +50,15 @@ class Loading:
             for identifiers in wanted:
                 self._imply_pointers(identifiers)
             self._read_pointers({one for identifiers in wanted for one in identifiers})
+            contributions = self._still_parked(contributions)
             parked = self._read_deltas()
             if not parked:
                 return self._together(contributions)
             contributions.extend(parked)
+
+    def own(self, group: Group) -> Group:
+        """Return the contributions that this batch brought, without those parked beside profiles."""
+        return [one for one in group if id(one) not in self._parked_in] if self._parked_in else group
 
     def plan(self, group: Group, rev_floor: int, actions_max: int) -> Plan:
         """Plan a group, loading segments as they turn out to be needed.
@@ -154,20 +161,31 @@ class Loading:
                 if first_seen is not None:
                     pointers.setdefault(identifier, Pointer(head.id, first_seen))
 
-    def _read_deltas(self) -> list[Contribution]:
-        """Return the contributions parked beside the profiles of these, once."""
-        parked = {
+    def _still_parked(self, contributions: list[Contribution]) -> list[Contribution]:
+        """Leave out what was parked, and has been folded by somebody else since it was read."""
+        if not self._parked_in:
+            return contributions
+        listed = self._listed_deltas()
+        folded = {one for one, name in self._parked_in.items() if name not in listed}
+        return [one for one in contributions if id(one) not in folded]
+
+    def _listed_deltas(self) -> set[str]:
+        return {
             name
             for stored in self.snapshot.profiles.values()
             if isinstance(stored, Profile | Tombstone)
             for name in stored.parked
         }
-        new = parked - self.snapshot.deltas
+
+    def _read_deltas(self) -> list[Contribution]:
+        """Return the contributions parked beside the profiles of these, once."""
+        new = self._listed_deltas() - self.snapshot.deltas
         if not new:
             return []
         found = self.store.deltas(new)
         self.snapshot.deltas.update(new)
         self._deltas.update(found)
+        self._parked_in.update((id(one), name) for name, each in found.items() for one in each)
         return [one for each in found.values() for one in each]
 
     def _read_segments(self, names: set[str]) -> None:

@@ -17,7 +17,7 @@ from shared.core.plan import plan
 from shared.core.profile import Profile, canonical
 from shared.core.snapshot import Snapshot
 from tests import oracle
-from tests.people import DAY, HOUR, a_definition, any_stream, contributions_of, in_batches
+from tests.people import DAY, HOUR, T0, a_definition, an_event, any_stream, contributions_of, in_batches
 
 BUILDERS = {
     "plain": Builder(a_definition()),
@@ -204,6 +204,24 @@ def test_a_group_that_keeps_losing_is_parked_and_folded_by_the_next_writer(seed)
     assert store.parked == {}
     assert unnamed(lines(builder, store)) == unnamed(oracle.profiles_of(builder, unique))
     assert_consistent(store)
+
+
+def test_what_a_rival_folded_of_what_was_parked_is_not_folded_again_into_a_later_life():
+    builder = BUILDERS["plain"]
+
+    def an(message, arrival):
+        return contributions_of(builder, [an_event(messageId=message, userId="u", arrival=arrival)])
+
+    late = T0 + 500 * DAY
+    store = RacingStore(None)
+    ingest(builder, store, an("first", T0))
+    [profile] = store.stored.values()
+    store.park(profile.id, f"{profile.id}/shard-0#1#0", an("parked", T0 + 1))
+    rivals = [an("rival", late)]
+    store.rival = lambda store: rivals and ingest(builder, store, rivals.pop())
+    ingest(builder, store, an("own", late + 1))
+    [later] = [one for one in store.stored.values() if isinstance(one, Profile)]
+    assert (later.event_count, later.created_at) == (2, late)
 
 
 def touch_parked(builder, store, events):
