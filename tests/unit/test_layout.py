@@ -106,6 +106,20 @@ def add(profile, number, random, distinct):
     profile.memory.add(number * 7919, number // 3)
 
 
+def test_an_entry_that_came_twice_stays_twice_when_its_segment_is_put_back():
+    """An event that comes again after the window counts again, with the same key and the same values."""
+    shelf, pages = Shelf(), BUILDER.aggregations[0]
+    entries = [((number, f"id-{number}", 0), "/page") for number in range(LIST_TAIL.pieces_max + 1)]
+    profile = copy(BUILDER, shelf.profile)
+    profile.attributes[0] = pages.add(None, entries)
+    shelf.write(profile)
+    assert shelf.before.lists[0]
+    profile = shelf.loaded()
+    profile.attributes[0] = pages.add(profile.attributes[0], [entries[0]])
+    shelf.write(profile)
+    assert len(shelf.shown()[0][0][0][1]) == len(entries) + 1
+
+
 @some
 @given(
     st.integers(0, 2**32),

@@ -9,6 +9,7 @@ however long the list.
 Segments that were only loaded (to merge, to count bytes, to tell a duplicate) are put back as they are.
 """
 
+from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from hashlib import blake2b
 from typing import Any, Final, Generic, NamedTuple, Protocol, TypeVar, cast
@@ -310,13 +311,20 @@ class _Settling(Generic[Piece, Ref]):
         if not loaded:
             return
         standing = set(self.tail)
-        returned: set[Piece] = set()
+        # Counted: an event that comes again after the window gives an entry just like its first one.
+        returned: Counter[Piece] = Counter()
         for segment in loaded:
             pieces = self.layout.known(segment.name)
             if pieces is not None and not standing.isdisjoint(pieces):
                 self.segments.append(segment)
                 returned.update(pieces)
-        self.tail = [piece for piece in self.tail if piece not in returned]
+        kept: list[Piece] = []
+        for piece in self.tail:
+            if returned[piece]:
+                returned[piece] -= 1
+            else:
+                kept.append(piece)
+        self.tail = kept
 
     def _spill(self) -> None:
         pile, tail = self.pile, self.pile.tail
