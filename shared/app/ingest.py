@@ -102,7 +102,8 @@ class Ingest:
                     outcome.notes.extend(plan.notes)
                     loading.forget(one.group, plan)
                     if len(plan.rest) == len(one.group):
-                        outcome.fail(loading.own(one.group), "too_large")  # it cannot be, and must never go round for ever
+                        # It cannot be, and must never go round for ever.
+                        outcome.fail(loading.own(one.group), "too_large")
                     elif plan.rest:
                         again.append(_Waiting(list(plan.rest)))
                 case Conflict(found=found):

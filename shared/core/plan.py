@@ -220,8 +220,9 @@ class Planner:
     def _found(self, contribution: Contribution, identifiers: tuple[Identifier, ...]) -> _Life:
         """Create a profile; a later life of its founder gets an id of its own, and the memory."""
         founder, arrival = identifiers[0], contribution.arrival
-        of_removed, relied_on = self.ownership.graves, self.ownership.relied_on
-        later = any(one in of_removed or one in relied_on for one in identifiers)
+        of_removed = self.ownership.graves
+        led_elsewhere = self.ownership.relied_on.keys() - self.ownership.promised
+        later = any(one in of_removed or one in led_elsewhere for one in identifiers)
         new_id, again = profile_id(self.builder.name, founder), 0
         if later or self._is_taken(new_id):
             new_id = profile_id(self.builder.name, founder, arrival)
@@ -339,7 +340,6 @@ class Planner:
         """Turn what has been decided of so many contributions into writes."""
         self.tally["events_folded"] = taken - self.tally["events_duplicate"]
         plan = Plan(rest=rest, tally=self.tally, notes=self.notes, removes=self.removes)
-        self._adopt_half_created()
         if not rest:
             plan.folded_deltas = self._folded_deltas()
         for life in self.lives.values():
@@ -354,14 +354,6 @@ class Planner:
         written = {put.profile.id for put in plan.puts}
         plan.repairs = [one for one in self.ownership.repairs if one.target in written]
         return plan
-
-    def _adopt_half_created(self) -> None:
-        """Have the missing pointers of a crashed creation written, in a write that bumps the profile."""
-        for identifier in self.ownership.missing:
-            owner = self.ownership.owner(identifier)
-            if owner is not None:
-                self._life(owner).change(self.builder)
-                self.ownership.expected.setdefault(identifier, ())
 
     def _folded_deltas(self) -> list[str]:
         folded: list[str] = []
@@ -394,6 +386,7 @@ class Planner:
         plan.puts.append(Put(profile, expected))
 
     def _point(self, plan: Plan) -> None:
+        relied_on: dict[str, tuple[int | None, int]] = {}
         for identifier, expected in self.ownership.expected.items():
             owner = self.ownership.owner(identifier)
             if owner is None:
@@ -403,14 +396,22 @@ class Planner:
             pointer = Pointer(owner, first_seen)
             plan.points.append(Point(identifier, pointer, expected, profile.children_until))
             if identifier in self.ownership.relied_on:
-                plan.checks.update(self.ownership.relied_on[identifier])
+                for one, rev in self.ownership.relied_on[identifier].items():
+                    relied_on[one] = rev, first_seen
         # What is written anyway has its own condition, and a transaction names each item once.
-        for one in (
+        written = {
             *(put.profile.id for put in plan.puts),
             *(bury.tombstone.id for bury in plan.buries),
             *(remove.profile.id for remove in plan.removes),
-        ):
-            plan.checks.pop(one, None)
+        }
+        for one, (rev, taken_at) in relied_on.items():
+            if one in written:
+                continue
+            if rev is None:
+                # Whoever is about to create it has written its pointer already: it must find this instead.
+                plan.buries.append(Bury(Tombstone(one, self.rev_floor, ()), None, taken_at))
+            else:
+                plan.checks[one] = rev
 
     def _release(self, plan: Plan, profile: Profile, tombstone: Tombstone) -> None:
         """Let the identifiers of a removed profile lead to its tombstone, and then go with it."""

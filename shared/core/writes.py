@@ -31,7 +31,7 @@ class Point(NamedTuple):
 
 
 class Bury(NamedTuple):
-    """Replace a profile by its tombstone, if the stored revision is `expected`."""
+    """Replace a profile by its tombstone, if the stored revision is `expected` (None: if there is none)."""
 
     tombstone: Tombstone
     expected: int | None
@@ -65,8 +65,8 @@ class Note(NamedTuple):
 class Plan(msgspec.Struct):
     """The writes of one group, and what they mean.
 
-    Without structural change, `puts` are independent of each other. A `creation` is one put, then one
-    point. Otherwise everything up to `checks` is one transaction. `extends` come before it, `repairs`,
+    Without structural change, `puts` are independent of each other. A `creation` is one point, then one
+    put. Otherwise everything up to `checks` is one transaction. `extends` come before it, `repairs`,
     `released` pointers and `folded_deltas` after it; they are idempotent. `rest` was not planned: it is to
     be planned again once this is written.
     """
@@ -75,7 +75,7 @@ class Plan(msgspec.Struct):
     points: list[Point] = []
     buries: list[Bury] = []
     removes: list[Remove] = []
-    checks: dict[str, int | None] = {}
+    checks: dict[str, int] = {}
     extends: list[Extend] = []
     repairs: list[Repair] = []
     released: list[Point] = []
@@ -86,7 +86,12 @@ class Plan(msgspec.Struct):
 
     @property
     def is_creation(self) -> bool:
-        """Whether one put, then one point, each conditional, are enough."""
+        """Whether one point, then one put, each conditional, are enough.
+
+        In this order, as a pointer that leads nowhere means nothing, and a profile that nothing leads to
+        would stay: the identifier may have gone to somebody else meanwhile. Who takes an identifier that
+        leads to what is not there yet therefore buries it first.
+        """
         return (
             len(self.puts) == len(self.points) == 1
             and self.puts[0].expected is None

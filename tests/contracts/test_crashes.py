@@ -1,8 +1,10 @@
 """A process that dies after any of its calls: the stream brings the batch again, and nothing shows."""
 
+import contextlib
 import itertools
 from random import Random
 
+import msgspec
 import pytest
 
 from shared.adapters.memory_store import MemoryStore
@@ -69,6 +71,58 @@ def test_a_crash_in_any_call_loses_nothing_and_counts_nothing_twice(dynamo, seed
     for batch in in_batches(random, events):
         ingest_through_crashes(dynamo, batch, after=after)
     assert lines(dynamo, BUILDER) == oracle.profiles_of(BUILDER, events)
+    assert_consistent(dynamo, BUILDER)
+
+
+@pytest.mark.parametrize("after", [False, True])
+@pytest.mark.parametrize("calls", range(1, 5))
+def test_a_crash_in_a_creation_leaves_nothing_when_another_person_takes_the_identifier(dynamo, calls, after):
+    """The batch that comes again need not be the same one: what links the identifier may be in it, too."""
+    dynamo.reset()
+    first, link = contributions_of(
+        BUILDER,
+        [
+            an_event(messageId="first", arrival=T0, anonymousId="shared"),
+            an_event(messageId="link", arrival=T0 + 1, anonymousId="shared", userId="u"),
+        ],
+    )
+    with contextlib.suppress(Crash):
+        ingest(dynamo.store(BUILDER, MortalClient(dynamo.client, calls, after=after)), [first])
+    ingest(dynamo.store(BUILDER), [first, link])
+    [line] = lines(dynamo, BUILDER)
+    assert msgspec.json.decode(line)["event_count"] == 2
+    assert_consistent(dynamo, BUILDER)
+
+
+@pytest.mark.parametrize("after", [False, True])
+def test_a_creation_that_was_overtaken_writes_no_profile(dynamo, after):
+    """Between its two writes somebody else takes the identifier; then its second one must not happen."""
+    dynamo.reset()
+    first, link = contributions_of(
+        BUILDER,
+        [
+            an_event(messageId="first", arrival=T0, anonymousId="shared"),
+            an_event(messageId="link", arrival=T0 + 1, anonymousId="shared", userId="u"),
+        ],
+    )
+    writes = []
+
+    class Overtaken(MortalClient):
+        def __getattr__(self, name):
+            method = getattr(self._client, name)
+
+            def call(**arguments):
+                if name == "put_item":
+                    writes.append(name)
+                    if len(writes) == 1 + after:
+                        ingest(dynamo.store(BUILDER), [link])
+                return method(**arguments)
+
+            return call
+
+    ingest(dynamo.store(BUILDER, Overtaken(dynamo.client, 0, after=False)), [first])
+    [line] = lines(dynamo, BUILDER)
+    assert msgspec.json.decode(line)["event_count"] == 2
     assert_consistent(dynamo, BUILDER)
 
 

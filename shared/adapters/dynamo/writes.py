@@ -10,11 +10,11 @@ from shared.adapters.dynamo.layout import Layout, Listed, NewSegment, listed
 from shared.adapters.dynamo.overflow import ITEM_BYTES_MAX, chunk_names, overflow
 from shared.adapters.dynamo.reads import Reads
 from shared.adapters.dynamo.transactions import (
+    ABSENT,
     actions_of,
     at_revision,
     is_lost_race,
     item_bytes_max,
-    may_point,
     reason_of,
     removed,
 )
@@ -88,26 +88,19 @@ class Writes:
         return Conflict(found) if found else Committed()
 
     def _create(self, plan: Plan) -> Result:
-        """Write a new profile, then the pointer to it: a crash in between is found out by its id."""
-        prepared, point = self._prepare(plan.puts[0], ITEM_BYTES_MAX), plan.points[0]
-        try:
-            self._put(prepared)
-        except ConditionFailedError as error:
-            return Conflict({prepared.id: self._lost(prepared, error.found)})
+        """Write the pointer to a new profile, then the profile: a crash in between leaves nothing there."""
+        put, point = plan.puts[0], plan.points[0]
         item = self._items.pointer(point, point.until)
         try:
-            self._client.put(self._tables.identifiers, item, may_point(point), size_of(item))
-        except ConditionFailedError:
-            # Meanwhile the identifier went to another profile: this one must not stay behind.
-            mine = at_revision(prepared.put.profile.rev)
-            key = self._keyspace.profile(prepared.id)
-            if self._client.delete(self._tables.profiles, key, mine, prepared.size):
-                self._withdraw(prepared, None, is_known=True)
+            # Not even over a pointer just like it: by now that may have been extended.
+            self._client.put(self._tables.identifiers, item, ABSENT, size_of(item))
+        except ConditionFailedError:  # somebody else was faster, or an earlier attempt at just this
             self._reads.pointed.drop(point.identifier)
             return Conflict()
-        self._won(prepared)
-        self._reads.pointed.put(point.identifier, point.pointer)
-        return Committed()
+        result = self._put_each([put])
+        if isinstance(result, Committed):
+            self._reads.pointed.put(point.identifier, point.pointer)
+        return result
 
     def _transact(self, plan: Plan) -> Result:
         """Write all of a plan in one transaction."""

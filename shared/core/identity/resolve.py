@@ -35,8 +35,8 @@ class Ownership:
         self.relied_on: dict[Identifier, dict[str, int | None]] = {}
         """Revisions by id (None: absent) that make sure that nobody owns an identifier that led elsewhere."""
         self.expected: dict[Identifier, tuple[str, ...]] = {}
-        self.missing: set[Identifier] = set()
-        """Identifiers that a profile lists, but that no pointer leads to: a creation crashed halfway."""
+        self.promised: set[Identifier] = set()
+        """Identifiers that lead to where their first life is to be: its creation is not finished."""
         self.repairs: list[Repair] = []
 
     def owner(self, identifier: Identifier) -> str | None:
@@ -74,7 +74,7 @@ class Ownership:
     def _look_up(self, identifier: Identifier) -> str | None:
         pointer = self._snapshot.pointers.get(identifier)
         if pointer is None:
-            return self._half_created(identifier)
+            return None
         passed, stored = profile_of(self._snapshot, pointer)
         end = passed[-1]
         if isinstance(stored, Profile) and identifier in stored.identifiers:
@@ -93,16 +93,7 @@ class Ownership:
             there = self._snapshot.profiles.get(one)
             relied_on[one] = None if there is None else there.rev
         self.relied_on[identifier] = relied_on
+        if relied_on == {profile_id(self._builder, identifier): None}:
+            self.promised.add(identifier)
         if isinstance(stored, Tombstone):
             self.graves[identifier] = Memory(stored.traces)
-
-    def _half_created(self, identifier: Identifier) -> str | None:
-        """Find the profile that this identifier founded when only its pointer was not written any more."""
-        candidate = profile_id(self._builder, identifier)
-        stored = self._snapshot.profiles.get(candidate)
-        if isinstance(stored, Profile) and identifier in stored.identifiers:
-            self.missing.add(identifier)
-            return candidate
-        if isinstance(stored, Tombstone):
-            self.graves[identifier] = Memory(stored.traces)
-        return None
