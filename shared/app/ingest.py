@@ -73,7 +73,12 @@ class Ingest:
             for group in groups:
                 one = _Waiting(group, max(lost.get(id(each), 0) for each in group))
                 try:
-                    planned.append((one, loading.plan(group, self._clock.now_us(), self._actions_max)))
+                    plan = loading.plan(group, self._clock.now_us(), self._actions_max)
+                    if plan.is_unverified and not loading.fresh:
+                        loading.forget(group, plan)
+                        again.append(one)
+                    else:
+                        planned.append((one, plan))
                 except SegmentGoneError:
                     loading.forget(group)
                     self._again(one, None, loading, outcome, again)

@@ -90,6 +90,8 @@ class Planner:
         self.tombstones: dict[str, Tombstone] = {}
         self.merged: set[str] = set()
         self.removes: list[Remove] = []
+        self.is_unverified = False
+        """Whether a limit has decided, by owners that no write need be conditional on."""
         self.folds = False
         """Whether any event has been folded: a plan that has no room for its first one would never end."""
         self.regular: dict[int, _Life] = {}
@@ -211,6 +213,7 @@ class Planner:
                     united.update(life.profile.identifiers)
             if not exceeds(self.builder.limits, united):
                 break
+            self.is_unverified = True
             kind = identifiers[-1].type
             identifiers = identifiers[:-1]
             self.tally[f"set_aside.{kind}.limit"] += 1
@@ -220,9 +223,11 @@ class Planner:
     def _found(self, contribution: Contribution, identifiers: tuple[Identifier, ...]) -> _Life:
         """Create a profile; a later life of its founder gets an id of its own, and the memory."""
         founder, arrival = identifiers[0], contribution.arrival
-        of_removed = self.ownership.graves
-        led_elsewhere = self.ownership.relied_on.keys() - self.ownership.promised
-        later = any(one in of_removed or one in led_elsewhere for one in identifiers)
+        of_removed, relied_on = self.ownership.graves, self.ownership.relied_on
+        promised = self.ownership.promised
+        later = any(
+            one in of_removed or (one in relied_on and promised.get(one) != arrival) for one in identifiers
+        )
         new_id, again = profile_id(self.builder.name, founder), 0
         if later or self._is_taken(new_id):
             new_id = profile_id(self.builder.name, founder, arrival)
@@ -353,6 +358,10 @@ class Planner:
         self._point(plan)
         written = {put.profile.id for put in plan.puts}
         plan.repairs = [one for one in self.ownership.repairs if one.target in written]
+        # What was attached and then removed within this plan leaves no write that says nobody owned it.
+        plan.is_unverified = self.is_unverified or any(
+            self.ownership.owner(one) is None for one in self.ownership.attached
+        )
         return plan
 
     def _folded_deltas(self) -> list[str]:

@@ -68,7 +68,8 @@ class Plan(msgspec.Struct):
     Without structural change, `puts` are independent of each other. A `creation` is one point, then one
     put. Otherwise everything up to `checks` is one transaction. `extends` come before it, `repairs`,
     `released` pointers and `folded_deltas` after it; they are idempotent. `rest` was not planned: it is to
-    be planned again once this is written.
+    be planned again once this is written. `is_unverified` says that something was decided by reads which no
+    write of the plan would find to be stale: it may be written only if they were fresh.
     """
 
     puts: list[Put] = []
@@ -81,6 +82,7 @@ class Plan(msgspec.Struct):
     released: list[Point] = []
     folded_deltas: list[str] = []
     rest: Sequence[Contribution] = ()
+    is_unverified: bool = False
     tally: Counter[str] = msgspec.field(default_factory=Counter)
     notes: list[Note] = []
 

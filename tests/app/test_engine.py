@@ -224,6 +224,38 @@ def test_what_a_rival_folded_of_what_was_parked_is_not_folded_again_into_a_later
     assert (later.event_count, later.created_at) == (2, late)
 
 
+class StaleStore(MemoryStore):
+    """A store whose reads, unless they must be fresh, do not know some pointers yet."""
+
+    unknown = frozenset()
+
+    def pointers(self, identifiers, *, fresh):
+        found = super().pointers(identifiers, fresh=fresh)
+        return found if fresh else {one: None if one in self.unknown else it for one, it in found.items()}
+
+
+@pytest.mark.parametrize("kind", ["plain", "limited"])
+@pytest.mark.parametrize("last", ["1", "2", "3"])
+def test_a_limit_decides_by_what_is_stored_and_not_by_stale_reads(small, kind, last):
+    """Nothing of a profile that is founded, merged and broken within one plan is ever written."""
+    builder = BUILDERS[kind]
+    names = [
+        {"userId": "u", "anonymousId": "1"},
+        {"userId": "u", "anonymousId": "2", "previousId": "3"},
+        {"userId": "v", "anonymousId": last, "previousId": "4"},
+        {"userId": "u", "anonymousId": last},
+    ]
+    events = contributions_of(
+        builder,
+        [an_event(messageId=f"m{at}", arrival=T0 + at, **each) for at, each in enumerate(names)],
+    )
+    store = StaleStore()
+    for batch in (events[:2], events[2:]):
+        ingest(builder, store, batch)
+        store.unknown = frozenset(one for one in store.pointed if one.value == last)
+    assert lines(builder, store) == oracle.profiles_of(builder, events, small)
+
+
 def touch_parked(builder, store, events):
     """Have every profile with something parked beside it written once more, by an event it knows."""
     for profile in list(store.stored.values()):

@@ -35,8 +35,11 @@ class Ownership:
         self.relied_on: dict[Identifier, dict[str, int | None]] = {}
         """Revisions by id (None: absent) that make sure that nobody owns an identifier that led elsewhere."""
         self.expected: dict[Identifier, tuple[str, ...]] = {}
-        self.promised: set[Identifier] = set()
-        """Identifiers that lead to where their first life is to be: its creation is not finished."""
+        self.attached: set[Identifier] = set()
+        """Identifiers that nobody owned until this plan gave them to a profile."""
+        self.promised: dict[Identifier, int] = {}
+        """Identifiers that lead to where their first life would be, and the arrival that attached them: that
+        of the event which comes again if its creation was not finished."""
         self.repairs: list[Repair] = []
 
     def owner(self, identifier: Identifier) -> str | None:
@@ -53,6 +56,7 @@ class Ownership:
         That is inherited once: from then on the heir's memory is the only one that counts.
         """
         self._owner[identifier] = profile
+        self.attached.add(identifier)
         self.expected.setdefault(identifier, ())
         return self.graves.pop(identifier, None)
 
@@ -94,6 +98,6 @@ class Ownership:
             relied_on[one] = None if there is None else there.rev
         self.relied_on[identifier] = relied_on
         if relied_on == {profile_id(self._builder, identifier): None}:
-            self.promised.add(identifier)
+            self.promised[identifier] = pointer.first_seen
         if isinstance(stored, Tombstone):
             self.graves[identifier] = Memory(stored.traces)
