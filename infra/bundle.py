@@ -37,6 +37,12 @@ PIP_ARGUMENTS: Final[dict[Target, tuple[str, ...]]] = {
 }
 """Python 3.13 on arm64 on AWS; the local engine runs functions with the host's own Python."""
 
+SHARED: Final = ("rebuild",)
+"""Capabilities whose functions share one bundle: `rebuild` holds every `lambdas/rebuild_*`.
+
+They run one after another on the same definitions, and need nearly the same packages.
+"""
+
 SERVICES: Final = ("dynamodb", "kinesis", "lambda", "s3", "sts")
 """The services whose botocore models the functions load."""
 
@@ -62,9 +68,12 @@ class Bundle:
 
 
 def bundle_function(name: str, target: Target, folders: Sequence[str] = ()) -> Bundle:
-    """Bundle `lambdas/<name>`, `kith`, `shared`, their packages and further folders of this repository."""
-    packages = _packages(_requirements(name), target)
-    sources = ["lambdas/__init__.py", *_files(f"lambdas/{name}", "kith", "shared", *folders)]
+    """Bundle a function, or all that share a bundle, with `kith`, `shared`, packages and further folders."""
+    name = bundle_of(name)
+    functions = functions_in(name)
+    packages = _packages(_requirements(functions), target)
+    handlers = (f"lambdas/{one}" for one in functions)
+    sources = ["lambdas/__init__.py", *_files(*handlers, "kith", "shared", *folders)]
     recipe = _digest([packages.name, *_contents(ROOT, sources)])
     path = _build_once(
         BUILD / "functions" / f"{name}-{target}-{recipe}",
@@ -79,10 +88,22 @@ def digest_of(*folders: str) -> str:
     return _digest(_contents(ROOT, _files(*folders)))
 
 
-def _requirements(name: str) -> list[Path]:
-    """List what to install: the common packages, and those a function's own folder asks for."""
-    files = (ROOT / "lambdas" / "requirements.txt", ROOT / "lambdas" / name / "requirements.txt")
-    return [file for file in files if file.exists()]
+def bundle_of(function: str) -> str:
+    """Name the bundle of a function: its own, or the one that it shares."""
+    return next((name for name in SHARED if function.startswith(f"{name}_")), function)
+
+
+def functions_in(name: str) -> list[str]:
+    """List the functions of a bundle."""
+    if name not in SHARED:
+        return [name]
+    return sorted(folder.name for folder in (ROOT / "lambdas").glob(f"{name}_*"))
+
+
+def _requirements(functions: Sequence[str]) -> list[Path]:
+    """List what to install: the common packages, and those that the functions' own folders ask for."""
+    folders = (ROOT / "lambdas", *(ROOT / "lambdas" / name for name in functions))
+    return [file for folder in folders if (file := folder / "requirements.txt").exists()]
 
 
 def _packages(requirements: Sequence[Path], target: Target) -> Path:

@@ -30,6 +30,11 @@ LOG_RETENTION: Final = {
 }
 
 
+def camel(name: str) -> str:
+    """Write a folder's name as construct ids and states are written: rebuild_cut_over as RebuildCutOver."""
+    return name.title().replace("_", "")
+
+
 class Function(Construct):
     """Runs `lambdas/<name>/handler.py` on Python 3.13, arm64, and logs to a group of its own."""
 
@@ -47,8 +52,9 @@ class Function(Construct):
         folders: Sequence[str] = (),
     ) -> None:
         """Make the function; `concurrency` is reserved for it, and its limit."""
-        super().__init__(scope, f"{name.title()}Function")
+        super().__init__(scope, f"{camel(name)}Function")
         self.name = name
+        self.timeout = timeout
         bundle = bundle_function(name, settings.target, folders)
         self.digest = bundle.digest
         log_group = logs.LogGroup(
@@ -98,6 +104,11 @@ class Function(Construct):
     def only_mappings(self) -> Mapping[str, Mapping[str, Any]]:
         """The condition that an event source mapping is one of the function's, by an alias or without."""
         return {"ArnLike": {"lambda:FunctionArn": [self.arn, self.versions]}}
+
+    def tell(self, environment: Mapping[str, str]) -> None:
+        """Add to what the function finds in its environment."""
+        for name, value in environment.items():
+            self.resource.add_environment(name, value)
 
     def allow(
         self,

@@ -1,5 +1,6 @@
 """cdk-nag's AwsSolutions rules over the whole app, and the reasons where one does not apply."""
 
+import json
 from collections.abc import Iterable
 from typing import Any
 
@@ -18,7 +19,7 @@ def acknowledge(construct: IConstruct, rule: str, reason: str) -> None:
     Validations.of(construct).acknowledge(Acknowledgment(id=rule, reason=reason))
 
 
-def acknowledge_wildcards(construct: Construct, resources: Iterable[str], reason: str) -> None:
+def acknowledge_wildcards(construct: Construct, resources: Iterable[Any], reason: str) -> None:
     """Accept a `*` in exactly these resources of a role's policies."""
     stack = Stack.of(construct)
     for resource in resources:
@@ -36,5 +37,7 @@ def _named(value: Any) -> str:
             return f"<{resource}.{attribute}>"
         case {"Ref": name}:
             return f"<{name}>"
+        case {}:
+            return json.dumps(value, separators=(",", ":"))
         case _:
             return str(value)

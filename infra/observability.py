@@ -12,7 +12,8 @@ from aws_cdk import aws_sns as sns
 from aws_cdk import aws_sns_subscriptions as subscriptions
 from constructs import Construct
 
-from infra.function import Function
+from infra.function import Function, camel
+from infra.rebuild import Rebuild
 from infra.settings import Settings
 from infra.stream import Stream
 from shared import contract
@@ -56,6 +57,7 @@ class Observability(Construct):
         ingest: Function,
         archive: Function,
         others: Sequence[Function],
+        rebuild: Rebuild,
     ) -> None:
         super().__init__(scope, "Observability")
         self._stage = settings.stage
@@ -75,6 +77,7 @@ class Observability(Construct):
                 Duration.hours(1),
             ),
             self._alarm_on_refused_records(stream),
+            *self._alarms_on_rebuild(rebuild),
             *(self._alarm_on_errors(function) for function in functions),
             *(self._alarm_on_throttles(function) for function in functions),
             *(self._alarm_on_count(name, *counted) for name, counted in COUNTED.items()),
@@ -84,6 +87,7 @@ class Observability(Construct):
             for alarm in alarms:
                 alarm.add_alarm_action(actions.SnsAction(topic))
         self.dashboard = self._dashboard(alarms, stream, [ingest, archive], functions)
+        self._add_rebuild(rebuild)
 
     def _alarm_on_lag(
         self, name: str, description: str, consumer: Function, lag_max: Duration
@@ -98,16 +102,33 @@ class Observability(Construct):
             periods=3,
         )
 
+    def _alarms_on_rebuild(self, rebuild: Rebuild) -> list[cloudwatch.Alarm]:
+        """Watch its executions; the errors of its functions are tried again, and are no alarm before that."""
+        machine = rebuild.machine.resource
+        return [
+            self._alarm(
+                "RebuildFailed",
+                "A version could not be built, or not be cleaned up: `kith versions` says why."
+                " The active version serves on.",
+                machine.metric_failed(period=PERIOD),
+            ),
+            self._alarm(
+                "RebuildTimedOut",
+                "A rebuild took longer than the state machine waits: see its execution, and redrive it.",
+                machine.metric_timed_out(period=PERIOD),
+            ),
+        ]
+
     def _alarm_on_errors(self, function: Function) -> cloudwatch.Alarm:
         return self._alarm(
-            f"{function.name.title()}Errors",
+            f"{camel(function.name)}Errors",
             f"The function {function.name} fails: its log says why.",
             function.resource.metric_errors(period=PERIOD),
         )
 
     def _alarm_on_throttles(self, function: Function) -> cloudwatch.Alarm:
         return self._alarm(
-            f"{function.name.title()}Throttles",
+            f"{camel(function.name)}Throttles",
             f"The function {function.name} is refused: raise its concurrency, or the account's.",
             function.resource.metric_throttles(period=PERIOD),
             periods=3,
@@ -217,6 +238,27 @@ class Observability(Construct):
             _graph("Duration (ms)", *(each.resource.metric_duration(period=PERIOD) for each in functions)),
         )
         return dashboard
+
+    def _add_rebuild(self, rebuild: Rebuild) -> None:
+        machine, functions = rebuild.machine.resource, rebuild.functions.values()
+        self.dashboard.add_widgets(
+            self._graph(
+                "Rebuild",
+                contract.METRIC_REBUILD_EVENTS,
+                contract.METRIC_REBUILD_PROFILES,
+            ),
+            _graph(
+                "Rebuilds",
+                machine.metric_started(period=PERIOD),
+                machine.metric_succeeded(period=PERIOD),
+                machine.metric_failed(period=PERIOD),
+                machine.metric_aborted(period=PERIOD),
+            ),
+            _graph(
+                "Errors in rebuild, before they are tried again",
+                *(each.resource.metric_errors(period=PERIOD) for each in functions),
+            ),
+        )
 
     def _graph(self, title: str, *metrics: str) -> cloudwatch.GraphWidget:
         return _graph(title, *(self._counted(metric) for metric in metrics))

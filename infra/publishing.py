@@ -12,6 +12,7 @@ from infra.ingestion import Ingestion
 from infra.settings import Settings
 from infra.storage import Storage
 from infra.stream import Stream
+from infra.transform import Transform
 from shared import contract
 
 TIMEOUT: Final = Duration.minutes(10)
@@ -30,9 +31,10 @@ class Publishing(Construct):
         storage: Storage,
         archive: Archive,
         ingestion: Ingestion,
+        transform: Transform,
     ) -> None:
         super().__init__(scope, "Publishing")
-        consumer = _consumer(settings, stream, archive)
+        self.consumer = _consumer(settings, stream, archive)
         self.publish = Function(
             self,
             "publish",
@@ -45,7 +47,7 @@ class Publishing(Construct):
                 contract.ENV_REGISTRY_TABLE: storage.registry.table_name,
                 contract.ENV_ARCHIVE_BUCKET: archive.bucket.bucket_name,
                 contract.ENV_INGEST_FUNCTION: ingestion.ingest.arn,
-                contract.ENV_CONSUMER: Stack.of(self).to_json_string(consumer),
+                contract.ENV_CONSUMER: Stack.of(self).to_json_string(self.consumer),
             },
         )
         self._allow_publishing(storage, archive)
@@ -59,11 +61,11 @@ class Publishing(Construct):
             properties={
                 "Builders": digest_of(contract.BUNDLED_BUILDERS),
                 "Ingestion": ingestion.ingest.digest,
-                "Consumer": consumer,
+                "Consumer": self.consumer,
             },
         )
         # Roles are attached before a consumer starts, and detached after the last one is gone.
-        published.node.add_dependency(self.publish, ingestion, storage, archive, stream)
+        published.node.add_dependency(self.publish, ingestion, transform, storage, archive, stream)
 
     def _allow_publishing(self, storage: Storage, archive: Archive) -> None:
         self.publish.allow(

@@ -54,6 +54,14 @@ class Settings(BaseModel):
     ingest_concurrency: Annotated[int, Field(ge=1, le=10_000)] | None = None
     archive_window_s: Annotated[int, Field(ge=0, le=300)] = 60
     archive_concurrency: Annotated[int, Field(ge=1, le=10_000)] | None = None
+    rebuild_concurrency: Annotated[int, Field(ge=1, le=1000)] = 50
+    rebuild_write_units: Annotated[int, Field(ge=25, le=1_000_000)] = 4000
+    rebuild_memory_mb: Annotated[int, Field(ge=512, le=10_240)] = 1769
+    rebuild_link_memory_mb: Annotated[int, Field(ge=512, le=10_240)] = 3008
+    rebuild_lead_s: Annotated[int, Field(ge=1, le=600)] = 60
+    rebuild_marker_delay_s: Annotated[int, Field(ge=0, le=600)] = 120
+    rebuild_poll_s: Annotated[int, Field(ge=1, le=300)] = 15
+    cleanup_grace_h: Annotated[int, Field(ge=0, le=168)] = 24
     archive_retention: Literal["forever"] | PositiveInt = "forever"
     log_retention_days: LogRetentionDays = 90
     alarm_email: Annotated[str, Field(pattern=r"^[^@\s]+@[^@\s]+$")] | None = None

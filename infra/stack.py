@@ -9,6 +9,7 @@ from infra.archive import Archive
 from infra.ingestion import Ingestion
 from infra.observability import Observability
 from infra.publishing import Publishing
+from infra.rebuild import Rebuild
 from infra.settings import Settings
 from infra.storage import Storage
 from infra.stream import Stream
@@ -36,7 +37,23 @@ class KithStack(Stack):
             self, settings, stream=stream, storage=storage, archive=archive, transform=transform
         )
         publishing = Publishing(
-            self, settings, stream=stream, storage=storage, archive=archive, ingestion=ingestion
+            self,
+            settings,
+            stream=stream,
+            storage=storage,
+            archive=archive,
+            ingestion=ingestion,
+            transform=transform,
+        )
+        rebuild = Rebuild(
+            self,
+            settings,
+            stream=stream,
+            storage=storage,
+            archive=archive,
+            ingestion=ingestion,
+            publishing=publishing,
+            transform=transform,
         )
         observability = Observability(
             self,
@@ -45,6 +62,7 @@ class KithStack(Stack):
             ingest=ingestion.ingest,
             archive=archive.archive,
             others=[ingestion.drain, publishing.publish, transform.transform],
+            rebuild=rebuild,
         )
         outputs = {
             contract.OUTPUT_STREAM: stream.stream.stream_name,
@@ -55,6 +73,7 @@ class KithStack(Stack):
             contract.OUTPUT_ARCHIVE_RETENTION: str(settings.archive_retention),
             contract.OUTPUT_ARCHIVE_TABLE: archive.table.name,
             contract.OUTPUT_INGEST_FUNCTION: ingestion.ingest.resource.function_name,
+            contract.OUTPUT_REBUILD: rebuild.machine.resource.state_machine_arn,
             contract.OUTPUT_DASHBOARD: observability.dashboard.dashboard_name,
         }
         for name, value in outputs.items():

@@ -19,8 +19,20 @@ STACK: Final = f"kith-{STAGE}"
 CDK: Final = ROOT / "node_modules" / ".bin" / "cdk"
 CACHE: Final = ROOT / ".build" / "cdk"
 
-CONTEXT: Final = {"target": "local", "stage": STAGE, "shards": "2", "window_s": "1", "archive_window_s": "1"}
-"""Two shards, so that what works here works with more than one; short windows, to see events soon."""
+CONTEXT: Final = {
+    "target": "local",
+    "stage": STAGE,
+    # So that what works here works with more than one.
+    "shards": "2",
+    # To see events, and rebuilt versions, soon.
+    "window_s": "1",
+    "archive_window_s": "1",
+    "rebuild_lead_s": "1",
+    "rebuild_marker_delay_s": "1",
+    "rebuild_poll_s": "1",
+    "rebuild_concurrency": "2",
+    "cleanup_grace_h": "0",
+}
 
 SOURCES: Final = (
     *("app.py", "cdk.json", "requirements.txt", "package-lock.json", "local/deploy.py"),

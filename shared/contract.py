@@ -20,6 +20,12 @@ ENV_TRANSFORM_FUNCTION: Final = "KITH_TRANSFORM_FUNCTION"
 ENV_CONSUMER: Final = "KITH_CONSUMER"
 """JSON: the arguments of Lambda's CreateEventSourceMapping for a version's consumer, all but
 `FunctionName`; the alias is the publisher's to name."""
+ENV_REBUILD_LEAD_S: Final = "KITH_REBUILD_LEAD_S"
+ENV_REBUILD_MARKER_DELAY_S: Final = "KITH_REBUILD_MARKER_DELAY_S"
+ENV_REBUILD_POLL_S: Final = "KITH_REBUILD_POLL_S"
+ENV_REBUILD_WRITE_UNITS: Final = "KITH_REBUILD_WRITE_UNITS"
+"""Write units per second of all Replay workers together."""
+ENV_REBUILD_CONCURRENCY: Final = "KITH_REBUILD_CONCURRENCY"
 
 # Keys of the DynamoDB tables.
 PROFILES_PK: Final = "pk"
@@ -109,11 +115,18 @@ METRIC_ARCHIVE_AGE: Final = "ArchiveAge"
 METRIC_REQUEST_UNITS: Final = "RequestUnits"
 METRIC_BATCH_AGE: Final = "BatchAge"
 """Milliseconds from the oldest record's arrival to the end of its batch."""
+METRIC_REBUILD_EVENTS: Final = "RebuildEvents"
+"""Events that Scan workers read from the archive."""
+METRIC_REBUILD_PROFILES: Final = "RebuildProfiles"
+"""Profiles that Replay workers wrote."""
 
 # Limits that infrastructure and runtime share.
 DEDUP_WINDOW_H: Final = 24
 RECORD_AGE_H_MAX: Final = 11
 """Nothing may be retried from the stream past half the dedup window."""
+
+REBUILD_RETRIES: Final = 8
+"""How often each state of a rebuild is tried again, over some minutes; the waits grow."""
 
 # The function's zip that publishes also carries the builders, under this folder.
 BUNDLED_BUILDERS: Final = "builders"

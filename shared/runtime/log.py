@@ -138,6 +138,30 @@ class LogCode(Enum):
         "a batch could not be archived; Lambda brings it again, until it can",
         "Read `error`. Nothing is lost while the stream still holds the records: seven days.",
     )
+    REBUILD_STATE_DONE = (
+        "KITH-500",
+        _INFO,
+        "a state of a rebuild has worked",
+        "Nothing: one line per call. `status` says how far it is, `counted` what it did.",
+    )
+    REBUILD_STATE_FAILED = (
+        "KITH-501",
+        _ERROR,
+        "a state of a rebuild failed; it is tried again",
+        "Read `error`. After the last try the version fails; publish it again when the cause is mended.",
+    )
+    BUILD_FAILED = (
+        "KITH-502",
+        _ERROR,
+        "a version cannot be built",
+        "Read `reason`, mend it, and publish again. The active version serves on.",
+    )
+    BUILD_ENDED = (
+        "KITH-503",
+        _INFO,
+        "a state found that its version is no longer being built",
+        "Nothing: it was cancelled, or another state failed before. `reason` says which.",
+    )
 
     TRANSFORMED = ("KITH-600", _INFO, "events transformed", "Nothing: one line per call of the function.")
     USER_CODE_LOGGED = ("KITH-601", _INFO, "user code logged", "Whatever the builder's author meant by it.")

@@ -267,7 +267,7 @@ class World:
         return cut_over(self.registry, self.consumers, self.name, now)
 
     def clean_up(self, version: int, may_go_on) -> int:
-        name, cursor, deleted = BuildName(self.name.builder, version), "", 0
+        name, deleted = BuildName(self.name.builder, version), 0
         while True:
             cleaned = clean_up(
                 self.registry,
@@ -275,13 +275,11 @@ class World:
                 self.quarantine,
                 self.objects,
                 name,
-                cursor,
                 may_go_on,
             )
             deleted += cleaned.deleted
             if cleaned.done:
                 return deleted
-            cursor = cleaned.cursor
 
     def numbers(self, key: str) -> list[dict]:
         return [json.loads(line) for line in self.objects.get(key)[0].splitlines()]

@@ -13,7 +13,8 @@ IMPORT_ALONE = """
 import sys
 sys.path[:] = [sys.argv[1], *(path for path in sys.path if "site-packages" not in path)]
 import importlib
-importlib.import_module(sys.argv[2])
+for handler in sys.argv[2:]:
+    importlib.import_module(handler)
 """
 
 ENVIRONMENT = {
@@ -24,6 +25,11 @@ ENVIRONMENT = {
     contract.ENV_REGISTRY_TABLE: "registry",
     contract.ENV_ARCHIVE_BUCKET: "archive",
     contract.ENV_INGEST_FUNCTION: "arn:aws:lambda:eu-west-1:000000000000:function:ingest",
+    contract.ENV_REBUILD_LEAD_S: "60",
+    contract.ENV_REBUILD_MARKER_DELAY_S: "120",
+    contract.ENV_REBUILD_POLL_S: "15",
+    contract.ENV_REBUILD_WRITE_UNITS: "4000",
+    contract.ENV_REBUILD_CONCURRENCY: "50",
     contract.ENV_CONSUMER: '{"MaximumRecordAgeInSeconds": 3600}',
     contract.ENV_TRANSFORM_FUNCTION: "arn:aws:lambda:eu-west-1:000000000000:function:transform",
     "AWS_REGION": "eu-west-1",
@@ -93,12 +99,14 @@ def test_an_interrupted_build_leaves_nothing_that_looks_finished(tmp_path):
     assert list(tmp_path.iterdir()) == []
 
 
-@pytest.mark.parametrize("function", ["archive", "ingest", "drain", "publish", "transform"])
-def test_a_handler_imports_from_its_bundle_alone(function):
+@pytest.mark.parametrize("name", ["archive", "ingest", "drain", "publish", "transform", "rebuild"])
+def test_a_handler_imports_from_its_bundle_alone(name):
     """On this machine's platform, which the local bundle is made for."""
-    path = bundle.bundle_function(function, "local").path
+    functions = bundle.functions_in(name)
+    path = bundle.bundle_function(functions[0], "local").path
+    handlers = [f"lambdas.{function}.handler" for function in functions]
     subprocess.run(  # noqa: S603  # our own interpreter, our own text
-        [sys.executable, "-I", "-c", IMPORT_ALONE, str(path), f"lambdas.{function}.handler"],
+        [sys.executable, "-I", "-c", IMPORT_ALONE, str(path), *handlers],
         check=True,
         env={**os.environ, **ENVIRONMENT},
     )

@@ -2,11 +2,12 @@ import re
 
 import pytest
 
-from infra.bundle import ROOT
+from infra.bundle import ROOT, functions_in
 from shared import contract
 from tests.infra.conftest import as_list, flat
 
-FUNCTIONS = ["archive", "ingest", "drain", "publish", "transform"]
+REBUILD = functions_in("rebuild")
+FUNCTIONS = ["archive", "ingest", "drain", "publish", "transform", *REBUILD]
 
 WILDCARDS = {
     ("archive", "s3:PutObject", "/events/*"),
@@ -31,6 +32,31 @@ WILDCARDS = {
     ("publish", "lambda:UpdateEventSourceMapping", "*"),
     ("publish", "lambda:ListEventSourceMappings", "*"),
     ("drain", "lambda:GetEventSourceMapping", "*"),
+    *(
+        (f"rebuild_{state}", f"s3:{verb}Object", "/rebuild/*")
+        for state in ("plan", "scan", "link", "shuffle", "replay", "verify", "follow")
+        for verb in ("Get", "Put")
+    ),
+    ("rebuild_scan", "s3:GetObject", "/events/*"),
+    ("rebuild_scan", "s3:PutObject", "/quarantine/*"),
+    *((f"rebuild_{state}", "s3:GetObject", "/definitions/*") for state in ("scan", "replay", "verify")),
+    *(
+        ("rebuild_clean_up", f"s3:{verb}Object", prefix)
+        for verb in ("Get", "Delete")
+        for prefix in ("/rebuild/*", "/quarantine/*")
+    ),
+    ("rebuild_clean_up", "s3:PutObject", "/rebuild/*"),
+    ("rebuild_follow", "lambda:CreateAlias", ":*"),
+    ("rebuild_follow", "lambda:CreateEventSourceMapping", "*"),
+    ("rebuild_follow", "lambda:UpdateEventSourceMapping", "*"),
+    ("rebuild_cut_over", "lambda:DeleteAlias", ":*"),
+    ("rebuild_cut_over", "lambda:DeleteEventSourceMapping", "*"),
+    ("rebuild_fail", "lambda:DeleteAlias", ":*"),
+    ("rebuild_fail", "lambda:DeleteEventSourceMapping", "*"),
+    *(
+        (f"rebuild_{state}", "lambda:ListEventSourceMappings", "*")
+        for state in ("follow", "cut_over", "fail")
+    ),
 }
 """All that roles may do on more than named resources: keys of objects, aliases, and mappings not yet made."""
 
@@ -93,7 +119,13 @@ def test_a_role_allows_more_than_named_resources_only_where_it_must(dev):
 
 @pytest.mark.parametrize(
     ("function", "action"),
-    [("publish", "lambda:CreateEventSourceMapping"), ("drain", "lambda:GetEventSourceMapping")],
+    [
+        ("publish", "lambda:CreateEventSourceMapping"),
+        ("drain", "lambda:GetEventSourceMapping"),
+        ("rebuild_follow", "lambda:CreateEventSourceMapping"),
+        ("rebuild_cut_over", "lambda:DeleteEventSourceMapping"),
+        ("rebuild_fail", "lambda:DeleteEventSourceMapping"),
+    ],
 )
 def test_mappings_are_held_to_the_ingestion_function_with_an_alias_or_without(dev, function, action):
     [conditions] = [
@@ -120,7 +152,18 @@ def test_ingestion_reads_and_moves_pointers_and_deletes_none(dev):
     }
 
 
-def test_only_publishing_writes_the_registry(dev):
+@pytest.mark.parametrize("function", REBUILD)
+def test_a_rebuild_sees_and_writes_rows_of_the_registry_that_it_knows(dev, function):
+    assert allowed(dev, function, "StorageRegistry") <= {
+        "dynamodb:GetItem",
+        "dynamodb:PutItem",
+        "dynamodb:Query",
+        "dynamodb:Scan",
+        "dynamodb:UpdateItem",
+    }
+
+
+def test_only_publishing_and_rebuilds_write_the_registry(dev):
     assert allowed(dev, "ingest", "StorageRegistry") == {"dynamodb:GetItem"}
     assert allowed(dev, "drain", "StorageRegistry") == set()
     assert allowed(dev, "publish", "StorageRegistry") == {

@@ -9,6 +9,7 @@ OURS = {value for name, value in vars(contract).items() if name.startswith("METR
 AWS = {
     "AWS/Lambda": {"Errors", "Throttles", "IteratorAge"},
     "AWS/Kinesis": {"WriteProvisionedThroughputExceeded"},
+    "AWS/States": {"ExecutionsFailed", "ExecutionsTimedOut"},
 }
 
 
@@ -18,9 +19,11 @@ def alarms(synthesized):
 
 @pytest.mark.parametrize("metric", ["Errors", "Throttles"])
 def test_every_function_has_an_alarm_on(dev, metric):
+    """All but those of a rebuild: their errors are tried again, and its executions have alarms."""
     watching = [alarm for alarm in alarms(dev) if alarm["MetricName"] == metric]
     watched = {flat(alarm["Dimensions"][0]["Value"]) for alarm in watching}
-    assert watched == {f"<{function}>" for function in dev.resources("Lambda::Function")}
+    functions = dev.resources("Lambda::Function")
+    assert watched == {f"<{function}>" for function in functions if not function.startswith("Rebuild")}
 
 
 @pytest.mark.parametrize(
@@ -28,6 +31,8 @@ def test_every_function_has_an_alarm_on(dev, metric):
     [
         "IteratorAge",
         "WriteProvisionedThroughputExceeded",
+        "ExecutionsFailed",
+        "ExecutionsTimedOut",
         contract.METRIC_EVENTS_QUARANTINED,
         contract.METRIC_EVENTS_FAILED,
         contract.METRIC_PROFILES_BROKEN,
@@ -87,5 +92,7 @@ def test_the_dashboard_shows_the_flow_of_events(dev):
         contract.METRIC_FOLLOW_UPS_UNFINISHED,
         contract.METRIC_BATCH_AGE,
         contract.METRIC_REQUEST_UNITS,
+        contract.METRIC_REBUILD_EVENTS,
+        "ExecutionsStarted",
     ):
         assert f'"{metric}"' in body

@@ -86,6 +86,11 @@ class BuildName:
         """Return the key of how far a partition's replay has come."""
         return f"{self.prefix}checkpoints/{partition:06d}"
 
+    @property
+    def sweep(self) -> str:
+        """Return the key of how far the version is deleted."""
+        return f"{self.prefix}sweep.json"
+
     def results(self, state: str) -> str:
         """Return what the keys of a state's results begin with."""
         return f"{self.prefix}results/{state}/"

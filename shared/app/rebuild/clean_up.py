@@ -17,11 +17,20 @@ SWEEPS: Final = 2
 
 
 class CleanedUp(msgspec.Struct, frozen=True):
-    """How far it is. Not `done`: call again with `cursor`. `deleted` counts the items of this call."""
+    """How far it is. Not `done`: call again. `deleted` counts the items of this call."""
 
     done: bool
-    cursor: str
     deleted: int
+
+
+class Sweep(msgspec.Struct, frozen=True):
+    """How far the sweeps are: which one it is, and where it goes on.
+
+    Kept in an object and told to nobody: a cursor names keys of items, and these hold values of identifiers.
+    """
+
+    number: int = 1
+    cursor: str = ""
 
 
 def clean_up(
@@ -30,25 +39,30 @@ def clean_up(
     quarantine: QuarantineStore,
     objects: Objects,
     name: BuildName,
-    cursor: str,
     may_go_on: MayGoOn,
 ) -> CleanedUp:
-    """Delete what a version has left, from `cursor` (at first empty) on, for as long as there is time.
+    """Delete what a version has left, from where the last call stopped, for as long as there is time.
 
     BuildFailedError if the version is active or building.
     """
     row = registry.version(name.builder, name.version)
     if row is not None and row.status in (Status.ACTIVE, Status.BUILDING):
         raise BuildFailedError(f"version {name.version} of {name.builder} is {row.status}")
-    sweep, _, at = cursor.partition(":")
-    number = int(sweep or 1)
-    swept = items.sweep(name.builder, name.version, at, may_go_on)
+    found = objects.get(name.sweep)
+    at = msgspec.json.decode(found[0], type=Sweep) if found else Sweep()
+    swept = items.sweep(name.builder, name.version, at.cursor, may_go_on)
     if swept.cursor is not None:
-        return CleanedUp(done=False, cursor=f"{number}:{swept.cursor}", deleted=swept.deleted)
-    if number < SWEEPS:
-        return CleanedUp(done=False, cursor=f"{number + 1}:", deleted=swept.deleted)
+        return _go_on(objects, name, Sweep(at.number, swept.cursor), swept.deleted)
+    if at.number < SWEEPS:
+        return _go_on(objects, name, Sweep(at.number + 1), swept.deleted)
     for stored in quarantine.list(name.builder):
         if stored.entry.version == name.version:
             quarantine.delete(stored)
     objects.delete_all(one.key for one in objects.list(name.prefix))
-    return CleanedUp(done=True, cursor="", deleted=swept.deleted)
+    return CleanedUp(done=True, deleted=swept.deleted)
+
+
+def _go_on(objects: Objects, name: BuildName, at: Sweep, deleted: int) -> CleanedUp:
+    """Leave how far it is for the next call."""
+    objects.put(name.sweep, msgspec.json.encode(at))
+    return CleanedUp(done=False, deleted=deleted)

@@ -1,0 +1,1 @@
+"""Deletes what a version has left."""

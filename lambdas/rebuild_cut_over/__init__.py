@@ -1,0 +1,1 @@
+"""Makes a rebuilt version active."""

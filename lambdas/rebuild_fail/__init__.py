@@ -1,0 +1,1 @@
+"""Ends a version that cannot be built."""

@@ -1,0 +1,1 @@
+"""Lets a rebuilt version follow the stream."""

@@ -1,0 +1,1 @@
+"""Links the parts of a rebuild."""

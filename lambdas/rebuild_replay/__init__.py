@@ -1,0 +1,1 @@
+"""Makes the profiles of a partition of a rebuild."""

@@ -1,0 +1,1 @@
+"""Reads a part of the archive for a rebuild."""

@@ -1,0 +1,1 @@
+"""Sorts a part of a rebuild by partition."""

@@ -1,0 +1,1 @@
+"""Accounts for the events of a rebuild."""

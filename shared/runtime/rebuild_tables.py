@@ -1,0 +1,62 @@
+"""Composition of those states of a rebuild that work on the tables of profiles and identifiers."""
+
+from typing import Final, TypeVar
+
+from shared.adapters.clock import SystemClock
+from shared.adapters.dynamo.access import Tables
+from shared.adapters.dynamo.active import DynamoActiveProfiles
+from shared.adapters.dynamo.client import dynamo_client
+from shared.adapters.dynamo.lines import DynamoLines
+from shared.adapters.dynamo.loader import DynamoLoader
+from shared.adapters.dynamo.sweep import DynamoVersionItems
+from shared.app.rebuild.build import Build, BuildName
+from shared.runtime.rebuild import Rebuild, ReplaySettings, TableSettings
+
+T = TypeVar("T", bound=TableSettings)
+
+CLOCK: Final = SystemClock()
+
+
+class TableRebuild(Rebuild[T]):
+    """What they have in common; made once per process."""
+
+    def __init__(self, kind: type[T]) -> None:
+        super().__init__(kind)
+        self.tables = Tables(self.settings.profiles_table, self.settings.identifiers_table)
+        self.dynamodb = dynamo_client()
+
+    def active(self, builder: str) -> int | None:
+        """Return the number of the active version, None if there is none."""
+        return self.registry.active().get(builder)
+
+    def active_profiles(self, builder: str) -> DynamoActiveProfiles | None:
+        """Return the profiles of the active version, None if there is none."""
+        version = self.active(builder)
+        if version is None:
+            return None
+        return DynamoActiveProfiles(self.dynamodb, builder, version, self.tables, CLOCK)
+
+    def lines(self, name: BuildName, active: int | None) -> DynamoLines:
+        """Return the profiles of a version and of the active one, as they are shown."""
+        versions = {name.version, *([] if active is None else [active])}
+        builders = {
+            version: self.definition(BuildName(name.builder, version)).builder for version in versions
+        }
+        return DynamoLines(self.dynamodb, builders, self.tables, CLOCK)
+
+    def items(self) -> DynamoVersionItems:
+        """Return the items of all versions."""
+        return DynamoVersionItems(self.dynamodb, self.tables, CLOCK)
+
+
+def loader(rebuild: TableRebuild[ReplaySettings], build: Build, partitions: int) -> DynamoLoader:
+    """Return what writes the profiles of a build, one of as many workers as there are partitions at once."""
+    return DynamoLoader(
+        rebuild.dynamodb,
+        build.builder,
+        build.version,
+        rebuild.tables,
+        build.t0,
+        CLOCK,
+        units_per_s=rebuild.settings.write_units_each(partitions),
+    )
