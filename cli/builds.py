@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 POLL_S: Final = 1.0
 STUCK_POLLS_MAX: Final = 15
 """How often a version may be found without an execution that runs before watching it ends."""
-BAR_WIDTH: Final = 24
+BAR_WIDTH: Final = 16
 _MARKS: Final = {"done": "✓", "running": "▸", "failed": "✗", "waiting": " "}
 _COLOURS: Final = {"done": "green", "running": "cyan", "failed": "red", "waiting": "dim"}
 
@@ -151,7 +151,13 @@ def _drawn(build: "Build", now: int) -> "RenderableType":
     for state in build.states:
         colour = _COLOURS[state.status]
         bar = (
-            ProgressBar(total=state.total, completed=state.done, width=BAR_WIDTH)
+            ProgressBar(
+                total=state.total,
+                completed=state.done,
+                width=BAR_WIDTH,
+                complete_style="cyan",
+                finished_style="green",
+            )
             if state.total and state.status != "waiting"
             else Text("")
         )
@@ -187,20 +193,20 @@ def _line(build: "Build") -> str:
     if at is None or not build.is_building:
         facts = [version.status.value, *([version.reason] if version.reason else [])]
         return f"{version.builder} v{version.version}: " + ", ".join(facts)
-    facts = [one for one in _facts(at) if "left" not in one and "/s" not in one]
+    facts = _facts(at.settled())
     return f"{version.builder} v{version.version}: " + ", ".join([at.name, *facts])
 
 
 def _facts(state: "State") -> list[str]:
     if not state.unit:
         return []
-    of_all = f" of {state.total:,}" if state.total else ""
+    of_all = f"/{state.total:,}" if state.total else ""
     facts = [f"{state.done:,}{of_all} {state.unit}"]
-    facts += [f"{count:,} {name}" for name, count in state.counts.items()]
-    if state.status == "running" and state.rate:
-        facts.append(f"{state.rate:.1f} {state.unit}/s")
-    if state.status == "running" and state.left_s is not None:
-        facts.append(f"about {_duration(state.left_s)} left")
+    for name, count in state.counts.items():
+        rate = f" ({state.events_per_s:,}/s)" if name == "events" and state.events_per_s else ""
+        facts.append(f"{count:,} {name}{rate}")
+    if state.left_s is not None:
+        facts.append(f"{_duration(state.left_s)} left")
     return facts
 
 
@@ -236,11 +242,6 @@ def _json(build: "Build") -> str:
         "builder": build.version.builder,
         **version_facts(build.version),
         "execution": build.execution or None,
-        "states": [_state_facts(msgspec.to_builtins(one)) for one in build.states],
+        "states": msgspec.to_builtins(build.states),
     }
     return canonical_json(facts).decode()
-
-
-def _state_facts(state: dict[str, Any]) -> dict[str, Any]:
-    rate = state.pop("rate", None)
-    return state if rate is None else state | {"rate_per_minute": round(rate * 60)}

@@ -68,6 +68,7 @@ def read_candidate(folder: Path) -> "Candidate":
 
 def _set(publisher: "Publisher", candidate: "Candidate", by: str, *, as_json: bool) -> None:
     from cli.publishing import now_ms, refusals
+    from cli.tables import counted
 
     name = candidate.name
     with refusals():
@@ -80,7 +81,8 @@ def _set(publisher: "Publisher", candidate: "Candidate", by: str, *, as_json: bo
     else:
         changed = _difference(publisher, kept, active)
         lines = sum(1 for one in changed if one[:1] in "+-" and one[:3] not in ("+++", "---"))
-        than = f"{lines} lines differ from version{_number(active)}" if active else "a new builder"
+        since = f"{counted(lines, 'line')} changed since version{_number(active)}"
+        than = since if active else "a new builder"
         typer.echo(f"{name} has a draft: {than}")
         typer.echo(f"  kith draft --builder {name}  shows the difference")
         typer.echo(f"  kith preview {name}          runs it over events, beside the active version")

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 def ensure_nothing_is_lost(target: "Target", builder: str) -> None:
     """Failure if profiles of the active version began before the archive does, which a rebuild would cut."""
     from cli.publishing import now_ms
+    from cli.tables import counted
     from shared.app.losses import losses
     from shared.core.times import format_time
 
@@ -24,9 +25,9 @@ def ensure_nothing_is_lost(target: "Target", builder: str) -> None:
     found = losses(_older(target, builder, begins, now))
     if found.profiles:
         raise Failure(
-            f"{found.profiles} profiles of {builder} began before the archive does, which is kept from "
-            f"{format_time(begins)} on (setting `archive_retention`): the new version would not have what "
-            "they had before that. "
+            f"{counted(found.profiles, 'profile')} of {builder} began before the archive does, which is kept "
+            f"from {format_time(begins)} on (setting `archive_retention`): what they had before that, the "
+            "new version would not have. "
             f"Some of them: {', '.join(found.some)}. To publish all the same: --accept-loss"
         )
 

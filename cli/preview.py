@@ -203,17 +203,19 @@ def _print(previewed: Previewed, *, everything: bool, limit: int) -> None:
         _print_pair(previewed, pair, found, everything=everything)
     more = len(shown) - limit
     if more > 0:
-        typer.echo(f"\n... and {more} profiles more; --limit shows more of them")
+        typer.echo(f"\n... and {more} more; --limit shows more of them")
 
 
 def _summary(previewed: Previewed, count: int, found: "Sequence[Sequence[Change]]") -> "Iterator[str]":
+    from cli.tables import counted
+
     active, draft = previewed.active, previewed.draft
     yield f"active version {previewed.version or '(none)'}: {_outcome(active)}"
     yield f"draft of {previewed.builder}: {_outcome(draft)}"
     if not found:
-        yield f"all {count} profiles are the same"
+        yield f"{counted(count, 'profile')}, all the same"
         return
-    yield f"{len(found)} of {count} profiles differ"
+    yield f"{counted(count, 'profile')}, {len(found)} different:"
     names = Counter(change.name for one in found for change in one)
     width = max(map(len, names))
     for name, profiles in names.most_common(CHANGED_SHOWN):
@@ -223,8 +225,10 @@ def _summary(previewed: Previewed, count: int, found: "Sequence[Sequence[Change]
 
 
 def _outcome(folded: "Folded") -> str:
+    from cli.tables import counted
+
     tally = folded.tally
-    parts = [f"{tally['events_in']} events", f"{len(folded.profiles)} profiles"]
+    parts = [counted(tally["events_in"], "event"), counted(len(folded.profiles), "profile")]
     for name, count in sorted(tally.items()):
         kind, _, reason = name.partition(".")
         if kind in ("dropped", "quarantined") and reason:

@@ -18,6 +18,11 @@ class Column(NamedTuple):
     justify: Literal["left", "right"] = "left"
 
 
+def counted(count: int, noun: str) -> str:
+    """Return how many there are: `1 profile`, `2 profiles`."""
+    return f"{count} {noun}" if count == 1 else f"{count} {noun}s"
+
+
 def is_terminal() -> bool:
     """Say whether somebody looks at what is printed."""
     from rich.console import Console
@@ -60,7 +65,8 @@ def value_text(value: Any, cut: int | None = None) -> str:
         return "-"
     if isinstance(value, list) and value:
         last = value[-1]
-        told = as_text(last["value"] if isinstance(last, dict) and last.keys() == {"value", "at"} else last)
+        is_entry = isinstance(last, dict) and last.keys() == {"value", "at"}
+        told = f"{as_text(last['value'])} at {last['at']}" if is_entry else as_text(last)
         text = told if len(value) == 1 else f"{len(value)}, the last: {told}"
     else:
         text = as_text(value)

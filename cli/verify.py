@@ -234,19 +234,21 @@ def _telling() -> "Iterator[Callable[[int], None]]":
 
 
 def _print(left: Side, right: Side, comparison: "Comparison") -> None:
+    from cli.tables import counted
+
     names = tuple(f"version {side.version.version}" for side in (left, right))
     counts = " and ".join(
-        f"{name} ({side.version.status}): {count} profiles"
+        f"{name} ({side.version.status}): {counted(count, 'profile')}"
         for name, side, count in zip(names, (left, right), comparison.profiles, strict=True)
     )
     typer.echo(f"{left.version.builder}: {counts}")
     settled = f", {comparison.settled} of them after a second look" if comparison.settled else ""
-    typer.echo(f"{comparison.equal} are equal{settled}")
+    typer.echo(f"{counted(comparison.equal, 'profile')} equal{settled}")
     if not comparison.different:
         return
-    typer.echo(f"{comparison.different} differ:")
+    typer.echo(f"{counted(comparison.different, 'profile')} different:")
     for cause, count in comparison.causes.most_common():
-        typer.echo(f"  {cause}: {count} profiles")
+        typer.echo(f"  {cause}: {counted(count, 'profile')}")
         places = [(one[0], found) for one, found in comparison.places.most_common() if one[1] == cause]
         for place, found in places[:PLACES_SHOWN]:
             typer.echo(f"    {place}: {found}")
@@ -254,7 +256,7 @@ def _print(left: Side, right: Side, comparison: "Comparison") -> None:
         _print_profile(one.profile_id, one.found, names)
     more = comparison.different - len(comparison.some)
     if more:
-        typer.echo(f"\n... and {more} profiles more; --limit shows more of them")
+        typer.echo(f"\n... and {more} more; --limit shows more of them")
 
 
 def _print_profile(profile_id: str, found: "list[Any]", names: tuple[str, ...]) -> None:

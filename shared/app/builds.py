@@ -27,8 +27,8 @@ _MAPS: Final[Mapping[str, _Map]] = {
 class State(msgspec.Struct, frozen=True, omit_defaults=True):
     """One state of a build: `waiting`, `running`, `done` or `failed`.
 
-    Of a map also how many of its items are done, what it counted, and while it runs how many of its items it
-    does in a second, and in how many seconds it will be done at that rate.
+    Of a map also how many of its items are done, and what it counted; while it runs, how many events that is
+    in a second, and in how many seconds it will be done if it goes on like that.
     """
 
     name: str
@@ -37,8 +37,12 @@ class State(msgspec.Struct, frozen=True, omit_defaults=True):
     done: int = 0
     total: int = 0
     counts: dict[str, int] = {}
-    rate: float = 0.0
+    events_per_s: int = 0
     left_s: int | None = None
+
+    def settled(self) -> "State":
+        """Return the state without what changes while nothing happens."""
+        return msgspec.structs.replace(self, events_per_s=0, left_s=None)
 
 
 class Build(msgspec.Struct, frozen=True):
@@ -116,7 +120,8 @@ def _state(name: str, status: str, counters: Mapping[str, int], running_s: float
     unit, total_name, count_names = _MAPS[name]
     prefix = name.lower()
     done, total = counters.get(f"{prefix}.{unit}", 0), counters.get(total_name, 0)
-    rate = done / running_s if running_s > 0 else 0.0
+    events = counters.get(f"{prefix}.events", 0)
+    is_known = running_s > 0 and done > 0 and total > 0
     return State(
         name,
         status,
@@ -124,6 +129,6 @@ def _state(name: str, status: str, counters: Mapping[str, int], running_s: float
         done=done,
         total=total,
         counts={one: counters[f"{prefix}.{one}"] for one in count_names if counters.get(f"{prefix}.{one}")},
-        rate=round(rate, 2),
-        left_s=round((total - done) / rate) if rate and total else None,
+        events_per_s=round(events / running_s) if running_s > 0 else 0,
+        left_s=round((total - done) * running_s / done) if is_known else None,
     )

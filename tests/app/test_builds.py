@@ -62,13 +62,13 @@ def test_a_map_tells_how_many_of_its_items_are_done_and_when_it_will_be(world):
     world.progress.add_progress("customers", 2, {"plan.parts": 40, "scan.parts": 10, "scan.events": 9000})
     scan = world.states()["Scan"]
     assert (scan.done, scan.total, scan.counts) == (10, 40, {"events": 9000})
-    assert (scan.rate, scan.left_s) == (1.0, 30)
+    assert (scan.events_per_s, scan.left_s) == (900, 30)
 
 
 def test_before_anything_is_counted_nobody_knows_how_long_it_takes(world):
     world.add(version(), execution("Replay"))
     replay = world.states()["Replay"]
-    assert (replay.done, replay.rate, replay.left_s) == (0, 0.0, None)
+    assert (replay.done, replay.events_per_s, replay.left_s) == (0, 0, None)
 
 
 def test_a_version_that_is_active_has_been_through_all_states(world):

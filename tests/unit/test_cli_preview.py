@@ -37,9 +37,9 @@ def test_a_folder_is_run_over_its_samples(folder):
     result = kith("preview", folder)
     assert result.exit_code == 0, result.stderr
     lines = result.stdout.splitlines()
-    assert lines[0] == "active version 1: 2 events, 1 profiles"
-    assert lines[1] == "draft of people: 2 events, 1 profiles"
-    assert lines[2:4] == ["1 of 1 profiles differ", "  identifiers.email  in 1"]
+    assert lines[0] == "active version 1: 2 events, 1 profile"
+    assert lines[1] == "draft of people: 2 events, 1 profile"
+    assert lines[2:4] == ["1 profile, 1 different:", "  identifiers.email  in 1"]
     assert lines[5].startswith("profile ")
     assert lines[5].endswith(" (user_id ann)")
     assert lines[6].split() == ["version", "1", "draft"]
@@ -70,7 +70,7 @@ def _rest(told):
 @pytest.mark.usefixtures("cloud")
 def test_a_draft_that_changes_nothing_is_told_so(folder):
     (folder / "samples" / "events.jsonl").write_text(json.dumps(EVENTS[0]))
-    assert "all 1 profiles are the same" in kith("preview", folder).stdout
+    assert "1 profile, all the same" in kith("preview", folder).stdout
 
 
 @pytest.mark.usefixtures("cloud")
@@ -81,7 +81,7 @@ def test_what_a_transformation_does_is_part_of_it(folder):
         "        raise ValueError('a@b.com')\n"
     )
     lines = kith("preview", folder).stdout.splitlines()
-    assert lines[1].startswith("draft of people: 2 events, 1 profiles, 1 quarantined (")
+    assert lines[1].startswith("draft of people: 2 events, 1 profile, 1 quarantined (")
 
 
 @pytest.mark.usefixtures("cloud")
@@ -102,7 +102,7 @@ def test_archived_events_of_one_person_are_run(clients, folder):
     assert result.exit_code == 0, result.stderr
     lines = result.stdout.splitlines()
     assert lines[0] == "active version 1: 2 events, 2 profiles"
-    assert lines[1] == "draft of people: 2 events, 1 profiles", "it links the two by email"
+    assert lines[1] == "draft of people: 2 events, 1 profile", "it links the two by email"
     assert kith("preview", folder, "--identifier", "user_id", "nobody").exit_code == 1
 
 

@@ -103,7 +103,7 @@ def drafted(cloud, folder):
 def test_a_changed_folder_becomes_a_draft(cloud, folder):
     result = kith("draft", folder)
     assert result.exit_code == 0, result.stderr
-    assert result.stdout.splitlines()[0] == "people has a draft: 1 lines differ from version 1"
+    assert result.stdout.splitlines()[0] == "people has a draft: 1 line changed since version 1"
     assert cloud.registry.draft("people").created_by == "assumed-role/Admin/ann"
 
 
@@ -226,11 +226,11 @@ def test_builds_tell_each_state(drafted):
     lines = kith("builds").stdout.splitlines()
     assert lines[0].startswith("people, version 2: building for ")
     assert lines[1] == "  Plan     done"
-    assert lines[2].startswith("  Scan     running, 10 of 40 parts, 9,000 events, "), lines[2]
+    assert lines[2].startswith("  Scan     running, 10/40 parts, 9,000 events ("), lines[2]
     assert lines[2].endswith(" s left")
     assert lines[3] == "  Link     waiting"
     told = json.loads(kith("builds", "people", "--json").stdout)
-    assert told["states"][1] | {"left_s": 0, "rate_per_minute": 0} == {
+    assert told["states"][1] | {"left_s": 0, "events_per_s": 0} == {
         "name": "Scan",
         "status": "running",
         "unit": "parts",
@@ -238,7 +238,7 @@ def test_builds_tell_each_state(drafted):
         "total": 40,
         "counts": {"events": 9000},
         "left_s": 0,
-        "rate_per_minute": 0,
+        "events_per_s": 0,
     }
 
 
@@ -277,7 +277,7 @@ def test_watching_prints_a_line_for_each_change_until_the_end(drafted, monkeypat
     assert result.stdout.splitlines() == [
         "people v2: Plan",
         "people v2: Scan, 0 parts",
-        "people v2: Scan, 1 of 4 parts",
+        "people v2: Scan, 1/4 parts",
         "people v2: active",
         "version 2 of people is active",
     ]
@@ -304,8 +304,8 @@ def test_profiles_that_began_before_the_archive_does_stop_a_publish(drafted, mon
     monkeypatch.setitem(NAMES, contract.OUTPUT_ARCHIVE_RETENTION, "10")
     result = kith("publish")
     assert result.exit_code == 1
-    assert result.stderr.startswith("kith: 1 profiles of people began before the archive does")
-    assert "1 profiles" in kith("rollback", "people", 1).stderr
+    assert result.stderr.startswith("kith: 1 profile of people began before the archive does")
+    assert "1 profile of people" in kith("rollback", "people", 1).stderr
     assert drafted.registry.version("people", 2) is None
     monkeypatch.setitem(NAMES, contract.OUTPUT_ARCHIVE_RETENTION, "30")
     assert kith("publish").exit_code == 0

@@ -53,7 +53,7 @@ def test_versions_that_hold_the_same_are_equal(two_versions):
     assert result.exit_code == 0, result.stderr
     assert result.stdout.splitlines() == [
         f"{two_versions.name}: version 1 (retired): 7 profiles and version 2 (active): 7 profiles",
-        "7 are equal",
+        "7 profiles equal",
     ]
     told = json.loads(kith("verify", two_versions.name, "--versions", 2, 1, "--json").stdout)
     assert (told["versions"], told["equal"], told["different"]) == ([2, 1], 7, 0)
@@ -66,9 +66,9 @@ def test_a_changed_attribute_is_told_as_one(two_versions):
     assert result.exit_code == 1
     lines = result.stdout.splitlines()
     assert lines[1:5] == [
-        "0 are equal",
-        "1 differ:",
-        "  definition: 1 profiles",
+        "0 profiles equal",
+        "1 profile different:",
+        "  definition: 1 profile",
         "    attributes.spent: 1",
     ]
     assert lines[-1].split() == ["attributes.spent", "definition", "-", "5"]
