@@ -65,7 +65,7 @@ def _tell_of_drafts(cloud: LocalCloud, console: Console) -> None:
     """Say which builders' folders differ from what builds the profiles: a deploy does not publish changes."""
     table = cloud.connection().outputs[contract.OUTPUT_REGISTRY_TABLE]
     for builder, version in drafts(_dynamodb(cloud), table):
-        console.print(f"{builder}: changed; kept as a draft, version {version} goes on")
+        console.print(f"{builder}: changed; kept as a draft, version {version} goes on until it is published")
 
 
 def _dynamodb(cloud: LocalCloud) -> Any:

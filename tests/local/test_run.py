@@ -121,7 +121,7 @@ def test_a_command_that_fails_ends_the_run(cloud, monkeypatch):
 def test_a_changed_builder_is_told(cloud, dynamo):
     assert "draft" not in printed(cloud)
     dynamo.tables["registry"].append(DRAFT)
-    assert "customers: changed; kept as a draft, version 1 goes on\n" in printed(cloud)
+    assert "customers: changed; kept as a draft, version 1 goes on until it is published\n" in printed(cloud)
 
 
 def test_only_drafts_of_builders_with_an_active_version_count():
