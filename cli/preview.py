@@ -240,7 +240,8 @@ def _print_pair(previewed: Previewed, pair: "Pair", found: "Sequence[Change]", *
     from rich.text import Text
 
     from cli.tables import Column, is_terminal, print_table, value_text
-    from shared.app.preview import Change, values_of
+    from shared.app.preview import Change
+    from shared.app.shown import values_of
 
     shown = pair.active or pair.draft or {}
     people = ", ".join(f"{kind} {values[0]}" for kind, values in list(shown["identifiers"].items())[:2])

@@ -101,7 +101,13 @@ def who(target: Target) -> str:
     if target.is_local:
         import getpass
 
-        return getpass.getuser()
+        from shared.app.deploy import DEPLOYED_BY
+
+        try:
+            user = getpass.getuser()
+        except (KeyError, OSError):  # somebody without a name, as in a container
+            user = "nobody"
+        return user if user != DEPLOYED_BY else f"user {user}"
     arn: str = target.client("sts").get_caller_identity()["Arn"]
     return arn.rpartition(":")[2]
 

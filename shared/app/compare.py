@@ -10,7 +10,6 @@ import zlib
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import ExitStack
-from decimal import Decimal
 from hashlib import blake2b
 from pathlib import Path
 from struct import Struct
@@ -18,7 +17,8 @@ from typing import BinaryIO, Final, NamedTuple
 
 import msgspec
 
-from shared.app.differences import Difference, Known, Shown, differences, in_motion
+from shared.app.differences import Difference, Known, differences, in_motion
+from shared.app.shown import shown_of
 
 RANGES: Final = 256
 TOLD_EVERY: Final = 1000
@@ -28,7 +28,6 @@ RIGHT: Final = 1
 _HEADER: Final = Struct("<BHI")
 _LEVEL: Final = 1
 """Of compression: the spools are read once."""
-_DECODE: Final = msgspec.json.Decoder(float_hook=Decimal).decode
 
 
 class Scanned(NamedTuple):
@@ -136,22 +135,17 @@ def _explain(
     comparison: Comparison,
     some_max: int,
 ) -> None:
-    left, right = (None if one is None else _shown(zlib.decompress(one)) for one in forms)
+    left, right = (None if one is None else shown_of(zlib.decompress(one)) for one in forms)
     if in_motion(left, right):
         fresh = again(profile_id)
         if fresh[LEFT] == fresh[RIGHT]:  # both may be gone by now: merged, or expired
             comparison.equal += 1
             comparison.settled += 1
             return
-        left, right = (None if one is None else _shown(one) for one in fresh)
+        left, right = (None if one is None else shown_of(one) for one in fresh)
     found = differences(left, right, known)
     comparison.different += 1
     comparison.causes.update({one.cause.value for one in found})
     comparison.places.update({(one.place, one.cause.value) for one in found})
     if len(comparison.some) < some_max:
         comparison.some.append(Different(profile_id, found))
-
-
-def _shown(form: bytes) -> Shown:
-    shown: Shown = _DECODE(form)
-    return shown

@@ -5,13 +5,13 @@ names: definitions that say something else, and the few things that depend on or
 difference is attributed to one of these, the most certain first; what none explains is a fault of Kith's.
 """
 
-from collections.abc import Callable, Mapping
 from enum import StrEnum
-from typing import Any, Final, NamedTuple
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 import msgspec
 
 from shared.app.frozen import BUILDER_FILE, Frozen
+from shared.app.shown import Shown, differing, identifiers_of, values_of
 from shared.core.compile import Builder
 from shared.core.identity.identifiers import Identifier
 from shared.core.memory import REMEMBERED_MAX
@@ -19,12 +19,11 @@ from shared.core.profile import CANONICAL_BYTES_MAX, IDENTIFIERS_MAX
 from shared.core.retention import SHORTEST_MONTH_MS
 from shared.core.times import parse_time
 
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
 NEAR: Final = 0.9
 """How near to a limit a profile is that may have been over it at another time."""
-SECTIONS: Final = ("identifiers", "traits", "attributes")
-
-Shown = Mapping[str, Any]
-"""A profile as its canonical form has it."""
 
 
 class Cause(StrEnum):
@@ -111,12 +110,11 @@ def differences(left: Shown | None, right: Shown | None, known: Known) -> list[D
     if left is None or right is None:
         cause = _of_events(left, right, known)
         return [Difference("profile", cause, left and left["profile_id"], right and right["profile_id"])]
-    before, after = _values(left), _values(right)
-    places = [name for name in sorted(before.keys() | after.keys()) if before.get(name) != after.get(name)]
+    before, after = values_of(left), values_of(right)
     of_events = _of_events(left, right, known) if _saw_other_events(left, right) else None
     return [
         Difference(place, _cause(place, of_events, known), before.get(place), after.get(place))
-        for place in places
+        for place in differing(before, after)
     ]
 
 
@@ -144,7 +142,10 @@ def _of_events(left: Shown | None, right: Shown | None, known: Known) -> Cause:
         (Cause.DEFINITION, lambda: known.changes.identity),
         (Cause.TO_BE_FOLLOWED, lambda: _is_to_be_followed(left, right, known)),
         (Cause.DEFINITION, lambda: known.changes.retention),
-        (Cause.QUARANTINE, lambda: any(not known.quarantined.isdisjoint(_identifiers(one)) for one in both)),
+        (
+            Cause.QUARANTINE,
+            lambda: any(not known.quarantined.isdisjoint(identifiers_of(one)) for one in both),
+        ),
         (Cause.ARCHIVE, lambda: any(_time(one, "created_at") < (known.archive_begins or 0) for one in both)),
         (Cause.LIMITS, lambda: _is_at_a_limit(both, known)),
         (Cause.EXPIRY, lambda: _began_anew(both)),
@@ -166,7 +167,7 @@ def _is_at_a_limit(both: list[Shown], known: Known) -> bool:
     for one in both:
         if any(kind in known.changes.limited for kind in one["identifiers"]):
             return True
-        if len(_identifiers(one)) > NEAR * IDENTIFIERS_MAX:
+        if len(identifiers_of(one)) > NEAR * IDENTIFIERS_MAX:
             return True
         if len(msgspec.json.encode(one)) > NEAR * CANONICAL_BYTES_MAX:
             return True
@@ -184,21 +185,8 @@ def _saw_other_events(left: Shown, right: Shown) -> bool:
     return any(left[name] != right[name] for name in names)
 
 
-def _identifiers(shown: Shown) -> frozenset[Identifier]:
-    return frozenset(
-        Identifier(kind, value) for kind, values in shown["identifiers"].items() for value in values
-    )
-
-
 def _time(shown: Shown, name: str) -> int:
     return parse_time(shown[name]) or 0
-
-
-def _values(shown: Shown) -> dict[str, Any]:
-    values = {name: value for name, value in shown.items() if name not in SECTIONS}
-    for section in SECTIONS:
-        values |= {f"{section}.{name}": value for name, value in shown[section].items()}
-    return values
 
 
 def _limited(frozen: Frozen) -> frozenset[str]:

@@ -6,15 +6,13 @@ whatever differs comes of the definitions. Expiry is judged by arrivals, never b
 
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from decimal import Decimal
 from itertools import zip_longest
 from typing import Any, Final, NamedTuple, Protocol
-
-import msgspec
 
 from shared import contract
 from shared.app.fold import fold, link
 from shared.app.reading import Reader, Transformer
+from shared.app.shown import Shown, differing, identifiers_of, shown_of, values_of
 from shared.core.archive import partition_prefix, read_object
 from shared.core.compile import Builder, Contribution
 from shared.core.containers import UnreadableError, decode_object
@@ -24,12 +22,7 @@ from shared.core.identity.grouping import Components
 from shared.core.identity.identifiers import Identifier
 from shared.core.records import Record
 
-SHOWN_SECTIONS: Final = ("identifiers", "traits", "attributes")
 _PLACE: Final = "sample"
-_DECODE: Final = msgspec.json.Decoder(float_hook=Decimal).decode
-
-Shown = dict[str, Any]
-"""A profile as its canonical form has it; numbers are int or Decimal."""
 
 
 class Listed(Protocol):
@@ -157,7 +150,7 @@ def paired(active: Sequence[Shown], draft: Sequence[Shown]) -> list[Pair]:
     components = Components()
     everyone = [(0, one) for one in active] + [(1, one) for one in draft]
     for number, (_, one) in enumerate(everyone):
-        components.join((number, *_identifiers(one)))
+        components.join((number, *identifiers_of(one)))
     groups: dict[object, tuple[list[Shown], list[Shown]]] = {}
     for number, (side, one) in enumerate(everyone):
         groups.setdefault(components.find(number), ([], []))[side].append(one)
@@ -175,12 +168,7 @@ def changes(pair: Pair) -> list[Change]:
     Ids are not compared: when a draft is published, its profiles take over those of the active version.
     """
     before, after = values_of(pair.active), values_of(pair.draft)
-    names = sorted(before.keys() | after.keys())
-    return [
-        Change(name, before.get(name), after.get(name))
-        for name in names
-        if before.get(name) != after.get(name)
-    ]
+    return [Change(name, before.get(name), after.get(name)) for name in differing(before, after)]
 
 
 def _contributions(side: Side, records: Iterable[Record], tally: Counter[str]) -> Iterator[Contribution]:
@@ -200,28 +188,9 @@ def _folded(builder: Builder, contributions: Iterable[Contribution], tally: Coun
     profiles: list[Shown] = []
     for person in link(groups):
         mine = [one for group in person for one in groups[group]]
-        profiles += [_shown(finished.line) for finished in fold(builder, mine, tally)]
+        profiles += [shown_of(finished.line) for finished in fold(builder, mine, tally)]
     return Folded(profiles, tally)
-
-
-def _shown(line: bytes) -> Shown:
-    shown: Shown = _DECODE(line)
-    return shown
-
-
-def _identifiers(shown: Shown) -> list[Identifier]:
-    return [Identifier(kind, value) for kind, values in shown["identifiers"].items() for value in values]
 
 
 def _order(shown: Shown) -> tuple[str, str]:
     return shown["created_at"], shown["profile_id"]
-
-
-def values_of(shown: Shown | None) -> dict[str, Any]:
-    """Return all values of a profile but its id, by names like `attributes.orders`."""
-    if shown is None:
-        return {}
-    values = {name: value for name, value in shown.items() if name not in (*SHOWN_SECTIONS, "profile_id")}
-    for section in SHOWN_SECTIONS:
-        values |= {f"{section}.{name}": value for name, value in shown[section].items()}
-    return values

@@ -8,6 +8,7 @@ from typer.testing import CliRunner
 
 from cli import builds, publishing
 from cli.main import app
+from cli.target import Target
 from shared import contract
 from shared.adapters.registry import DynamoProgress, DynamoRegistry
 from shared.adapters.s3 import S3Objects
@@ -152,6 +153,14 @@ def test_a_draft_of_a_new_builder_differs_from_nothing(cloud, tmp_path):
     assert "--- /dev/null" in kith("draft", "--builder", "accounts").stdout
     assert "name one (accounts, people)" in kith("draft").stderr
     assert cloud.registry.draft("accounts") is not None
+
+
+@pytest.mark.parametrize(("user", "known_as"), [("ann", "ann"), ("deploy", "user deploy")])
+def test_locally_the_user_of_the_machine_publishes_and_is_never_taken_for_a_deploy(
+    user, known_as, monkeypatch
+):
+    monkeypatch.setenv("LOGNAME", user)
+    assert publishing.who(Target("local", {}, is_local=True)) == known_as
 
 
 def test_publishing_starts_a_build(drafted):
