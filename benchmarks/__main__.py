@@ -1,15 +1,15 @@
 """`make bench`: measure speed and cost, as ratios against peers and limits.
 
-    python -m benchmarks [fold] [ingest] [units] [chain] [cold]
+    python -m benchmarks [fold] [ingest] [units] [chain] [cold] [rebuild]
 
-Without names, all of them: about five minutes on two cores.
+Without names, all of them: about fifteen minutes on two cores.
 """
 
 import sys
 from collections.abc import Callable
 from typing import Final
 
-from benchmarks import chain, coldstart, folding, ingest, units
+from benchmarks import chain, coldstart, folding, ingest, rebuild, units
 from benchmarks.report import Row, show
 
 BENCHMARKS: Final[dict[str, tuple[str, Callable[[], list[Row]]]]] = {
@@ -18,6 +18,7 @@ BENCHMARKS: Final[dict[str, tuple[str, Callable[[], list[Row]]]]] = {
     "units": ("Request units of a clickstream", units.measure),
     "chain": ("Transforming, JSON in to JSON out", chain.measure),
     "cold": ("Cold start of ingestion", coldstart.measure),
+    "rebuild": ("Workers of a rebuild, over 1,000,000 events", rebuild.measure),
 }
 
 

@@ -125,6 +125,18 @@ class Memory:
         if self._size > REMEMBERED_MAX:
             self._forget()
 
+    def inherit(self, other: "Memory") -> None:
+        """Remember what a removed profile remembered, but for what would be forgotten again at once."""
+        floor = (0, 0)
+        if self._size >= REMEMBERED_MAX and self._oldest_first:
+            floor = self._oldest_first[0]
+            if other._newest < floor[0]:  # noqa: SLF001 - another memory
+                return
+        for trace in other.traces():
+            if trace > floor:
+                minute, hashed = trace
+                self.add(hashed, minute)
+
     def unite(self, other: "Memory") -> int:
         """Remember what the other remembers too; return how many events both had counted.
 

@@ -46,7 +46,7 @@ class _Life:
     `pending` are the events that it has counted, but whose values are not folded yet.
     """
 
-    __slots__ = ("changed", "fresh_until", "known", "pending", "profile", "stored")
+    __slots__ = ("changed", "fresh_until", "inherited", "known", "pending", "profile", "stored")
 
     def __init__(self, builder: Builder, profile: Profile, *, stored: bool) -> None:
         self.profile = profile
@@ -56,6 +56,8 @@ class _Life:
         self.fresh_until = 0
         """It surely has not expired for arrivals up to then, ms UTC."""
         self.pending: list[Contribution] = []
+        self.inherited: dict[int, Memory] = {}
+        """What is part of its memory already, of removed profiles, by identity."""
 
     def change(self, builder: Builder) -> Profile:
         """Return the profile to be changed."""
@@ -89,6 +91,7 @@ class Planner:
         self.buried_at: dict[str, int] = {}
         self.tombstones: dict[str, Tombstone] = {}
         self.merged: set[str] = set()
+        """Stored profiles that are removed, whose ids this plan must not give again."""
         self.removes: list[Remove] = []
         self.is_unverified = False
         """Whether a limit has decided, by owners that no write need be conditional on."""
@@ -269,6 +272,7 @@ class Planner:
             if counted_twice:
                 self.tally["invariant_violations"] += counted_twice
             primary.known = primary.known or life.known
+            primary.inherited |= life.inherited
             forward = redirect and life.stored is not None
             self.ownership.hand_over(secondary, profile.id, pointers=not forward)
             if forward:
@@ -278,8 +282,8 @@ class Planner:
             for mine, owner in self.regular.items():
                 if owner is life:
                     self.regular[mine] = primary
-            self.merged.add(secondary.id)
             if life.stored is not None:
+                self.merged.add(secondary.id)
                 rev = max(life.stored.rev + 1, self.rev_floor)
                 target = profile.id if forward else None
                 self.removes.append(Remove(life.stored, life.stored.rev, rev, target))
@@ -295,9 +299,10 @@ class Planner:
             if identifier not in profile.identifiers:
                 profile.identifiers[identifier] = contribution.arrival
                 inherited = self.ownership.attach(identifier, profile.id)
-                if inherited is not None:
-                    for minute, hashed in inherited.traces():
-                        profile.memory.add(hashed, minute)
+                # Each of a removed profile's identifiers, a thousand perhaps, leads to the same memory.
+                if inherited is not None and id(inherited) not in life.inherited:
+                    life.inherited[id(inherited)] = inherited
+                    profile.memory.inherit(inherited)
                 life.known = life.known or identifier.type in self.builder.known
 
     def _break_if_too_large(self, life: _Life, arrival: int) -> None:
