@@ -109,7 +109,7 @@ class Metrics(Protocol):
     """Counts."""
 
     def count(self, name: str, value: int = 1, /) -> None:
-        """Add to a counter; names are of letters, digits, `_` and `.`."""
+        """Add to a counter; names are of up to 64 letters, digits, `_` and `.`."""
 
 
 class ProfileBuilder(Protocol):

@@ -40,6 +40,16 @@ class _LostError(Exception):
         self.failure = failure
 
 
+class _NotLoadedError(_LostError):
+    """The program cannot be run, or not now: a process that only starts too slowly is no fault of it."""
+
+    def __init__(self, failure: Failure) -> None:
+        slow = failure.reason == "transform_timeout"
+        super().__init__(
+            Failure("transform_retry" if slow else "transform_load", f"transform.py: {failure.detail}")
+        )
+
+
 class Sandbox:
     """Runs one program; its process is started when it is needed, and kept."""
 
@@ -62,9 +72,9 @@ class Sandbox:
             except _LostError as error:
                 lost += 1
                 self.close()
-                if error.failure.reason == "transform_load":
-                    return [Answer(failure=error.failure)] * len(events)
-                answers.append(Answer(failure=error.failure))
+                # Without a program no event can be transformed.
+                failed = len(events) - len(answers) if isinstance(error, _NotLoadedError) else 1
+                answers += [Answer(failure=error.failure)] * failed
         unreached = Failure("transform_retry", "not reached: the events before it took too long, or crashed")
         return answers + [Answer(failure=unreached)] * (len(events) - len(answers))
 
@@ -113,10 +123,10 @@ class _Process:
             loaded = msgspec.json.decode(self.read(limits.load_s), type=Loaded)
         except _LostError as error:
             self.end()
-            raise _LostError(Failure("transform_load", f"transform.py: {error.failure.detail}")) from None
+            raise _NotLoadedError(error.failure) from None
         if loaded.error is not None:
             self.end()
-            raise _LostError(Failure("transform_load", loaded.error))
+            raise _NotLoadedError(Failure("transform_load", loaded.error))
 
     def is_alive(self) -> bool:
         """Say whether the process still runs."""

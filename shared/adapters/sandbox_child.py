@@ -14,9 +14,10 @@ from typing import BinaryIO, Final
 
 import msgspec
 
+from kith import Log
 from shared.core.chain import Chain, ChainError, Failure
 from shared.core.sandbox import Answer, Loaded, Program, answer_of
-from shared.core.user_context import Sink, UserContext
+from shared.core.user_context import LINE_LENGTH_MAX, UserContext
 
 LENGTH: Final = struct.Struct(">I")
 LINES_MAX: Final = 20
@@ -25,15 +26,24 @@ _decode_events: Final = msgspec.json.Decoder(list[msgspec.Raw]).decode
 
 
 class _Printed(io.TextIOBase):
-    """Takes what user code prints."""
+    """Takes what user code prints, line by line."""
 
-    def __init__(self, sink: Sink) -> None:
-        self._sink = sink
+    def __init__(self, log: Log) -> None:
+        self._log = log
+        self._held = ""
 
     def write(self, text: str) -> int:
-        if text.strip():
-            self._sink("info", text.rstrip("\n"))
+        *lines, self._held = (self._held + text).split("\n")
+        for line in lines:
+            self._log.info(line)
+        if len(self._held) > LINE_LENGTH_MAX:
+            self.flush()
         return len(text)
+
+    def flush(self) -> None:
+        if self._held:
+            self._log.info(self._held)
+        self._held = ""
 
 
 def main(memory_bytes: int) -> None:
@@ -49,13 +59,13 @@ def main(memory_bytes: int) -> None:
         if len(lines) < LINES_MAX:
             lines.append((level, text))
 
-    sys.stdout = sys.stderr = _Printed(log)
     program = msgspec.json.decode(_read(incoming) or b"", type=Program)
     context = UserContext(program.builder, program.version, program.env, log, counts)
+    printed = sys.stdout = sys.stderr = _Printed(context.log)
     try:
         chain = Chain(program.source, context)
     except ChainError as error:
-        _write(outgoing, Loaded(f"transform.py:{error.line}: {error}"))
+        _write(outgoing, Loaded(f"line {error.line}: {error}"))
         return
     _write(outgoing, Loaded())
     gc.freeze()
@@ -64,6 +74,7 @@ def main(memory_bytes: int) -> None:
             lines.clear()
             counts.clear()
             outcome = chain.run(bytes(event))
+            printed.flush()
             worn = isinstance(outcome, Failure) and outcome.detail.startswith("MemoryError")
             _write(outgoing, answer_of(outcome, lines=lines, counts=counts, worn=worn))
 

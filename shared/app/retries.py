@@ -21,7 +21,6 @@ DELAYS_S: Final = (600, 6_000, 60_000)
 DELAY_S_MAX: Final = 21_600
 """What a transformation may choose instead: with it, too, all attempts end within the dedup window."""
 _ATTEMPT: Final = "attempt"
-_MINUTE_MS: Final = 60_000
 
 
 class Retry(NamedTuple):
@@ -111,6 +110,6 @@ def read_waiting(data: bytes) -> Waiting:
 
 
 def _key(due: int, builder: str, data: bytes) -> str:
-    """Name an object by when it is due, to the minute after it, and by what it holds."""
-    at = format_time(-(-due // _MINUTE_MS) * _MINUTE_MS)
-    return f"{contract.PREFIX_RETRIES}{at}/{builder}/{blake2b(data, digest_size=16).hexdigest()}.json"
+    """Name an object by when it is due, and by what it holds."""
+    digest = blake2b(data, digest_size=16).hexdigest()
+    return f"{contract.PREFIX_RETRIES}{format_time(due)}/{builder}/{digest}.json"

@@ -1,5 +1,6 @@
 """What user code gets beside its events: `kith.Context`, with values of `env` masked in all it writes."""
 
+import re
 from collections.abc import Callable, Mapping
 from types import MappingProxyType
 from typing import Any, Final, NamedTuple
@@ -8,6 +9,7 @@ MASK: Final = "***"
 MASKED_LENGTH_MIN: Final = 4
 """Shorter values are no secrets, and masking them would tear up every line."""
 LINE_LENGTH_MAX: Final = 2000
+_COUNTER: Final = re.compile(r"[A-Za-z0-9_.]{1,64}")
 
 Sink = Callable[[str, str], None]
 """Takes a line of the log: its level and its text."""
@@ -49,7 +51,8 @@ class UserLog:
         text = " ".join([str(message), *(f"{name}={value}" for name, value in fields.items())])
         for secret in self._secrets:
             text = text.replace(secret, MASK)
-        self._sink(level, text[:LINE_LENGTH_MAX])
+        # Half a surrogate pair is no text, and could not leave the process.
+        self._sink(level, text[:LINE_LENGTH_MAX].encode(errors="replace").decode())
 
 
 class UserMetrics:
@@ -59,7 +62,11 @@ class UserMetrics:
         self._counts = counts
 
     def count(self, name: str, value: int = 1, /) -> None:
-        """Add to a counter."""
+        """Add to a counter; ValueError for what is no name of one, or no whole number."""
+        if not _COUNTER.fullmatch(name) or type(value) is not int:
+            raise ValueError(
+                "a counter's name is of up to 64 letters, digits, _ and . and counts in whole numbers"
+            )
         self._counts[name] = self._counts.get(name, 0) + value
 
 

@@ -10,10 +10,13 @@ from typer.testing import CliRunner
 
 from cli.main import app
 from shared.adapters.memory_store import MemoryStore
-from shared.app.batch import Batch
+from shared.app.batch import Batch, Transformation
 from shared.app.ingest import Ingest
 from shared.app.markers import Markers
+from shared.app.retries import Retries
+from shared.app.transform import LocalTransformer
 from shared.core.compile import Builder
+from shared.core.definition import with_custom_id
 from shared.core.event import arrival_of
 from shared.core.grammar import parse_definition
 from tests.app.test_engine import FakeClock, lines
@@ -47,6 +50,47 @@ def test_the_sample_stream_gives_the_same_profiles_live_as_folded(folded, seed):
         if random.random() < 0.2:  # the stream delivers the end of a batch again
             assert batch.run(envelopes[random.randrange(len(envelopes)) :]).tally["events_folded"] == 0
     assert lines(builder, store) == folded
+
+
+CHAIN = """
+def pages(event, context):
+    if event["type"] == "page" and event["messageId"] < "4":
+        return "drop"
+    if event["type"] == "identify":
+        event["traits"] = {**event.get("traits", {}), "seen": event["timestamp"]}
+        return event
+
+def orders(event, context):
+    if event.get("event") == "Order Completed":
+        return [{**event, "custom_id": "c" + event.get("userId", "")[-2:]}, {**event, "event": "Copied"}]
+
+chain = [pages, orders]
+"""
+
+
+def test_a_chain_gives_the_same_profiles_live_as_folded(tmp_path):
+    folder = tmp_path / "customers"
+    folder.mkdir()
+    for name, text in (("builder.yaml", (FOLDER / "builder.yaml").read_text()), ("transform.py", CHAIN)):
+        (folder / name).write_text(text)
+    out = tmp_path / "profiles.jsonl"
+    result = CliRunner().invoke(app, ["fold", str(SAMPLES), "--builder", str(folder), "--out", str(out)])
+    assert result.exit_code == 0, result.stderr
+    assert "more by fan-out" in result.stderr
+
+    random = Random(0)
+    definition = with_custom_id(parse_definition((FOLDER / "builder.yaml").read_text()))
+    builder, store, objects = Builder(definition), MemoryStore(), FakeObjects()
+    transformation = Transformation(
+        LocalTransformer(CHAIN, definition, lambda *_: None, {}), Retries(objects, lambda: 0)
+    )
+    ingest = Ingest(builder, store, FakeClock())
+    batch = Batch(builder, 1, 0, ingest, FakeQuarantine(), Markers(objects), transformation)
+    for envelopes in in_batches(random, records_of(random, SAMPLES.read_bytes().splitlines()), largest=60):
+        assert batch.run(envelopes).failed is None
+        if random.random() < 0.2:  # the stream delivers the end of a batch again
+            assert batch.run(envelopes[random.randrange(len(envelopes)) :]).tally["events_folded"] == 0
+    assert lines(builder, store) == out.read_bytes().splitlines()
 
 
 def records_of(random, texts):

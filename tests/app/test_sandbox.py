@@ -43,6 +43,11 @@ def transform(event, context):
             print("printed")
             context.log.warn("logged", key=context.env["KEY"])
             context.metrics.count("seen", 2)
+            print("secret", context.env["KEY"], "\\ud800")
+        case "float count":
+            context.metrics.count("seen", 1.5)
+        case "long name":
+            context.metrics.count("x" * 65)
         case "chatter":
             for number in range(1000):
                 context.log.info(number)
@@ -58,6 +63,8 @@ FAILING = {
     "backtrack": ("transform_timeout", "longer than 0.5 s"),
     "memory": ("transform_error", "MemoryError at transform.py:24"),
     "recurse": ("transform_error", "RecursionError at transform.py"),
+    "float count": ("transform_error", "ValueError"),
+    "long name": ("transform_error", "ValueError"),
     "close": ("transform_crash", "ended"),
 }
 
@@ -98,7 +105,7 @@ def test_a_fork_answers_for_nobody(sandbox):
 
 def test_what_is_printed_logged_and_counted_comes_back_with_its_event_and_secrets_do_not(sandbox):
     printed, after = run(sandbox, "print", "after")
-    assert printed.lines == [("info", "printed"), ("warn", "logged key=***")]
+    assert printed.lines == [("info", "printed"), ("warn", "logged key=***"), ("info", "secret *** ?")]
     assert printed.counts == {"seen": 2}
     assert (after.lines, after.counts) == ([], {})
     [chatter] = run(sandbox, "chatter")
@@ -142,14 +149,20 @@ def test_where_time_is_up_the_rest_waits(sandbox):
     ("source", "detail"),
     [
         ("import os; os._exit(1)", "transform.py: the process ended (exit status 1)"),
-        ("\nraise ValueError('x')", "transform.py:2: cannot be run: ValueError: x"),
-        ("x = 1", "transform.py:1: must define"),
+        ("\nraise ValueError('x')", "transform.py: line 2: cannot be run: ValueError: x"),
+        ("x = 1", "transform.py: line 1: must define"),
     ],
 )
 def test_a_program_that_cannot_be_loaded_fails_all_events(source, detail):
     answers = run(sandbox_of(source), "a", "b")
     assert [one.failure.reason for one in answers] == ["transform_load"] * 2
     assert detail in answers[0].failure.detail
+
+
+def test_a_program_that_only_starts_too_slowly_is_tried_again():
+    sandbox = Sandbox(Program("b", 1, "import time; time.sleep(9)", {}), Limits(load_s=0.3))
+    answers = run(sandbox, "a", "b")
+    assert [one.failure.reason for one in answers] == ["transform_retry"] * 2
 
 
 def test_a_process_that_died_between_two_runs_is_nobodys_fault():

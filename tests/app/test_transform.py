@@ -1,12 +1,19 @@
 """Transformations in this process: what a chain gives is read as an event from outside is."""
 
-import msgspec
+from collections import Counter
 
+import msgspec
+import pytest
+
+from shared.app.fold import Scan, fold, link, scan
 from shared.app.reading import Postponed
 from shared.app.transform import ATTEMPTS, LocalTransformer, PatientTransformer, local_transformer
+from shared.core.compile import Builder
+from shared.core.definition import with_custom_id
 from shared.core.event import Position, event_of
+from shared.core.grammar import parse_definition
 from shared.core.records import Rejection
-from tests.kinesis import ARRIVAL
+from tests.kinesis import ARRIVAL, json_of
 from tests.people import a_definition
 
 SOURCE = """
@@ -68,6 +75,40 @@ def test_whoever_is_patient_gives_up():
     assert isinstance(one, Rejection)
     assert one.reason == "transform_retry"
     assert pauses == [1, 2]
+
+
+NAMED = """
+def transform(event, context):
+    if "name" in event:
+        return {**event, event["name"]: "c1"}
+"""
+
+
+@pytest.mark.parametrize("name", ["custom_id", "JITSU_PROFILE_ID"])
+def test_a_custom_id_is_an_identifier_that_makes_an_event_known(name):
+    definition = with_custom_id(
+        parse_definition(
+            "name: b\nidentifiers: {u: {from: userId, known: true}, c: {from: anonymousId}}\n"
+            "anonymous_profiles: false"
+        )
+    )
+    builder, scanned = Builder(definition), Scan()
+    lines = [
+        json_of({"messageId": number, "timestamp": "2026-01-01", "anonymousId": "a1", **more})
+        for number, more in enumerate([{}, {"name": name}, {"userId": "u1"}, {"userId": "u1", "name": name}])
+    ]
+    scan(builder, lines, scanned, LocalTransformer(NAMED, definition, lambda *_: None, {}))
+    assert scanned.tally["events_dropped.no_known_identifier"] == 1
+    [person] = link(scanned.groups)
+    [profile] = fold(builder, [one for group in person for one in scanned.groups[group]], Counter())
+    identifiers = msgspec.json.decode(profile.line)["identifiers"]
+    assert identifiers == {"custom_id": ["c1"], "u": ["u1"], "c": ["a1"]}
+
+
+def test_a_custom_id_that_a_builder_declares_is_the_builders():
+    definition = parse_definition("name: b\nidentifiers: {custom_id: {from: properties.own, limit: 1}}")
+    assert with_custom_id(definition) == definition
+    assert with_custom_id(with_custom_id(a_definition())) == with_custom_id(a_definition())
 
 
 def test_a_folder_without_a_chain_has_no_transformer():
