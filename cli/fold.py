@@ -1,8 +1,8 @@
 """`kith fold`: profiles from local files, on the engine that runs live, without a cloud."""
 
 from collections import Counter
-from collections.abc import Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, NamedTuple
 
@@ -12,8 +12,8 @@ from cli.errors import Failure
 from cli.folders import ReadBuilder, read_builder
 
 if TYPE_CHECKING:
-    from cli.fold_parts import Part
-    from shared.app.fold import Finished, Rejected
+    from cli.fold_parts import Folded, Part, Read
+    from shared.app.fold import Rejected
 
 
 def fold(
@@ -62,12 +62,15 @@ def fold(
 
 
 class _Folded(NamedTuple):
-    finished: "list[Finished]"
+    finished: list[tuple[bytes, bytes]]
+    """The id and the canonical line of each profile, sorted."""
     rejected: "dict[Path, list[Rejected]]"
     tally: Counter[str]
 
 
 def _fold(files: Sequence[Path], builder: ReadBuilder, workers: int) -> _Folded:
+    import tempfile
+
     from cli.fold_parts import PART_BYTES_MAX, parts_of
 
     total = sum(path.stat().st_size for path in files)
@@ -75,11 +78,14 @@ def _fold(files: Sequence[Path], builder: ReadBuilder, workers: int) -> _Folded:
     parts = [part for path in files for part in parts_of(path, part_bytes)]
     if workers == 1 and total <= PART_BYTES_MAX:
         return _fold_at_once(parts, builder)
-    return _fold_in_parts(parts, builder, workers)
+    with tempfile.TemporaryDirectory(prefix="kith-fold-") as folder:
+        if workers == 1:
+            return _fold_alone(parts, builder, Path(folder))
+        return _fold_together(parts, builder, Path(folder), workers)
 
 
 def _fold_at_once(parts: "Sequence[Part]", chosen: ReadBuilder) -> _Folded:
-    """Fold what fits in memory."""
+    """Fold what fits in memory: it is read once, and kept."""
     from cli.fold_parts import lines_of
     from shared.app.fold import Scan, link, scan
     from shared.app.fold import fold as fold_person
@@ -89,53 +95,71 @@ def _fold_at_once(parts: "Sequence[Part]", chosen: ReadBuilder) -> _Folded:
     transformer = chosen.transformer()
     scanned = Scan()
     rejected: dict[Path, list[Rejected]] = {}
-    finished: list[Finished] = []
+    finished: list[tuple[bytes, bytes]] = []
     with _no_garbage_collection():
         for part in parts:
             scanned.rejected = rejected[part.path] = []
             scan(builder, lines_of(part), scanned, transformer)
         for person in link(scanned.groups):
             contributions = [one for group in person for one in scanned.groups.pop(group)]
-            finished += fold_person(builder, contributions, scanned.tally)
+            folded = fold_person(builder, contributions, scanned.tally)
+            finished += [(one.profile_id.encode(), one.line) for one in folded]
     return _Folded(sorted(finished), rejected, scanned.tally)
 
 
-def _fold_in_parts(parts: "Sequence[Part]", chosen: ReadBuilder, workers: int) -> _Folded:
-    """Fold by way of spools on disk, in as many processes as asked for."""
-    import tempfile
+def _fold_alone(parts: "Sequence[Part]", chosen: ReadBuilder, spools: Path) -> _Folded:
+    """Fold in this process, part by part."""
+    from cli.fold_parts import Worker, deal
+    from shared.core.compile import Builder
+
+    with _no_garbage_collection():
+        worker = Worker(Builder(chosen.definition), chosen.transformer(), parts, spools)
+        reads = [worker.read(number) for number in range(len(parts))]
+        return _united(reads, map(worker.fold, deal(reads, 1)))
+
+
+def _fold_together(parts: "Sequence[Part]", chosen: ReadBuilder, spools: Path, workers: int) -> _Folded:
+    """Fold in as many processes as asked for."""
+    import sys
     from concurrent.futures import ProcessPoolExecutor
     from multiprocessing import get_context
 
-    from cli.fold_parts import SHARES_PER_WORKER, Worker, deal
-    from shared.app.fold import Finished
+    from cli.fold_parts import SHARES_PER_WORKER, Process, deal
 
+    # A forked process has imported all there is to import; only Linux forks safely.
+    context = get_context("fork" if sys.platform == "linux" else "spawn")
     chosen.transformer()  # here a chain that cannot be run is told as it should be
-    with ExitStack() as stack:
-        folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="kith-fold-")))
-        pool = stack.enter_context(
-            ProcessPoolExecutor(
-                workers,
-                get_context("spawn"),  # the one way to start a process that every platform has
-                initializer=Worker.start,
-                initargs=(chosen, folder),
-            )
-        )
-        reads = list(pool.map(Worker.read, parts, range(len(parts))))
-        tally: Counter[str] = Counter()
-        rejected: dict[Path, list[Rejected]] = {}
-        lines: Counter[Path] = Counter()
-        for read in reads:
-            tally.update(read.tally)
-            before = lines[read.part.path]
-            lines[read.part.path] += read.lines
-            rejected.setdefault(read.part.path, []).extend(
-                one._replace(line=before + one.line) for one in read.rejected
-            )
-        finished: list[Finished] = []
+    with ProcessPoolExecutor(
+        workers, context, initializer=Process.start, initargs=(chosen, parts, spools)
+    ) as pool:
+        reads = list(pool.map(Process.read, range(len(parts))))
         shares = deal(reads, max(len(parts), workers * SHARES_PER_WORKER))
-        for some, counted in pool.map(Worker.fold, shares):
-            finished += [Finished(*one) for one in some]
-            tally.update(counted)
+        return _united(reads, pool.map(Process.fold, shares))
+
+
+def _united(reads: "Sequence[Read]", shares: "Iterable[Folded]") -> _Folded:
+    """Put together what parts and shares gave."""
+    from cli.fold_parts import number_lines
+
+    tally: Counter[str] = Counter()
+    rejected: dict[Path, list[Rejected]] = {}
+    lines: Counter[Path] = Counter()
+    for read in reads:
+        tally.update(read.tally)
+        before = lines[read.part.path]
+        lines[read.part.path] += read.lines
+        rejected.setdefault(read.part.path, []).extend(
+            one._replace(line=before + one.line) for one in read.rejected
+        )
+    finished: list[tuple[bytes, bytes]] = []
+    by_place: dict[Path, list[Rejected]] = {}
+    for share in shares:
+        finished += share.finished()
+        tally.update(share.tally)
+        for path, some in share.rejected.items():
+            by_place.setdefault(path, []).extend(some)
+    for path, some in by_place.items():
+        rejected[path] = number_lines(path, some)
     return _Folded(sorted(finished), rejected, tally)
 
 
@@ -154,17 +178,17 @@ def _no_garbage_collection() -> Iterator[None]:
             gc.enable()
 
 
-def _write(out: Path, finished: "Sequence[Finished]") -> None:
+def _write(out: Path, finished: Sequence[tuple[bytes, bytes]]) -> None:
     """Write the profiles; a file appears whole or not at all."""
     import sys
 
     if str(out) == "-":
-        sys.stdout.buffer.writelines(one.line + b"\n" for one in finished)
+        sys.stdout.buffer.writelines(line + b"\n" for _, line in finished)
         sys.stdout.buffer.flush()  # here, where a reader that has gone is expected
         return
     partial = out.with_name(out.name + ".partial")
     with partial.open("wb") as file:
-        file.writelines(one.line + b"\n" for one in finished)
+        file.writelines(line + b"\n" for _, line in finished)
     partial.replace(out)
 
 

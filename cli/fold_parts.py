@@ -1,38 +1,49 @@
-"""Folding in parts: files cut at lines, contributions spooled, people dealt to whoever is free.
+"""Folding in parts: files cut at lines, people dealt to whoever is free.
 
-    read (part of a file -> spool of contributions, by identifiers)   each part alone
-    link (identifiers of all parts -> people, dealt to shares)        once, over identifiers only
-    fold (share -> finished profiles)                                 each share alone
+    read (part of a file -> where each person's events are)       each part alone
+    link (people of all parts -> people, dealt to shares)         once, over hashes of identifiers only
+    fold (share -> finished profiles)                             each share alone
 
-Parts bound the memory; with several processes they are also what runs side by side. The result does not
-depend on how files are cut, for every person's contributions come together again before they are folded.
+What goes from one to the next are not events but where they are: their lines are read again in the file when
+their person is folded. So a part takes little memory, however large, and hardly anything passes between
+processes. What cannot be read again (a compressed file, what a transformation has made) is spooled as
+contributions. The result does not depend on how files are cut, for all of a person's events come together
+again before they are folded.
 """
 
 import gc
 import gzip
 import mmap
-import pickle
+from array import array
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import ExitStack
+from hashlib import blake2b
 from heapq import heapreplace
 from itertools import pairwise
 from pathlib import Path
 from typing import BinaryIO, Final, NamedTuple
 
 from cli.folders import ReadBuilder
-from shared.app.fold import Rejected, Scan, fold, link, scan
+from shared.app.fold import Identifiers, Rejected, Scan, Survey, fold, link, read, scan, survey
 from shared.app.reading import Transformer
 from shared.core.compile import Builder, Contribution
-from shared.core.event import Position
-from shared.core.identity.identifiers import Identifier
+from shared.core.spool import pack, unpack
 
 PART_BYTES_MAX: Final = 512 * 2**20
-"""Text that is read at a time; its contributions take about twice as much memory."""
+"""Text that is read at a time; contributions that have to be kept take about twice as much memory."""
 SHARES_PER_WORKER: Final = 4
 """So that a worker that was dealt busy people does not keep the others waiting."""
 
+PEOPLE_AT_A_TIME: Final = 500
+"""Whose events are read before they are folded."""
+
+COUNTED_BYTES: Final = 2**20
+"""Of a file whose lines are counted, so many at a time."""
+
 _GZIP: Final = b"\x1f\x8b"
+_OFFSETS: Final = "Q"
+"""The array type of places in a file."""
 
 
 class Part(NamedTuple):
@@ -43,27 +54,35 @@ class Part(NamedTuple):
     end: int | None
 
 
-Blob = tuple[int, int, int]
-"""Contributions of one tuple of identifiers: (number of the spool, first byte, bytes).
+Blob = tuple[int, int, int, int]
+"""Events of one person within a part: (number of the part, first, size, events).
 
-A plain tuple, like all that goes from process to process by the ten thousand: pickling tuples of a class of
-their own takes several times as long.
+Where lines are read again, the spool of the part holds the places at which they start, of which these are
+`size` from `first` on; else frames of contributions, of which this one is so many bytes. A plain tuple, like
+all that goes from process to process by the ten thousand: pickling tuples of a class takes several times as
+long.
 """
+Names = tuple[int, ...]
+"""A person's identifiers, hashed. If two had one hash, their people would be taken together, to no effect."""
 
 
 class Read(NamedTuple):
-    """What one part gave; its rejected lines count from the part's own first line."""
+    """What one part gave.
+
+    Of what was scanned, all that there is to tell: its rejected lines count from the part's own first line.
+    Lines that are read again tell it then.
+    """
 
     part: Part
-    blobs: list[tuple[tuple[tuple[str, str], ...], Blob]]
-    """By identifiers."""
+    blobs: list[tuple[Names, Blob]]
+    """One per person, as far as the part can tell who that is."""
     rejected: list[Rejected]
     lines: int
     tally: Counter[str]
 
 
 Share = list[list[Blob]]
-"""People to fold: for each, where the contributions are."""
+"""People to fold: for each, where the events are."""
 
 
 def parts_of(path: Path, part_bytes: int) -> list[Part]:
@@ -84,111 +103,226 @@ def lines_of(part: Part) -> Iterator[bytes]:
             yield from unpacked
         return
     with part.path.open("rb") as file:
-        yield from _lines_between(file, part.start, part.end)
+        yield from _lines_between(file, _first_line(file, part.start), part.end)
 
 
-def _lines_between(file: BinaryIO, start: int, end: int) -> Iterator[bytes]:
-    at = start
-    if start:
-        # The line that begins before this part belongs to the part before; it may end right here.
-        file.seek(start - 1)
-        at += len(file.readline()) - 1
-    while at < end:
-        line = file.readline()
-        if not line:
-            return
-        at += len(line)
+def _first_line(file: BinaryIO, start: int) -> int:
+    """Return where the first line from there on starts, and go there."""
+    if start == 0:
+        return 0
+    # The line that begins before this part belongs to the part before; it may end right here.
+    file.seek(start - 1)
+    return start - 1 + len(file.readline())
+
+
+def _lines_between(file: BinaryIO, at: int, end: int) -> Iterator[bytes]:
+    if at >= end:
+        return
+    for line in file:
         yield line
+        at += len(line)
+        if at >= end:
+            return
+
+
+def is_read_again(part: Part, transformer: Transformer | None) -> bool:
+    """Whether the events of a part are left where they are."""
+    return part.end is not None and transformer is None
 
 
 def read_part(
     builder: Builder, part: Part, spools: Path, number: int, transformer: Transformer | None = None
 ) -> Read:
-    """Scan a part and write its contributions to a spool of its own, in the folder of spools."""
+    """Look through a part, and write to a spool of its own, in the folder of spools, where events are."""
+    with (spools / str(number)).open("wb") as spool:
+        if part.end is None or transformer is not None:
+            return _scan_part(builder, part, spool, number, transformer)
+        surveyed = Survey()
+        with part.path.open("rb") as file:
+            start = _first_line(file, part.start)
+            survey(builder, _lines_between(file, start, part.end), start, surveyed)
+        blobs: list[tuple[Names, Blob]] = []
+        places = array(_OFFSETS)
+        starts: dict[Identifiers, list[int]] = {}
+        for identifiers, some in surveyed.groups:
+            starts.setdefault(identifiers, []).extend(some)
+        for person in link(starts):
+            first = len(places)
+            for identifiers in person:
+                places.extend(starts[identifiers])
+            count = len(places) - first
+            blobs.append((_names(person), (number, first, count, count)))
+        if surveyed.nobodys:
+            blobs.append(((~number,), (number, len(places), len(surveyed.nobodys), len(surveyed.nobodys))))
+            places.extend(surveyed.nobodys)
+        places.tofile(spool)
+    return Read(part, blobs, [], 0, Counter())
+
+
+def _scan_part(
+    builder: Builder, part: Part, spool: BinaryIO, number: int, transformer: Transformer | None
+) -> Read:
     scanned = Scan()
     scan(builder, lines_of(part), scanned, transformer)
-    blobs: list[tuple[tuple[tuple[str, str], ...], Blob]] = []
-    with (spools / str(number)).open("wb") as file:
-        at = 0
-        for identifiers, contributions in scanned.groups.items():
-            named = tuple([(kind, value) for kind, value in identifiers])
-            data = _packed(named, contributions)
-            file.write(data)
-            blobs.append((named, (number, at, len(data))))
-            at += len(data)
+    blobs: list[tuple[Names, Blob]] = []
+    at = 0
+    for person in link(scanned.groups):
+        contributions = [one for identifiers in person for one in scanned.groups.pop(identifiers)]
+        frame = pack(contributions)
+        spool.write(frame)
+        blobs.append((_names(person), (number, at, len(frame), len(contributions))))
+        at += len(frame)
     return Read(part, blobs, scanned.rejected, scanned.lines, scanned.tally)
 
 
-def _packed(identifiers: tuple[tuple[str, str], ...], contributions: Sequence[Contribution]) -> bytes:
-    rows = [
-        (one.key, one.hash, one.arrival, one.values, one.traits, one.weight, tuple(one.position))
-        for one in contributions
-    ]
-    return pickle.dumps((identifiers, rows), pickle.HIGHEST_PROTOCOL)
-
-
-def _unpacked(data: bytes) -> list[Contribution]:
-    named, rows = pickle.loads(data)  # noqa: S301 - written a moment ago, in our own folder
-    identifiers = tuple([Identifier(*one) for one in named])
-    return [
-        Contribution(key, hashed, arrival, identifiers, values, traits, weight, Position(*position))
-        for key, hashed, arrival, values, traits, weight, position in rows
-    ]
+def _names(person: Iterable[Identifiers]) -> Names:
+    # Not Python's own hash, which a process started afresh computes otherwise.
+    named = {f"{kind}\0{value}" for identifiers in person for kind, value in identifiers}
+    return tuple(int.from_bytes(blake2b(one.encode(), digest_size=8).digest(), "big") for one in named)
 
 
 def deal(reads: Sequence[Read], shares: int) -> list[Share]:
-    """Link identifiers to people over all parts, and deal the people into shares of about equal size."""
-    blobs: dict[tuple[tuple[str, str], ...], list[Blob]] = {}
-    for read in reads:
-        for identifiers, blob in read.blobs:
-            blobs.setdefault(identifiers, []).append(blob)
+    """Link people over all parts, and deal them into shares of about equal size."""
+    blobs: dict[Names, list[Blob]] = {}
+    for part in reads:
+        for names, blob in part.blobs:
+            blobs.setdefault(names, []).append(blob)
     dealt: list[tuple[int, int, Share]] = [(0, number, []) for number in range(shares)]
     for person in link(blobs):
-        mine = [blob for identifiers in person for blob in blobs[identifiers]]
-        size, number, share = dealt[0]
+        mine = [blob for names in person for blob in blobs[names]]
+        events, number, share = dealt[0]
         share.append(mine)
-        heapreplace(dealt, (size + sum(blob[2] for blob in mine), number, share))
+        heapreplace(dealt, (events + sum(blob[3] for blob in mine), number, share))
     return [share for _, _, share in dealt if share]
 
 
-def fold_share(builder: Builder, spools: Path, share: Share) -> tuple[list[tuple[str, bytes]], Counter[str]]:
-    """Fold the people of a share; of each, what `Finished` says."""
-    finished: list[tuple[str, bytes]] = []
-    tally: Counter[str] = Counter()
-    with ExitStack() as stack:
-        opened: dict[int, mmap.mmap] = {}
-        for blobs in share:
-            contributions: list[Contribution] = []
-            for number, start, size in blobs:
-                if number not in opened:
-                    file = stack.enter_context((spools / str(number)).open("rb"))
-                    opened[number] = stack.enter_context(mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ))
-                contributions += _unpacked(opened[number][start : start + size])
-            finished += [(one.profile_id, one.line) for one in fold(builder, contributions, tally)]
-    return finished, tally
+class _Sources:
+    """Gives the contributions of blobs, from files and spools that stay open as long as the stack."""
+
+    def __init__(
+        self, builder: Builder, parts: Sequence[Part], again: Sequence[bool], spools: Path, stack: ExitStack
+    ) -> None:
+        self._builder = builder
+        self._parts = parts
+        self._again = again
+        self._spools = spools
+        self._stack = stack
+        self._opened: dict[Path, mmap.mmap] = {}
+        self._places: dict[int, array[int]] = {}
+        self.tally: Counter[str] = Counter()
+        self.rejected: dict[Path, list[Rejected]] = {}
+        """By file; instead of the number of its line, each has the place where that starts."""
+
+    def contributions(self, blob: Blob) -> Iterable[Contribution]:
+        """Read what a blob stands for."""
+        number, first, size, _ = blob
+        if self._again[number]:
+            return self._read_again(number, first, size)
+        return unpack(self._open(self._spools / str(number))[first : first + size])
+
+    def _read_again(self, number: int, first: int, count: int) -> Iterator[Contribution]:
+        places = self._places.get(number)
+        if places is None:
+            places = self._places[number] = array(_OFFSETS)
+            places.frombytes((self._spools / str(number)).read_bytes())
+        path = self._parts[number].path
+        text, rejected = self._open(path), self.rejected.setdefault(path, [])
+        for start in places[first : first + count]:
+            end = text.find(b"\n", start) + 1
+            contribution = read(self._builder, text[start : end or len(text)], start, rejected, self.tally)
+            if contribution is not None:
+                yield contribution
+
+    def _open(self, path: Path) -> mmap.mmap:
+        opened = self._opened.get(path)
+        if opened is None:
+            file = self._stack.enter_context(path.open("rb"))
+            opened = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
+            self._opened[path] = self._stack.enter_context(opened)
+        return opened
+
+
+def number_lines(path: Path, rejected: Iterable[Rejected]) -> list[Rejected]:
+    """Put the numbers of lines in place of where in the file these start; in their order."""
+    numbered: list[Rejected] = []
+    with path.open("rb") as file:
+        number = 1
+        for one in sorted(rejected):
+            while file.tell() < one.line:
+                number += file.read(min(COUNTED_BYTES, one.line - file.tell())).count(b"\n")
+            numbered.append(one._replace(line=number))
+    return numbered
+
+
+class Folded(NamedTuple):
+    """What a share gave: ids and lines of profiles, each joined by newlines, which neither contains.
+
+    Two objects instead of two per profile are sent from one process to another. `rejected` is as in
+    `number_lines`.
+    """
+
+    ids: bytes
+    lines: bytes
+    tally: Counter[str]
+    rejected: dict[Path, list[Rejected]]
+
+    def finished(self) -> Iterator[tuple[bytes, bytes]]:
+        """Yield the id and the line of each profile."""
+        return zip(self.ids.splitlines(), self.lines.split(b"\n"), strict=bool(self.ids))
 
 
 class Worker:
-    """A process that folds: it compiles the builder once, and collects no garbage, for it makes no cycles."""
+    """Reads parts and folds shares of them."""
 
-    builder: Builder
-    transformer: Transformer | None
-    spools: Path
+    def __init__(
+        self, builder: Builder, transformer: Transformer | None, parts: Sequence[Part], spools: Path
+    ) -> None:
+        self._builder = builder
+        self._transformer = transformer
+        self._parts = parts
+        self._spools = spools
+
+    def read(self, number: int) -> Read:
+        """Read a part."""
+        return read_part(self._builder, self._parts[number], self._spools, number, self._transformer)
+
+    def fold(self, share: Share) -> Folded:
+        """Fold the people of a share."""
+        again = [is_read_again(part, self._transformer) for part in self._parts]
+        ids: list[str] = []
+        lines: list[bytes] = []
+        with ExitStack() as stack:
+            sources = _Sources(self._builder, self._parts, again, self._spools, stack)
+            # Some people at a time: to read and to fold in turns, a few events each, takes a fifth longer.
+            for start in range(0, len(share), PEOPLE_AT_A_TIME):
+                people = [
+                    [one for blob in blobs for one in sources.contributions(blob)]
+                    for blobs in share[start : start + PEOPLE_AT_A_TIME]
+                ]
+                for contributions in people:
+                    for profile_id, line in fold(self._builder, contributions, sources.tally):
+                        ids.append(profile_id)
+                        lines.append(line)
+        return Folded("\n".join(ids).encode(), b"\n".join(lines), sources.tally, sources.rejected)
+
+
+class Process:
+    """The one worker of a process of its own, that collects no garbage, for it makes no cycles."""
+
+    worker: Worker
 
     @classmethod
-    def start(cls, chosen: ReadBuilder, spools: Path) -> None:
+    def start(cls, chosen: ReadBuilder, parts: Sequence[Part], spools: Path) -> None:
         """Prepare this process."""
         gc.disable()
-        cls.builder = Builder(chosen.definition)
-        cls.transformer = chosen.transformer()
-        cls.spools = spools
+        cls.worker = Worker(Builder(chosen.definition), chosen.transformer(), parts, spools)
 
     @classmethod
-    def read(cls, part: Part, number: int) -> Read:
-        """Run `read_part` with this process's builder."""
-        return read_part(cls.builder, part, cls.spools, number, cls.transformer)
+    def read(cls, number: int) -> Read:
+        """Have the worker read a part."""
+        return cls.worker.read(number)
 
     @classmethod
-    def fold(cls, share: Share) -> tuple[list[tuple[str, bytes]], Counter[str]]:
-        """Run `fold_share` with this process's builder."""
-        return fold_share(cls.builder, cls.spools, share)
+    def fold(cls, share: Share) -> Folded:
+        """Have the worker fold a share."""
+        return cls.worker.fold(share)

@@ -1,6 +1,9 @@
 """Folding files: lines of events in, finished profiles out, on the engine that runs live and without a store.
 
-    scan (lines -> contributions, by their identifiers) -> link (who may be one person) -> fold (each alone)
+    survey (lines -> where each person's are) -> link (who may be one person) -> read again, fold (each alone)
+
+So all of a person's events are at hand together, and nobody else's are in memory. What cannot be read again,
+a compressed file or what a transformation has made, is scanned instead: read once, and kept.
 
 Neither the order of files and lines nor how the work is split changes the result: events are taken in order
 of arrival, and an event that has neither an id nor a timestamp is named by what its line says.
@@ -20,10 +23,9 @@ from shared.core.compile import Builder, Contribution, Dropped
 from shared.core.containers import UnreadableError, decode_object
 from shared.core.event import Event, Position, arrival_of, event_of
 from shared.core.identity.grouping import Components
-from shared.core.identity.identifiers import Identifier
-from shared.core.plan import plan
+from shared.core.identity.identifiers import Identifier, Values
+from shared.core.plan import play
 from shared.core.profile import canonical
-from shared.core.snapshot import Snapshot
 
 NO_ARRIVAL: Final = "no_arrival"
 """Why a line is rejected that neither `receivedAt` nor `timestamp` dates."""
@@ -34,6 +36,8 @@ TRANSFORMED_TOGETHER: Final = 1000
 _FILE: Final = Position("file", "line", 0)
 _UNNAMED: Final = "/".join(map(str, _FILE))
 """The event id that comes of the position alone, which says nothing in a file: see `_id_of`."""
+
+_TEXTS: Final = frozenset({str, type(None)})
 
 _ARRIVAL_OF: Final = attrgetter("arrival")
 
@@ -62,11 +66,64 @@ class Scan(msgspec.Struct):
     tally: Counter[str] = msgspec.field(default_factory=Counter)
 
 
+class Survey(msgspec.Struct):
+    """Where events are: identifiers and where lines of theirs start, and where those that nobody's are."""
+
+    groups: list[tuple[Identifiers, list[int]]] = []
+    nobodys: list[int] = []
+
+
 class Finished(NamedTuple):
     """A live profile at the end of all events: its id, and its canonical form."""
 
     profile_id: str
     line: bytes
+
+
+def survey(builder: Builder, lines: Iterable[bytes], start: int, into: Survey) -> None:
+    """Look through lines, of which the first starts there, for whose they may be.
+
+    That is only a first look: what a line is, and whether it is an event at all, is found when it is read
+    again. Until then too many may count as one person, never too few.
+    """
+    # By what stands in the lines: people come back, and deciding whose it is takes longer. Only text is
+    # remembered, for True and 1 are equal, but not the same identifier.
+    known: dict[Values, list[int]] = {}
+    for line in lines:
+        values = builder.identifier_values(line)
+        try:
+            known[values].append(start)  # type: ignore[index]  # None is never there
+        except (KeyError, TypeError):  # an array or an object where an identifier should be has no hash
+            identifiers = _whose(builder, line, values)
+            if identifiers:
+                starts = [start]
+                into.groups.append((identifiers, starts))
+                if values is not None and _TEXTS.issuperset(map(type, values)):
+                    known[values] = starts
+            else:
+                into.nobodys.append(start)
+        start += len(line)
+
+
+def _whose(builder: Builder, line: bytes, values: Values | None) -> Identifiers:
+    if values is not None:
+        return builder.identifiers(values)
+    contribution = _read(builder, line, 0, [], Counter())
+    return contribution.identifiers if isinstance(contribution, Contribution) else ()
+
+
+def read(
+    builder: Builder, line: bytes, number: int, rejected: list[Rejected], tally: Counter[str]
+) -> Contribution | None:
+    """Read a line; None, and counted or rejected, for what builds no profile. Blank lines are nothing."""
+    contribution = _read(builder, line, number, rejected, tally)
+    if contribution is None:
+        return None
+    tally["events_in"] += 1
+    if isinstance(contribution, Dropped):
+        tally[f"events_dropped.{contribution.reason}"] += 1
+        return None
+    return contribution
 
 
 def scan(
@@ -82,11 +139,9 @@ def scan(
     group_of: dict[int, list[Contribution]] = {}
     number = read = 0
     for number, line in enumerate(lines, 1):
-        contribution = builder.read(line, None, _FILE, tally)
+        contribution = _read(builder, line, number, into.rejected, tally)
         if contribution is None:
-            contribution = _read_whole(builder, line, number, into)
-            if contribution is None:
-                continue
+            continue
         read += 1
         if isinstance(contribution, Dropped):
             tally[f"events_dropped.{contribution.reason}"] += 1
@@ -105,7 +160,7 @@ def _scan_transformed(builder: Builder, lines: Iterable[bytes], into: Scan, tran
         read = [
             (number, line, event)
             for number, line in some
-            if (event := _event_of(line, number, into)) is not None
+            if (event := _event_of(line, number, into.rejected)) is not None
         ]
         results = transformer.run([event for _, _, event in read])
         into.lines += len(some)
@@ -132,24 +187,29 @@ def _take(builder: Builder, events: Sequence[Event], into: Scan) -> None:
             into.groups.setdefault(contribution.identifiers, []).append(contribution)
 
 
-def _read_whole(builder: Builder, line: bytes, number: int, into: Scan) -> Contribution | Dropped | None:
-    """Read a line that is not plain; None, and perhaps one more rejected, where it is no event."""
-    event = _event_of(line, number, into)
-    return None if event is None else builder.contribute(event, into.tally)
+def _read(
+    builder: Builder, line: bytes, number: int, rejected: list[Rejected], tally: Counter[str]
+) -> Contribution | Dropped | None:
+    """Read a line; None, and perhaps one more rejected, where it is no event."""
+    contribution = builder.read(line, None, _FILE, tally)
+    if contribution is None:  # not plain
+        event = _event_of(line, number, rejected)
+        return None if event is None else builder.contribute(event, tally)
+    return contribution
 
 
-def _event_of(line: bytes, number: int, into: Scan) -> Event | None:
+def _event_of(line: bytes, number: int, rejected: list[Rejected]) -> Event | None:
     """Decode a line whole; None, and perhaps one more rejected, where it is no event."""
     try:
         body = decode_object(line)
     except UnreadableError as error:
         text = line.strip()
         if text:
-            into.rejected.append(Rejected(number, error.reason, text))
+            rejected.append(Rejected(number, error.reason, text))
         return None
     arrival = arrival_of(body)
     if arrival is None:
-        into.rejected.append(Rejected(number, NO_ARRIVAL, line.strip()))
+        rejected.append(Rejected(number, NO_ARRIVAL, line.strip()))
         return None
     event = event_of(body, len(line), arrival, _FILE)
     if event.id == _UNNAMED:
@@ -174,9 +234,9 @@ def link(groups: Iterable[_Group]) -> list[list[_Group]]:
 
 def fold(builder: Builder, contributions: Sequence[Contribution], tally: Counter[str]) -> list[Finished]:
     """Fold all contributions of one component, in any order, and return the profiles that are live then."""
-    ended = plan(builder, _in_order(contributions), Snapshot(), rev_floor=1, actions_max=None)
-    tally.update(ended.tally)
-    return [Finished(put.profile.id, canonical(builder, put.profile)) for put in ended.puts]
+    profiles, counted = play(builder, _in_order(contributions))
+    tally.update(counted)
+    return [Finished(profile.id, canonical(builder, profile)) for profile in profiles]
 
 
 def _id_of(line: bytes) -> str:

@@ -1,7 +1,7 @@
 """A definition, compiled: nothing is looked up per event that can be looked up per definition."""
 
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from decimal import Decimal
 from operator import itemgetter
 from typing import Any, Final, NamedTuple
@@ -87,8 +87,8 @@ class _Group(NamedTuple):
     when: tuple[_When, ...]
     counts: tuple[int, ...]
     """Attributes that read nothing."""
-    columns: tuple[tuple[int, bool, Callable[[Any], Any], tuple[int, ...], _Column], ...]
-    """(first slot, whether it reads text, parser, attributes, all of it) of each column."""
+    columns: tuple[tuple[int, bool, bool, Callable[[Any], Any], tuple[int, ...], _Column], ...]
+    """(first slot, whether it reads text, whether there is no other slot, parser, attributes, all of it)."""
 
 
 _STANDARD: Final[tuple[Path, ...]] = (
@@ -127,6 +127,10 @@ class Builder:
         self._decide = identifier_decider(definition)
         self._decided: dict[Values, tuple[tuple[Identifier, ...], tuple[SetAside, ...]]] = {}
         self._identifier_values = _picker([self._slot(path) for path in identifier_paths(definition)])
+        paths = identifier_paths(definition)
+        glanced = tuple(dict.fromkeys((*paths, *_STANDARD[:2])))  # several, whatever there is to identify by
+        self._identifier_shape = Shape(glanced)
+        self._glanced_values = _picker([glanced.index(path) for path in paths])
         self._groups = self._group_columns()
         self._anonymous = self._compile_when(definition.anonymous)
         self._tree = tree_of(tuple(self._slot_of))
@@ -173,6 +177,18 @@ class Builder:
             received = slots[_RECEIVED]
         time = arrival if time is None else corrected(time, slots[_ORIGINAL], slots[_SENT], received, arrival)
         return self._contribute(slots, (time, event_id, 0), arrival, len(text), position, tally)
+
+    def identifier_values(self, text: bytes) -> Values | None:
+        """Return what may tell whose the event in a text is, for a first look: it may be no event yet.
+
+        A fraction of the work of `read`. None for what only reading it can tell.
+        """
+        glanced = self._identifier_shape.glance(text)
+        return None if glanced is None else self._glanced_values(glanced)
+
+    def identifiers(self, values: Values) -> tuple[Identifier, ...]:
+        """Return whose an event is by its `identifier_values`; empty for nobody's."""
+        return self._decide(values)[0]
 
     def _contribute(
         self, slots: Slots, key: Key, arrival: int, size: int, position: Position, tally: Counter[str]
@@ -221,14 +237,16 @@ class Builder:
                 readings[number] = True
             found += len(counts)
             # Hot: most values are plain, and stand on the first path. The others are for `_fill_column`.
-            for slot, is_text, parse, numbers, column in columns:
+            for slot, is_text, is_alone, parse, numbers, column in columns:
                 raw = slots[slot]
-                if is_text and type(raw) is str and raw.isascii() and raw and not raw.isspace():
-                    reading: Any = raw  # as `parse` would have it
-                elif raw is None or type(raw) is list:
-                    reading = None
+                if raw is None:
+                    if is_alone:
+                        continue
+                    reading: Any = None
+                elif is_text and type(raw) is str and raw.isascii() and raw and not raw.isspace():
+                    reading = raw  # as `parse` would have it
                 else:
-                    reading = parse(raw)
+                    reading = None if type(raw) is list else parse(raw)
                 if reading is None or reading is UNUSABLE:
                     found += self._fill_column(column, readings, slots, tally)
                     continue
@@ -306,14 +324,21 @@ class Builder:
             when,
             tuple(number for one in columns if not one.slots for number in one.numbers),
             tuple(
-                (one.slots[0], one.parse is parse_string, one.parse, one.numbers, one)
+                (
+                    one.slots[0],
+                    one.parse is parse_string,
+                    len(one.slots) == 1,
+                    one.parse,
+                    one.numbers,
+                    one,
+                )
                 for one in columns
                 if one.slots
             ),
         )
 
 
-def _picker(indices: list[int]) -> Callable[[Slots], Values]:
+def _picker(indices: list[int]) -> Callable[[Sequence[Any]], Values]:
     """Return what takes these items out of a list, as a tuple."""
     if len(indices) > 1:
         return itemgetter(*indices)

@@ -112,18 +112,25 @@ class Planner:
         arrival = contribution.arrival
         if life is None or (arrival > life.fresh_until and self._is_expired(life, arrival)):
             return self._take_irregular(contribution)
+        return self._take_regular(life, contribution)
+
+    def _take_regular(self, life: _Life, contribution: Contribution) -> bool:
         if not count(life.profile, contribution):
             self.tally["events_duplicate"] += 1
             return True
         life.pending.append(contribution)
         if life.profile.bytes_max > CANONICAL_BYTES_MAX:
-            self._break_if_too_large(life, arrival)
+            self._break_if_too_large(life, contribution.arrival)
         return True
 
     def _take_irregular(self, contribution: Contribution) -> bool:
         minute = minute_of(contribution.arrival)
         identifiers = contribution.identifiers
         lives = self._owners(identifiers)
+        if len(lives) == 1 and self._has_just(lives[0], contribution):
+            self.regular[id(identifiers)] = lives[0]
+            self.folds = True
+            return self._take_regular(lives[0], contribution)
         if (lives or self.ownership.graves) and self._is_duplicate(contribution, minute, lives):
             self.tally["events_duplicate"] += 1
             return True
@@ -153,6 +160,17 @@ class Planner:
             self.regular[id(identifiers)] = life
         self._break_if_too_large(life, contribution.arrival)
         return True
+
+    def _has_just(self, life: _Life, contribution: Contribution) -> bool:
+        """Whether a profile that changes anyway has all the identifiers: nothing structural happens."""
+        mine = life.profile.identifiers
+        return (
+            life.changed
+            and not self.builder.limits
+            and not self.ownership.graves
+            and mine.keys() >= set(contribution.identifiers)
+            and not self._is_expired(life, contribution.arrival)
+        )
 
     def _has_room(self, identifiers: Sequence[Identifier], lives: list[_Life]) -> bool:
         """Whether one transaction still takes what this event changes, pointers of the merged included."""
@@ -346,6 +364,11 @@ class Planner:
         for life in self.lives.values():
             life.settle(self.builder)
 
+    def standing(self, taken: int) -> list[Profile]:
+        """Return the profiles that are live after so many contributions."""
+        self.tally["events_folded"] = taken - self.tally["events_duplicate"]
+        return [self._settled(life, self.tally) for life in self.lives.values()]
+
     def finish(self, taken: int, rest: Sequence[Contribution]) -> Plan:
         """Turn what has been decided of so many contributions into writes."""
         self.tally["events_folded"] = taken - self.tally["events_duplicate"]
@@ -386,7 +409,7 @@ class Planner:
         return folded
 
     def _put(self, plan: Plan, life: _Life) -> None:
-        profile = life.settle(self.builder)
+        profile = self._settled(life, plan.tally)
         expected = None if life.stored is None else life.stored.rev
         profile.rev = self.rev_floor if expected is None else max(expected + 1, self.rev_floor)
         ends = expires_at(self.retention, profile.updated_at, known=life.known)
@@ -394,10 +417,14 @@ class Planner:
             profile.children_until = children_until(self.retention, ends, known=life.known)
             if life.stored is not None:
                 plan.extends.append(Extend(life.stored, profile.children_until))
-        if profile.memory.evicted:
-            plan.tally["dedup_evictions"] += profile.memory.evicted
-            profile.memory.evicted = 0
         plan.puts.append(Put(profile, expected))
+
+    def _settled(self, life: _Life, tally: Counter[str]) -> Profile:
+        profile = life.settle(self.builder)
+        if profile.memory.evicted:
+            tally["dedup_evictions"] += profile.memory.evicted
+            profile.memory.evicted = 0
+        return profile
 
     def _point(self, plan: Plan) -> None:
         relied_on: dict[str, tuple[int | None, int]] = {}
@@ -458,3 +485,14 @@ def plan(
         if not planner.take(contribution):
             return planner.finish(index, contributions[index:])
     return planner.finish(len(contributions), ())
+
+
+def play(builder: Builder, contributions: Sequence[Contribution]) -> tuple[list[Profile], Counter[str]]:
+    """Return the profiles that are live after contributions, where nothing was before, and what was counted.
+
+    As if `plan` had been given them in any number of parts, and each had been written.
+    """
+    planner = Planner(builder, Snapshot(), rev_floor=1, actions_max=None)
+    for contribution in contributions:
+        planner.take(contribution)
+    return planner.standing(len(contributions)), planner.tally

@@ -98,6 +98,20 @@ class Shape:
             slots = list(self._values(self._decode(text)))
         except (msgspec.DecodeError, UnicodeDecodeError, InvalidOperation, RecursionError):
             return None
+        return self._walked(slots) if self._mixed else slots
+
+    def glance(self, text: bytes) -> Sequence[Any] | None:
+        """Return the slots of an event as `read` would, or those of what `read` might still refuse.
+
+        A fraction of the work, for a first look: whatever is skipped is not checked.
+        """
+        try:
+            values = self._values(self._decode(text))
+        except (msgspec.DecodeError, UnicodeDecodeError, InvalidOperation, RecursionError):
+            return None
+        return self._walked(list(values)) if self._mixed else values
+
+    def _walked(self, slots: Slots) -> Slots:
         for _, slot, below in self._mixed:
             value = slots[slot]
             if type(value) is dict:

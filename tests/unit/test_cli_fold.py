@@ -5,6 +5,7 @@ import json
 import os
 import subprocess
 import sys
+from collections import Counter
 from pathlib import Path
 from random import Random
 from tempfile import TemporaryDirectory
@@ -14,8 +15,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from typer.testing import CliRunner
 
-from cli import fold as fold_command
-from cli.fold_parts import Part, deal, fold_share, lines_of, parts_of, read_part
+from cli.fold_parts import Part, Worker, deal, lines_of, number_lines, parts_of
 from cli.main import app
 from shared.core.compile import Builder
 from tests.app.test_fold import folded
@@ -203,7 +203,6 @@ def test_a_chain_that_cannot_be_run_is_told_with_its_line():
 def test_what_is_too_large_for_memory_is_folded_in_parts(monkeypatch):
     assert kith(SAMPLES).exit_code == 0
     monkeypatch.setattr("cli.fold_parts.PART_BYTES_MAX", 700_000)
-    monkeypatch.setattr(fold_command, "_fold_at_once", None)
     assert kith(SAMPLES, out="other.jsonl").exit_code == 0
     assert Path("other.jsonl").read_bytes() == Path("out.jsonl").read_bytes()
 
@@ -219,22 +218,48 @@ def test_parts_hold_every_line_once_in_order_however_a_file_is_cut(texts, ends, 
         assert [line for part in parts for line in lines_of(part)] == content.splitlines(keepends=True)
 
 
-@settings(max_examples=30, deadline=None)
-@given(st.integers(0, 2**32), st.integers(1, 4), st.integers(1, 4))
-def test_parts_and_shares_fold_to_the_same_profiles(seed, parts, shares):
-    builder = Builder(a_definition())
-    lines = [line + b"\n" for line in as_lines(any_stream(Random(seed)))]
+ODD_LINES = (
+    b"",
+    b"  ",
+    b"{",
+    b"[1]",
+    b'{"anonymousId":"c"}',
+    b'{"anonymousId":"c","timestamp":"never"}',
+    b'{"receivedAt":"2026-01-05T00:00:00Z"}',
+    b'{"timestamp":"2026-01-05T00:00:00Z","anonymousId":"c"}',
+    b'{"messageId":"m1","timestamp":"2026-01-05T00:00:00Z","anonymousId":["c"]}',
+    b'{"messageId":"m2","timestamp":"2026-01-05T00:00:00Z","anonymousId":true,"userId":7}',
+    b'{"messageId":"m3","timestamp":"2026-01-05T00:00:00Z","anonymousId":"null"}',
+    b'{"messageId":"m4","timestamp":"2026-01-05T00:00:00Z","context":null,"userId":"u1"}',
+    b'{"messageId":"m5","timestamp":"2026-01-05T00:00:00Z","context":{"anonymous":true},"userId":"u1"}',
+    b'{"messageId":"m6","timestamp":"2026-01-05T00:00:00Z","userId":"u1","properties":{"total":"dear"}}',
+    b'{"messageId":"m7","timestamp":"2026-01-05T00:00:00Z","userId":1,"userId":"u1"}',
+)
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.integers(0, 2**32), st.integers(1, 4), st.integers(1, 4), st.booleans(), st.booleans())
+def test_parts_and_shares_fold_to_what_reading_all_at_once_gives(seed, parts, shares, ends, compressed):
+    random, builder = Random(seed), Builder(a_definition())
+    lines = [*as_lines(any_stream(random)), *random.choices(ODD_LINES, k=10)]
+    random.shuffle(lines)
     with TemporaryDirectory() as folder:
         file = Path(folder) / "file"
-        file.write_bytes(b"".join(lines))
-        reads = [
-            read_part(builder, part, Path(folder), number)
-            for number, part in enumerate(parts_of(file, -(-file.stat().st_size // parts)))
-        ]
-        dealt = deal(reads, shares)
-        finished = [one for share in dealt for one in fold_share(builder, Path(folder), share)[0]]
-    assert sum(read.lines for read in reads) == len(lines)
-    assert [line for _, line in sorted(finished)] == folded(builder, lines)[0]
+        text = b"\n".join(lines) + b"\n" * ends
+        file.write_bytes(gzip.compress(text) if compressed else text)
+        cut = parts_of(file, -(-file.stat().st_size // parts))
+        worker = Worker(builder, None, cut, Path(folder))
+        reads = [worker.read(number) for number in range(len(cut))]
+        dealt = [worker.fold(share) for share in deal(reads, shares)]
+        placed = [one for share in dealt for one in share.rejected.get(file, ())]
+        rejected = [one for read in reads for one in read.rejected] + number_lines(file, placed)
+    expected, scanned = folded(builder, text.splitlines(keepends=True))
+    assert [line for _, line in sorted(one for share in dealt for one in share.finished())] == expected
+    tally = Counter()
+    for one in (*reads, *dealt):
+        tally.update(one.tally)
+    assert +tally == +scanned.tally
+    assert rejected == scanned.rejected
 
 
 def test_a_compressed_file_is_one_part(tmp_path):

@@ -17,7 +17,7 @@ IDENTIFIER_BYTES_MAX: Final = 1024
 _INTEGER_BITS_MAX: Final = 8 * IDENTIFIER_BYTES_MAX
 """Past this an integer has more digits than an identifier has bytes; text is not even made of it."""
 
-_DECISIONS_MAX: Final = 8192
+_DECISIONS_MAX: Final = 2**16
 """Decisions remembered per type: the people of a few batches come back, event after event."""
 
 DEFAULT_BLOCK: Final = Block(
