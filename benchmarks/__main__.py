@@ -1,6 +1,6 @@
 """`make bench`: measure speed and cost, as ratios against peers and limits.
 
-    python -m benchmarks [fold] [ingest] [units] [chain] [cold] [rebuild]
+    python -m benchmarks [fold] [duckdb] [ingest] [units] [chain] [cold] [rebuild]
 
 Without names, all of them: about fifteen minutes on two cores.
 """
@@ -9,11 +9,12 @@ import sys
 from collections.abc import Callable
 from typing import Final
 
-from benchmarks import chain, coldstart, folding, ingest, rebuild, units
+from benchmarks import chain, coldstart, folding, ingest, rebuild, sql, units
 from benchmarks.report import Row, show
 
 BENCHMARKS: Final[dict[str, tuple[str, Callable[[], list[Row]]]]] = {
     "fold": ("Folding a file", folding.measure),
+    "duckdb": ("Folding a large file in two processes", sql.measure),
     "ingest": ("Ingesting, HTTP stubbed", ingest.measure),
     "units": ("Request units of a clickstream", units.measure),
     "chain": ("Transforming, JSON in to JSON out", chain.measure),
