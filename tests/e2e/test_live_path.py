@@ -144,6 +144,37 @@ def test_every_record_is_archived_as_it_was_put(live: Live, person: Person):
     assert len({(record.shard, record.sequence) for record in ours}) == len(ours)
 
 
+def test_the_archiver_goes_on_until_every_record_is_written(live: Live, person: Person):
+    live.settle()
+    client, name = live.client("lambda"), live.function("ArchiveFunction")
+    environment = client.get_function_configuration(FunctionName=name)["Environment"]
+    broken = {"Variables": environment["Variables"] | {contract.ENV_ARCHIVE_BUCKET: "no-such-bucket"}}
+    client.update_function_configuration(FunctionName=name, Environment=broken)
+    put = [json.dumps(person.order(total)).encode() for total in range(3)]
+    try:
+        live.put(*put)
+        live.profile_with("cookie_id", person.cookie, 3)
+        assert not live.cloud.is_caught_up()
+    finally:
+        client.update_function_configuration(FunctionName=name, Environment=environment)
+    live.settle()
+    archived = [record.data for key in live.objects(contract.PREFIX_EVENTS) for record in live.archived(key)]
+    assert [data for data in archived if data in put] == put
+
+
+def test_history_from_a_file_is_added_to_the_archive_once(live: Live, person: Person, tmp_path: Path):
+    file = tmp_path / "history.jsonl"
+    file.write_text(json.dumps(person.order(1, timestamp="2019-03-01T10:00:00Z")) + "\nnope\n")
+    prefix = f"{contract.PREFIX_EVENTS}dt=2019-03-01/hour=10/"
+    for told in ("added 1 events", "nothing to add"):
+        assert told in _kith(live, "backfill", str(file))
+        [key] = live.objects(prefix)
+        assert [record.data.decode() for record in live.archived(key)] == file.read_text().splitlines()[:1]
+    bucket = live.outputs[contract.OUTPUT_ARCHIVE_BUCKET]
+    for key in [*live.objects(prefix), *live.objects(contract.PREFIX_BACKFILL)]:
+        live.client("s3").delete_object(Bucket=bucket, Key=key)
+
+
 def test_markers_are_acknowledged_once_all_before_them_is_dealt_with(live: Live, person: Person):
     shards = KinesisShards(live.client("kinesis"), live.outputs[contract.OUTPUT_STREAM])
     objects = S3Objects(live.client("s3"), live.outputs[contract.OUTPUT_ARCHIVE_BUCKET])
