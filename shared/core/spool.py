@@ -82,7 +82,10 @@ class FrameWriter:
                 self.shards.setdefault(shard, len(self.shards)),
                 _pack_digits(sequence),
                 index,
-                one.values if _PLAIN.issuperset(map(type, one.values)) else _packable(one.values),
+                [
+                    value if value.__class__ in _PLAIN else _packable(value)  # hot: no call for most of them
+                    for value in one.values
+                ],
                 _packable(traits) if traits else traits,
             )
         )

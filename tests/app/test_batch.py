@@ -232,14 +232,14 @@ def test_a_group_that_fails_fails_alone_and_names_the_first_record_that_must_com
 
 def test_an_event_that_the_engine_trips_over_is_quarantined_alone(monkeypatch):
     world = World()
-    contribute = BUILDER.contribute
+    contribute = BUILDER._contribute
 
-    def trip(event, tally):
-        if event.id == "bad":
+    def trip(slots, key, *more):
+        if key[1] == "bad":
             raise RuntimeError("secret@example.com")
-        return contribute(event, tally)
+        return contribute(slots, key, *more)
 
-    monkeypatch.setattr(BUILDER, "contribute", trip)
+    monkeypatch.setattr(BUILDER, "_contribute", trip)
     world.run(event(messageId="bad"), event())
     [entry] = world.quarantine.entries.values()
     assert (entry.reason, entry.detail) == ("not_processed", "RuntimeError")
@@ -327,14 +327,14 @@ class Tripping:
 
     def __init__(self, monkeypatch):
         self.ids = set()
-        contribute = BUILDER.contribute
+        contribute = BUILDER._contribute
 
-        def trip(event, tally):
-            if event.id in self.ids:
+        def trip(slots, key, *more):
+            if key[1] in self.ids:
                 raise RuntimeError
-            return contribute(event, tally)
+            return contribute(slots, key, *more)
 
-        monkeypatch.setattr(BUILDER, "contribute", trip)
+        monkeypatch.setattr(BUILDER, "_contribute", trip)
 
 
 def test_a_replay_folds_what_became_good_and_keeps_what_is_still_bad(monkeypatch):

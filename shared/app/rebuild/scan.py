@@ -164,7 +164,7 @@ def _records(objects: Objects, key: str) -> Iterator[Record]:
 def _record(rejection: Rejection) -> Record:
     """Return the record of an event that is to be read again."""
     shard, sequence, index = rejection.position
-    return Record(rejection.data, rejection.arrival, shard, sequence, index)
+    return Record(rejection.data, rejection.arrival, shard, sequence, index, is_part=True)
 
 
 def _components(groups: Iterable[Identifiers]) -> list[list[Identifiers]]:
