@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from shared.adapters.s3 import Listed
 from shared.app.quarantine import is_archived, replay
 from shared.app.rebuild.build import BuildFailedError
-from shared.app.rebuild.link import components, partitions
+from shared.app.rebuild.link import joined, numbered, partitions
 from shared.app.rebuild.plan import PART_BYTES, PART_OBJECTS_MAX, parts_of, plan
 from shared.app.rebuild.scan import scan
 from shared.app.rebuild.shuffle import PartNumber, shuffle
@@ -145,18 +145,24 @@ def test_what_a_rebuild_set_aside_is_replayed_into_its_version_although_it_arriv
 
 
 @settings(deadline=None)
-@given(st.lists(st.lists(st.integers(0, 30), min_size=1, max_size=3, unique=True), max_size=30))
-def test_linking_finds_the_connected_components(held):
+@given(
+    st.lists(st.lists(st.integers(0, 30), min_size=1, max_size=3, unique=True), max_size=30),
+    st.integers(1, 4),
+)
+def test_linking_finds_the_connected_components_in_any_slices(held, slices):
     holders = np.array([at for at, some in enumerate(held) for _ in some], dtype=np.uint32)
     hashes = np.array([one for some in held for one in some], dtype=np.uint64)
-    found = components(holders, hashes, len(held)).tolist()
-    joined = Components()
+    labels = np.arange(len(held), dtype=np.uint32)
+    for at in range(slices):
+        chosen = hashes % slices == at
+        labels = joined(labels, holders[chosen], hashes[chosen])
+    components = Components()
     for some in held:
-        joined.join(some)
+        components.join(some)
     firsts = {}
     for some in held:
-        firsts.setdefault(joined.find(some[0]), len(firsts))
-    assert found == [firsts[joined.find(some[0])] for some in held]
+        firsts.setdefault(components.find(some[0]), len(firsts))
+    assert numbered(labels).tolist() == [firsts[components.find(some[0])] for some in held]
 
 
 def test_a_long_chain_of_people_is_one_component():
@@ -164,7 +170,7 @@ def test_a_long_chain_of_people_is_one_component():
     order = np.random.default_rng(1).permutation(count).astype(np.uint64)
     holders = np.repeat(np.arange(count - 1, dtype=np.uint32), 2)
     hashes = np.stack((order[:-1], order[1:]), axis=1).ravel()
-    assert components(holders, hashes, count - 1).max() == 0
+    assert not joined(np.arange(count - 1, dtype=np.uint32), holders, hashes).any()
 
 
 def test_partitions_are_filled_in_order_up_to_about_their_target():

@@ -29,6 +29,7 @@ def small(monkeypatch):
     monkeypatch.setattr("shared.app.rebuild.plan.PART_BYTES", 1500)
     monkeypatch.setattr("shared.app.rebuild.plan.PART_OBJECTS_MAX", 5)
     monkeypatch.setattr("shared.app.rebuild.link.PARTITION_BYTES", 2000)
+    monkeypatch.setattr("shared.app.rebuild.link.LINKS_MAX", 8)
     monkeypatch.setattr("shared.app.rebuild.replay.INSERTED_TOGETHER", 2)
     monkeypatch.setattr("shared.app.rebuild.replay.CHECKPOINT_PROFILES", 3)
     monkeypatch.setattr("shared.app.rebuild.replay.PENDING_MAX", 5)

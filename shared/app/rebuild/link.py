@@ -3,10 +3,11 @@
     links of all parts -> components that share an identifier are one -> partitions of about equal weight
 
 An identifier is 8 bytes of a hash here: where two of them collide, two persons are replayed in one place, and
-the exact rules keep them apart. This is the one state whose memory grows with the archive: about 40 bytes
-for every identifier of every part's every component.
+the exact rules keep them apart. Of very many identifiers a slice is linked at a time, by their hashes. This
+is the one state whose memory grows with the archive: about 20 bytes for every component of every part.
 """
 
+from collections.abc import Sequence
 from typing import Any, Final
 
 import msgspec
@@ -23,15 +24,22 @@ PARTITION_BYTES: Final = 2**27
 """Bytes of contributions, not compressed, that one Replay worker takes: half a million or so. A component
 that is larger is a partition of its own."""
 
+LINKS_MAX: Final = 2**25
+"""Identifiers that are linked at a time: they take about 45 bytes each."""
+
 Array = np.ndarray[Any, np.dtype[Any]]
 
 
 def link(name: BuildName, objects: Objects, progress: Progress) -> Linked:
     """Link all parts, and assign their components to partitions."""
     parts = fetch_json(objects, name.extent, Extent).parts
-    sizes, weights, hashes, holders = _read(name, objects, parts)
-    component_of = components(holders, hashes, len(weights))
-    del hashes, holders
+    sizes, weights, held = _measure(name, objects, parts)
+    labels: Array = np.arange(len(weights), dtype=np.uint32)
+    slices = -(-held // LINKS_MAX)
+    for at in range(slices):
+        labels = joined(labels, *_read(name, objects, sizes, at, slices))
+    component_of = numbered(labels)
+    del labels
     count = int(component_of.max()) + 1 if len(component_of) else 0
     partition_of = partitions(np.bincount(component_of, weights, count).astype(np.uint64), PARTITION_BYTES)
     partition_count = int(partition_of[-1]) + 1 if count else 1
@@ -51,12 +59,12 @@ def link(name: BuildName, objects: Objects, progress: Progress) -> Linked:
     return linked
 
 
-def components(holders: Array, hashes: Array, count: int) -> Array:
-    """Return the component of each of `count` holders, numbered in order of their first holders.
+def joined(labels: Array, holders: Array, hashes: Array) -> Array:
+    """Return the labels of holders once more of them share a label: `hashes[i]` is held by `holders[i]`.
 
-    `hashes[i]` is held by `holders[i]`; who holds the same is in the same component.
+    Who holds the same has the same label, which is that of the first of them; so has who is joined to them by
+    the labels before.
     """
-    labels = np.arange(count, dtype=np.uint32)
     order = np.argsort(hashes, kind="stable")
     sorted_hashes = hashes[order]
     sorted_holders = holders[order]
@@ -74,8 +82,15 @@ def components(holders: Array, hashes: Array, count: int) -> Array:
             labels = above
         apart = labels[left] != labels[right]
         left, right = left[apart], right[apart]
-    numbers: Array = np.unique(labels, return_inverse=True)[1]
-    return numbers.astype(np.uint32)
+    return labels
+
+
+def numbered(labels: Array) -> Array:
+    """Return the numbers of components, in order of their first holders."""
+    roots = labels == np.arange(len(labels), dtype=np.uint32)
+    numbers: Array = np.cumsum(roots, dtype=np.uint32)
+    numbers -= np.uint32(1)
+    return numbers[labels]
 
 
 def partitions(weights: Array, target: int) -> Array:
@@ -85,22 +100,43 @@ def partitions(weights: Array, target: int) -> Array:
     return numbers.astype(np.uint32)
 
 
-def _read(name: BuildName, objects: Objects, parts: int) -> tuple[list[int], Array, Array, Array]:
-    """Return how many components each part has, their weights, and which hashes which component holds."""
+def _measure(name: BuildName, objects: Objects, parts: int) -> tuple[list[int], Array, int]:
+    """Return how many components each part has, the weights of all, and how many identifiers they hold."""
     sizes: list[int] = []
-    weights, hashes, holders = [], [], []
-    start = 0
+    weights = []
+    held = 0
     for part in range(parts):
-        key = name.links(part)
-        data = decompress(fetch(objects, key), key)
-        size = int(np.frombuffer(data, "<u4", 1)[0])
-        counts = np.frombuffer(data, "<u4", size, 4 + 4 * size)
+        data, size = _fetch(name, objects, part)
         weights.append(np.frombuffer(data, "<u4", size, 4).astype(np.uint32))
-        hashes.append(np.frombuffer(data, "<u8", -1, 4 + 8 * size).astype(np.uint64))
-        holders.append(np.repeat(np.arange(start, start + size, dtype=np.uint32), counts))
+        held += (len(data) - 4 - 8 * size) // 8
         sizes.append(size)
+    return sizes, np.concatenate(weights), held
+
+
+def _read(
+    name: BuildName, objects: Objects, sizes: Sequence[int], at: int, slices: int
+) -> tuple[Array, Array]:
+    """Return which components hold which hashes, of one slice of all hashes."""
+    hashes, holders = [], []
+    start = 0
+    for part, size in enumerate(sizes):
+        data, _ = _fetch(name, objects, part)
+        counts = np.frombuffer(data, "<u4", size, 4 + 4 * size)
+        held = np.frombuffer(data, "<u8", -1, 4 + 8 * size)
+        holder = np.repeat(np.arange(start, start + size, dtype=np.uint32), counts)
+        if slices > 1:
+            chosen = held % np.uint64(slices) == at
+            held, holder = held[chosen], holder[chosen]
+        hashes.append(held.astype(np.uint64))
+        holders.append(holder)
         start += size
-    return sizes, np.concatenate(weights), np.concatenate(hashes), np.concatenate(holders)
+    return np.concatenate(holders), np.concatenate(hashes)
+
+
+def _fetch(name: BuildName, objects: Objects, part: int) -> tuple[bytes, int]:
+    key = name.links(part)
+    data = decompress(fetch(objects, key), key)
+    return data, int(np.frombuffer(data, "<u4", 1)[0])
 
 
 def _lines(what: str, count: int) -> bytes:
