@@ -94,7 +94,7 @@ class Planner:
         """Stored profiles that are removed, whose ids this plan must not give again."""
         self.removes: list[Remove] = []
         self.is_unverified = False
-        """Whether a limit has decided, by owners that no write need be conditional on."""
+        """Whether something has been decided by owners that no write need be conditional on."""
         self.folds = False
         """Whether any event has been folded: a plan that has no room for its first one would never end."""
         self.regular: dict[int, _Life] = {}
@@ -289,6 +289,7 @@ class Planner:
             counted_twice = merge(self.builder, profile, secondary, how)
             if counted_twice:
                 self.tally["invariant_violations"] += counted_twice
+                self.is_unverified = True  # a stale read had its event counted as somebody else's
             primary.known = primary.known or life.known
             primary.inherited |= life.inherited
             forward = redirect and life.stored is not None

@@ -126,6 +126,40 @@ def test_a_creation_that_was_overtaken_writes_no_profile(dynamo, after):
     assert_consistent(dynamo, BUILDER)
 
 
+def test_a_creation_that_arrives_after_its_profile_was_merged_does_not_bring_it_back(dynamo):
+    """A client gives a request up that is still on its way; what it does then must not happen."""
+    dynamo.reset()
+    first, other, link = contributions_of(
+        BUILDER,
+        [
+            an_event(messageId="first", arrival=T0 + 1, anonymousId="merged"),
+            an_event(messageId="other", arrival=T0, userId="u"),
+            an_event(messageId="link", arrival=T0 + 2, anonymousId="merged", userId="u"),
+        ],
+    )
+    on_their_way = []
+
+    class Twice(MortalClient):
+        def __getattr__(self, name):
+            method = getattr(self._client, name)
+
+            def call(**arguments):
+                if name == "put_item":
+                    on_their_way.append(arguments)
+                return method(**arguments)
+
+            return call
+
+    ingest(dynamo.store(BUILDER, Twice(dynamo.client, 0, after=False)), [first])
+    for event in (other, link):
+        ingest(dynamo.store(BUILDER), [event])
+    for arguments in on_their_way:
+        with pytest.raises(dynamo.client.exceptions.ConditionalCheckFailedException):
+            dynamo.client.put_item(**arguments)
+    [line] = lines(dynamo, BUILDER)
+    assert msgspec.json.decode(line)["event_count"] == 3
+
+
 @pytest.mark.parametrize("after", [False, True])
 def test_a_crash_while_segments_are_written_leaves_the_list_whole(dynamo, after):
     dynamo.reset()

@@ -7,6 +7,7 @@ from shared.adapters.dynamo.access import Access
 from shared.adapters.dynamo.client import Action, CanceledError, Condition, chunks
 from shared.adapters.dynamo.units import size_of
 from shared.adapters.dynamo.wire import Item
+from shared.core.snapshot import Tombstone
 from shared.core.writes import Plan, Point
 
 TRANSACTION_BYTES_MAX: Final = 3 * 1024 * 1024
@@ -31,8 +32,14 @@ def leading_to(ids: Iterable[str]) -> Condition:
 
 
 def may_point(point: Point) -> Condition:
-    """Require that a pointer is absent, or leads where it is expected or, already, where it should."""
-    expected = leading_to((point.pointer.profile_id, *point.expected))
+    """Require that a pointer is absent, or leads where it is expected.
+
+    One that leads already where it should was not expected: whoever planned that had not seen it, and may
+    have counted again what its profile has counted.
+    """
+    if not point.expected:
+        return ABSENT
+    expected = leading_to(point.expected)
     return Condition(f"{ABSENT.expression} OR {expected.expression}", expected.values)
 
 
@@ -68,10 +75,11 @@ def actions_of(
         act("Put", bury.tombstone.id, item, bury.expected, size_of(item))
     for remove in plan.removes:
         if remove.redirect is None:
-            act("Delete", remove.profile.id, keyspace.profile(remove.profile.id), remove.expected)
+            # Not a deletion, which costs the same: a creation that is late must not find the place empty.
+            item = items.tombstone(Tombstone(remove.profile.id, remove.rev, ()), grave_until)
         else:
             item = items.redirect(remove)
-            act("Put", remove.profile.id, item, remove.expected, size_of(item))
+        act("Put", remove.profile.id, item, remove.expected, size_of(item))
     written = {profile_id for profile_id, _ in actions}
     for profile_id, rev in plan.checks.items():
         if profile_id not in written:  # one action per item: a write checks the revision itself
