@@ -61,9 +61,9 @@ class Live:
         )
         assert answer["FailedRecordCount"] == 0
 
-    def profile(self, kind: str, value: str) -> dict[str, Any] | None:
+    def profile(self, kind: str, value: str, builder: str = BUILDER) -> dict[str, Any] | None:
         """Read a profile as README.md shows it: its pointer, then the profile."""
-        prefix = f"{BUILDER}#{VERSION}#"
+        prefix = f"{builder}#{VERSION}#"
         pointer = self._item(
             contract.OUTPUT_IDENTIFIERS_TABLE, {contract.IDENTIFIERS_PK: f"{prefix}{kind}#{value}"}
         )

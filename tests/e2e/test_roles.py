@@ -4,6 +4,9 @@ What follows a write (segments to delete, pointers to move) may fail without fai
 that is missing there shows in what stays behind.
 """
 
+import json
+import time
+from collections.abc import Iterator
 from typing import Any
 from uuid import uuid4
 
@@ -12,9 +15,12 @@ import pytest
 from local.cloud import LocalCloud
 from shared import contract
 from shared.adapters.kinesis import KinesisShards
+from shared.app.frozen import freeze
 from shared.app.markers import put_markers
 from shared.core.control import READER_ARCHIVE
+from shared.core.grammar import parse_definition
 from tests.e2e.conftest import BUILDER, VERSION, Live, Person, eventually
+from tests.kinesis import envelope
 
 pytestmark = pytest.mark.e2e
 
@@ -164,3 +170,82 @@ def _owners(live: Live, cookies: list[str]) -> set[str]:
     keys = [{contract.IDENTIFIERS_PK: {"S": f"{prefix}cookie_id#{cookie}"}} for cookie in cookies]
     pointers = [client.get_item(TableName=table, Key=key, ConsistentRead=True)["Item"] for key in keys]
     return {prefix + pointer["profile_id"]["S"] for pointer in pointers}
+
+
+CHAIN = """
+import os
+from kith import RetryError
+
+tried = set()
+
+def transform(event, context):
+    match event["properties"]["total"]:
+        case 1:
+            return [{**event, "custom_id": "c-" + event["userId"]}, event]
+        case 2:
+            os._exit(1)
+        case 3:
+            open("/proc/self/environ").read()
+            if event["messageId"] not in tried:
+                tried.add(event["messageId"])
+                raise RetryError("later", delay_s=0)
+"""
+
+
+@pytest.fixture
+def chained(guarded: Live) -> Iterator[str]:
+    """A version of a builder with a chain, which no mapping consumes and which is not active: its alias."""
+    definition = parse_definition(
+        "name: chained\nidentifiers: {user_id: {from: userId, known: true}}\n"
+        "attributes: {orders: {aggregation: count}}"
+    )
+    data, sha256 = freeze(definition, {"transform.py": CHAIN})
+    key = contract.definition_key("chained", "1", sha256)
+    bucket = guarded.outputs[contract.OUTPUT_ARCHIVE_BUCKET]
+    guarded.client("s3").put_object(Bucket=bucket, Key=key, Body=data)
+    row = {contract.REGISTRY_PK: {"S": "chained"}, contract.REGISTRY_SK: {"S": contract.registry_version(1)}}
+    held = {"definition_key": {"S": key}, "sha256": {"S": sha256}, "t0": {"N": "0"}}
+    table = guarded.outputs[contract.OUTPUT_REGISTRY_TABLE]
+    dynamodb, lambda_ = guarded.client("dynamodb"), guarded.client("lambda")
+    dynamodb.put_item(TableName=table, Item=row | held)
+    alias = {"FunctionName": guarded.function("IngestFunction"), "Name": contract.version_alias("chained", 1)}
+    lambda_.create_alias(**alias, FunctionVersion="$LATEST")
+    yield alias["Name"]
+    lambda_.delete_alias(**alias)
+    dynamodb.delete_item(TableName=table, Key=row)
+
+
+def test_a_chain_is_run_where_it_can_harm_nobody_and_waits_where_it_must(
+    guarded: Live, person: Person, chained: str
+):
+    events = [person.order(total, userId=person.user_id) for total in (0, 1, 2, 3)]
+    records = [
+        envelope(json.dumps(event).encode(), arrival=time.time_ns() // 1_000_000, sequence=f"{number:056}")
+        for number, event in enumerate(events, 1)
+    ]
+    answer = guarded.client("lambda").invoke(
+        FunctionName=guarded.function("IngestFunction"),
+        Qualifier=chained,
+        Payload=json.dumps({"Records": records}),
+    )
+    assert json.loads(answer["Payload"].read()) == {"batchItemFailures": []}
+    assert _chained(guarded, person)["event_count"] == 3
+    assert _chained(guarded, person)["identifiers"] == {
+        "custom_id": [f"c-{person.user_id}"],
+        "user_id": [person.user_id],
+    }
+    [bad] = guarded.objects(f"{contract.PREFIX_QUARANTINE}chained/")
+    assert f"{3:056}" in bad, "the one whose code ended its process"
+
+    def retried() -> bool:
+        guarded.invoke("DrainFunction")
+        return _chained(guarded, person)["event_count"] == 4
+
+    eventually(retried)
+    assert guarded.objects(contract.PREFIX_RETRIES) == []
+
+
+def _chained(live: Live, person: Person) -> dict[str, Any]:
+    profile = live.profile("user_id", person.user_id, builder="chained")
+    assert profile is not None
+    return profile
