@@ -8,7 +8,7 @@ from shared.app.delivery import Envelope
 from shared.app.quarantine import Entry, QuarantineStore, entries_of, is_part, size_of
 from shared.app.reading import Read
 from shared.app.retries import DELAYS_S, Retries, Retry, attempts_of, retry_of
-from shared.core.records import Rejection
+from shared.core.records import ENVELOPE_EXTRA, Rejection
 
 HELD_BYTES_MAX: Final = 2**25
 """What waits to be set aside together; a batch may hold many times what the process may."""
@@ -46,11 +46,14 @@ class Aside:
         else:
             for one in read.postponed:
                 waiting.setdefault(one.delay_s, []).append(one.rejection)
-        bad = self._entries(envelope, rejections)
+        # What waits may end in quarantine as well, and no two entries of a record may have one name: a part
+        # that waits is named by its own first event, and then nothing else is.
+        named_anew = _index_of(envelope) in {one.rejection.position.index for one in read.postponed}
+        bad = self._entries(envelope, rejections, named_anew=named_anew)
         again = [
             (entry.sequence, retry_of(entry.envelope, attempts, delay_s))
             for delay_s, some in waiting.items()
-            for entry in self._entries(envelope, some)
+            for entry in self._entries(envelope, some, named_anew=True)
         ]
         if is_part(envelope):
             self._bad_before += bad
@@ -81,8 +84,20 @@ class Aside:
         if again and self._retries is not None:
             self._retries.put(self._builder, self._version, again)
 
-    def _entries(self, envelope: Envelope, rejections: Sequence[Rejection]) -> list[Entry]:
-        return entries_of(self._builder, self._version, envelope, rejections) if rejections else []
+    def _entries(
+        self, envelope: Envelope, rejections: Sequence[Rejection], *, named_anew: bool
+    ) -> list[Entry]:
+        if not rejections:
+            return []
+        if named_anew and is_part(envelope):
+            extra = envelope[ENVELOPE_EXTRA] | {"index": rejections[0].position.index}
+            envelope = {**envelope, ENVELOPE_EXTRA: extra}
+        return entries_of(self._builder, self._version, envelope, rejections)
+
+
+def _index_of(envelope: Envelope) -> int | None:
+    """Return the index that names a part of a record; None for a whole one."""
+    return envelope[ENVELOPE_EXTRA]["index"] if is_part(envelope) else None
 
 
 def _count_as_bad(rejections: Sequence[Rejection], tally: Counter[str]) -> None:

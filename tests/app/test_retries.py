@@ -157,6 +157,32 @@ def test_events_of_one_record_wait_together_and_apart_from_what_is_bad():
     assert cloud.counts() == [5]
 
 
+def test_events_of_one_entry_that_part_ways_all_reach_quarantine():
+    cloud = Cloud()
+    cloud.bad = {"a", "b", "c"}
+    cloud.ingest(BUILDER.name, 1, one_record("a", "b", "c", "d"))
+    [stored] = cloud.quarantine.list()
+    cloud.busy, cloud.bad = {"a": None}, {"c"}
+    replay(cloud.quarantine, cloud, [stored])
+    for delay_s in DELAYS_S:
+        cloud.drain(delay_s + 60)
+    assert sorted(one.entry.index for one in cloud.quarantine.list()) == [0, 2]
+    cloud.busy, cloud.bad = {}, set()
+    replay(cloud.quarantine, cloud, list(cloud.quarantine.list()))
+    assert cloud.counts() == [4]
+
+
+def test_events_of_one_retry_that_part_ways_all_reach_quarantine():
+    cloud = Cloud()
+    cloud.busy = {"a": None, "b": None, "c": None}
+    cloud.ingest(BUILDER.name, 1, one_record("a", "b", "c"))
+    cloud.busy, cloud.bad = {"a": None, "b": 60}, {"c"}
+    for delay_s in DELAYS_S:
+        cloud.drain(delay_s + 60)
+    assert cloud.waiting() == []
+    assert sorted(one.entry.index for one in cloud.quarantine.list()) == [0, 1, 2]
+
+
 def test_a_batch_that_comes_again_leaves_an_event_to_be_counted_once():
     cloud = Cloud()
     cloud.busy = {"a": None}
