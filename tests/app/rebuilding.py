@@ -127,7 +127,9 @@ class World:
         self.loader = MemoryLoader(self.stores[NEW])
         self.active = MemoryActiveProfiles(old, self.stores[OLD])
         self.name = BuildName(old.name, NEW)
-        self.deaths = 0
+        self.transformer = None
+        self.mortals = 0.6
+        """How many workers may die, and how many of the others work twice."""
         for version, status in ((OLD, Status.ACTIVE), (NEW, Status.BUILDING)):
             self.registry.add(a_version(old.name, version, status))
         self.registry.pointers[old.name] = OLD
@@ -166,13 +168,12 @@ class World:
         """Have a worker do its work, killed at any call and called again, or called for nothing."""
         while True:
             life = Life(self.random.randint(1, 40), after=self.random.random() < 0.5)
-            mortal = self.random.random() < 0.6
+            mortal = self.random.random() < self.mortals
             try:
                 result = work(*(Mortal(port, life) if mortal else port for port in ports))
             except Crash:
-                self.deaths += 1
                 continue
-            if self.random.random() < 0.3:
+            if self.random.random() < self.mortals / 2:
                 work(*ports)
             return result
 
@@ -211,7 +212,7 @@ class World:
         for part in self.shuffled(parts):
             self.surely(
                 lambda objects, part=part: scan(
-                    self.build, as_part(part), objects, self.quarantine, self.progress
+                    self.build, as_part(part), objects, self.quarantine, self.progress, self.transformer
                 ),
                 self.objects,
             )

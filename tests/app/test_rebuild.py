@@ -8,9 +8,11 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from msgspec import structs
 
 from shared.adapters.s3 import Listed
 from shared.app.quarantine import is_archived, replay
+from shared.app.reading import Postponed
 from shared.app.rebuild.build import BuildFailedError
 from shared.app.rebuild.link import joined, numbered, partitions
 from shared.app.rebuild.plan import PART_BYTES, PART_OBJECTS_MAX, parts_of, plan
@@ -18,7 +20,7 @@ from shared.app.rebuild.scan import scan
 from shared.app.rebuild.shuffle import PartNumber, shuffle
 from shared.core.archive import archive_line, archive_object, object_key
 from shared.core.identity.grouping import Components
-from shared.core.records import Record
+from shared.core.records import Record, reject
 from tests.app.rebuilding import (
     LATER,
     NEW,
@@ -139,6 +141,49 @@ def test_what_a_rebuild_set_aside_is_replayed_into_its_version_although_it_arriv
     before = shown_by_id(world, NEW).popitem()[1]["event_count"]
     batch.run([good[0].envelope])
     assert shown_by_id(world, NEW).popitem()[1]["event_count"] == before + 1
+
+
+class Chain:
+    """A transformation: by an event's name it fans out, drops, rejects, or asks to be tried again."""
+
+    def __init__(self, asks):
+        self.asks = asks
+        self.asked = set()
+
+    def run(self, events):
+        return [self._one(event) for event in events]
+
+    def _one(self, event):
+        name = event.body["event"]
+        if name == "later" and self._asks(event.id):
+            return Postponed(reject(event, "RetryError"))
+        if name == "reject":
+            return reject(event, "NoRetryError")
+        copies = {"double": 2, "drop": 0}.get(name, 1)
+        made = [structs.replace(event, id=f"{event.id}#{at}") for at in range(copies)]
+        return [structs.replace(one, body={**one.body, "anonymousId": one.id}) for one in made]
+
+    def _asks(self, event_id):
+        again = event_id in self.asked
+        self.asked.add(event_id)
+        return self.asks == "always" or (self.asks == "once" and not again)
+
+
+@pytest.mark.parametrize(("asks", "kept"), [("never", 6), ("once", 6), ("always", 5)])
+def test_transformed_events_are_accounted_for_and_postponed_ones_tried_again(asks, kept):
+    names = ["double", "drop", "later", "reject", "plain", "double"]
+    world = a_world([a_record(number, userId="u", event=name) for number, name in enumerate(names)])
+    world.transformer = Chain(asks)
+    world.plan(LATER)
+    world.rebuild()
+    found = world.verified
+    assert found.events_in > len(names)  # the archive has some of them twice
+    assert (found.folded, found.duplicate) == (kept, 0)
+    assert found.repeated > 0
+    [profile] = shown_by_id(world, NEW).values()
+    assert profile["event_count"] == kept
+    assert len(profile["identifiers"]["cookie_id"]) == kept
+    assert len(list(world.quarantine.list("people"))) == 7 - kept
 
 
 # Link
