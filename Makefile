@@ -5,7 +5,7 @@ SHELL := /bin/bash
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: help setup run stop test soak lint format bench synth deploy destroy clean
+.PHONY: help setup run stop test simulate soak lint format bench synth deploy destroy clean
 
 help: ## Show this help
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sort | awk -F ':.*## ' '{printf "  make %-10s %s\n", $$1, $$2}'
@@ -44,6 +44,14 @@ format: setup ## Rewrite the code in the project's style
 
 test: setup lint ## Run all tests, from nothing
 	@$(BIN)/python -m pytest -m "not soak"
+
+# `make simulate SEEDS=0:1000 STEPS=60 STORE=dynamo`: docs/reliability.md
+SEEDS ?= 0:200
+STEPS ?= 60
+STORE ?= dynamo
+
+simulate: setup ## Run worlds that go wrong in every way, each from a seed
+	@$(BIN)/python -m tests.simulation --seeds $(SEEDS) --steps $(STEPS) --store $(STORE)
 
 soak: setup ## Run what takes longer than `make test` allows
 	@$(BIN)/python -m pytest -m soak

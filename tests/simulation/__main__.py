@@ -1,0 +1,115 @@
+"""`make simulate SEEDS=FROM:TO STEPS=60`: run many worlds, and tell of the first that goes wrong."""
+
+import argparse
+import os
+import subprocess
+import sys
+import time
+import traceback
+
+STEPS = 60
+
+
+def main(arguments):
+    options = _options(arguments)
+    if options.mutants:
+        return _mutants(options)
+    first, last = _seeds(options.seeds)
+    started, failures = time.monotonic(), 0
+    for number, seed in enumerate(range(first, last), 1):
+        problem = run_seed(seed, options)
+        if problem is not None:
+            failures += 1
+            print(report(seed, options, problem), flush=True)
+            if not options.keep_going:
+                return 1
+        if options.progress and number % options.progress == 0:
+            rate = number / (time.monotonic() - started)
+            print(f"{number} seeds, {rate:.0f}/s, {failures} failed", flush=True)
+    elapsed = time.monotonic() - started
+    print(f"{last - first} seeds ({first}:{last}, {options.store}) in {elapsed:.0f} s: {failures} failed")
+    return 1 if failures else 0
+
+
+def _mutants(options):
+    """Run the recorded seed of each planted fault, with it and without; or search for new seeds."""
+    from tests.simulation.mutants import MUTANTS
+    from tests.simulation.recorded import SEEDS
+    from tests.simulation.runs import run, search
+
+    failures = 0
+    for name in [one.__name__ for one in MUTANTS]:
+        seed = SEEDS.get(name)
+        if options.mutants == "search":
+            seed = search(name, options.store, options.steps, range(*_seeds(options.seeds)))
+            print(f'    "{name}": {seed},', flush=True)
+            failures += seed is None
+            continue
+        if run(seed, options.store, options.steps, mutant=name) is None:
+            failures += 1
+            print(f"{name} goes unnoticed with seed {seed}")
+        if (problem := run(seed, options.store, options.steps)) is not None:
+            failures += 1
+            print(f"seed {seed} fails without {name}: {problem.summary}")
+    return 1 if failures else 0
+
+
+def run_seed(seed, options, without=frozenset()):
+    """Run one seed; return the error it ends with, and what happened; None if all is well."""
+    from tests.simulation.runs import run
+
+    return run(seed, options.store, options.steps, without, options.mutant)
+
+
+def report(seed, options, problem):
+    """Tell how to run a seed again, and the shortest list of steps that still goes wrong."""
+    from tests.simulation.runs import shortened
+
+    lines = [
+        f"seed {seed} fails at commit {_commit()}: {problem.summary}",
+        f"again: make simulate SEEDS={seed}:{seed + 1} STEPS={options.steps} STORE={options.store}",
+    ]
+    if options.trace:
+        lines.append("".join(traceback.format_exception(problem.error)))
+    if options.shrink:
+        short = shortened(seed, options.store, options.steps, problem, options.shrink, options.mutant)
+        lines.append(f"{short.setting}")
+        lines += [f"  {number or '--':>5} {what}" for number, what in short.happened]
+        lines.append(f"ends with: {short.error}")
+    return "\n".join(lines)
+
+
+def _options(arguments):
+    parser = argparse.ArgumentParser(prog="python -m tests.simulation", description=__doc__)
+    parser.add_argument("--seeds", default="0:2000", help="FROM:TO, without TO itself")
+    parser.add_argument("--steps", type=int, default=STEPS)
+    parser.add_argument("--store", choices=["dynamo", "memory"], default="dynamo")
+    parser.add_argument("--shrink", type=int, default=300, help="runs to spend on a shorter list of steps")
+    parser.add_argument("--mutant", help="plant a fault, by name")
+    parser.add_argument("--mutants", choices=["recorded", "search"], help="try all planted faults")
+    parser.add_argument("--trace", action="store_true", help="show where the error was raised")
+    parser.add_argument("--keep-going", action="store_true", help="do not stop at the first failure")
+    parser.add_argument("--progress", type=int, default=0, help="tell how far it is, every so many seeds")
+    return parser.parse_args(arguments)
+
+
+def _seeds(text):
+    first, _, last = text.partition(":")
+    return int(first), int(last or int(first) + 1)
+
+
+def _commit():
+    asked = subprocess.run(
+        ["git", "describe", "--always", "--dirty"], capture_output=True, text=True, check=False
+    )
+    return asked.stdout.strip() or "unknown"
+
+
+if __name__ == "__main__":
+    if os.environ.get("PYTHONHASHSEED") != "0":  # sets of text have an order, and a run must repeat
+        os.execve(
+            sys.executable,
+            [sys.executable, "-m", "tests.simulation", *sys.argv[1:]],
+            os.environ | {"PYTHONHASHSEED": "0"},
+        )
+    sys.exit(main(sys.argv[1:]))

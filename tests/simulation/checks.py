@@ -1,0 +1,230 @@
+"""What must hold at the end of every run, whatever happened in it."""
+
+import json
+from collections import Counter
+
+from shared.adapters.dynamo.items import KIND, pointer_of
+from shared.adapters.dynamo.keys import Keyspace
+from shared.adapters.quarantine import S3Quarantine
+from shared.app.read import REDIRECTS_MAX
+from shared.contract import (
+    PREFIX_FAILED,
+    PROFILES_SK,
+    SK_BODY_PREFIX,
+    SK_DELTA_PREFIX,
+    SK_PROFILE,
+    TTL_ATTRIBUTE,
+)
+from shared.core.compile import Contribution
+from shared.core.profile import Profile, canonical, expiry, missing_segments
+from shared.core.records import Rejection, read_record
+from shared.core.snapshot import Redirect
+from shared.core.times import parse_time
+from tests import oracle
+from tests.simulation.dynamo import IDENTIFIERS, PROFILES
+from tests.simulation.tuning import limits_of
+
+VERSION = 1
+SETTLINGS_MAX = 5
+
+
+def check(world):
+    """Raise AssertionError for whatever does not hold."""
+    stored, pointers = _view(world)
+    for _ in range(SETTLINGS_MAX):
+        waiting = [one for one in _live(stored) if one.parked]
+        if not waiting:
+            break
+        world.write_again([min(one.identifiers) for one in waiting])
+        stored, pointers = _view(world)
+    assert not [one.id for one in _live(stored) if one.parked], "something stays parked"
+    assert not world.problems, world.problems
+    assert not world.stream.readable(), "records are left on the stream"
+    _check_counted_once(world)
+    _check_pointers(world, stored, pointers)
+    _check_redirects(stored)
+    expected = _Expected(world)
+    _check_quarantine(world, expected)
+    _check_profiles(world, stored, expected)
+    if world.setting.store == "dynamo":
+        _check_items(world, stored)
+
+
+class _Expected:
+    """What the records of the stream give, read once and in order."""
+
+    def __init__(self, world):
+        self.contributions = []
+        self.rejected = Counter()
+        self.dropped = 0
+        tally = Counter()
+        for record in world.stream.records:
+            for one in read_record(record.data, record.arrival, record.shard, record.sequence):
+                if isinstance(one, Rejection):
+                    self.rejected[record.shard, record.sequence] += 1
+                    continue
+                found = world.builder.contribute(one, tally)
+                if isinstance(found, Contribution):
+                    self.contributions.append(found)
+                else:
+                    self.dropped += 1
+
+
+def _check_profiles(world, stored, expected):
+    setting = world.setting
+    if setting.is_stale and (setting.is_small or setting.kind == "limited"):
+        return  # either order of a batch's events is right
+    lines = [canonical(world.builder, one) for one in sorted(_live(stored), key=lambda one: one.id)]
+    wanted = oracle.profiles_of(world.builder, expected.contributions, limits_of(world.setting))
+    if world.setting.store == "dynamo":  # what has expired may be gone, or still be there
+        lines, wanted = _unexpired(world, lines), _unexpired(world, wanted)
+    hidden = set()
+    # Of lives that begin and end in one millisecond, each has a number of its own.
+    if world.has_forgotten or setting.is_small or not setting.is_ordered:
+        hidden.add("profile_id")
+    if world.setting.has_copies and not world.setting.is_ordered:
+        hidden |= {"created_at", "updated_at", "expires_at"}  # of which copy they are, the order decides
+    found, should = _without(lines, hidden), _without(wanted, hidden)
+    if found != should:
+        extra = [f"  found {one}" for one in found if one not in should]
+        missing = [f"  not   {one}" for one in should if one not in found]
+        raise AssertionError("\n".join(["profiles are not what the oracle says", *extra, *missing]))
+
+
+def _unexpired(world, lines):
+    return [line for line in lines if parse_time(json.loads(line)["expires_at"]) >= world.now_ms]
+
+
+def _without(lines, hidden):
+    profiles = [json.loads(line) for line in lines]
+    for profile in profiles:
+        for name in hidden:
+            del profile[name]
+    return sorted(profiles, key=json.dumps)
+
+
+def _check_counted_once(world):
+    """No two profiles that were merged had counted the same event.
+
+    The heirs of a removed profile share its memory, so that counter says nothing where any was removed.
+    """
+    if not (world.tally["profiles_broken"] or world.tally["profiles_expired"]):
+        assert not world.tally["invariant_violations"], "an event was counted by two profiles"
+
+
+def _check_pointers(world, stored, pointers):
+    """Every identifier of a live profile leads to it, perhaps through redirects, and to no other."""
+    live = [one for one in _live(stored) if expiry(world.builder, one) >= world.now_ms]
+    owners = Counter(one for profile in live for one in profile.identifiers)
+    assert all(count == 1 for count in owners.values()), "two profiles list the same identifier"
+    for profile in live:
+        for identifier in profile.identifiers:
+            pointer = pointers.get(identifier)
+            assert pointer is not None, f"no pointer leads to {profile.id}"
+            assert _end(stored, pointer) == profile.id, f"a pointer leads away from {profile.id}"
+    for identifier, pointer in pointers.items():
+        target = stored.get(_end(stored, pointer))
+        if isinstance(target, Profile):
+            assert identifier in target.identifiers, f"a pointer leads to {target.id}, which does not list it"
+
+
+def _end(stored, pointer):
+    target = pointer.profile_id
+    for _ in range(REDIRECTS_MAX):
+        if not isinstance(stored.get(target), Redirect):
+            return target
+        target = stored[target].target
+    raise AssertionError("redirects lead on for ever")
+
+
+def _check_redirects(stored):
+    for one in stored.values():
+        if isinstance(one, Redirect):
+            _end(stored, _To(one.id))
+
+
+class _To:
+    def __init__(self, profile_id):
+        self.profile_id = profile_id
+
+
+def _check_quarantine(world, expected):
+    assert not list(world.objects.list(PREFIX_FAILED)), "a batch that was given up stays undelivered"
+    found = Counter()
+    for entry, _ in S3Quarantine(world.objects).list():
+        assert "failed_repeatedly" not in entry.reasons, "what was given up stays in quarantine"
+        found[entry.shard, entry.sequence] += sum(entry.reasons.values())
+    assert found == expected.rejected, "quarantine holds other events than those that cannot be read"
+
+
+def _check_items(world, stored):
+    """Nothing stays for ever, and nothing goes before the profile that needs it."""
+    tables = world.dynamo.tables
+    keyspace = Keyspace(world.builder.name, VERSION)
+    listed = _listed(world)
+    for item in tables[PROFILES].values():
+        kind, owner = item[PROFILES_SK]["S"], stored.get(keyspace.profile_id(item))
+        until = int(item[TTL_ATTRIBUTE]["N"]) * 1000 if TTL_ATTRIBUTE in item else None
+        if kind == SK_PROFILE:
+            needs_none = item.get(KIND) == {"S": "redirect"}
+            assert until is not None or needs_none, "a profile or a tombstone without a TTL"
+            continue
+        assert until is not None, f"{kind} stays for ever"
+        if kind.startswith(SK_BODY_PREFIX) and isinstance(owner, Profile):
+            name = kind.removeprefix(SK_BODY_PREFIX)
+            if name in listed.get(owner.id, ()):
+                assert until >= expiry(world.builder, owner), "a segment goes before its profile"
+        assert kind.startswith((SK_BODY_PREFIX, SK_DELTA_PREFIX)), kind
+    for item in tables[IDENTIFIERS].values():
+        owner = stored.get(pointer_of(item).profile_id)
+        until = int(item[TTL_ATTRIBUTE]["N"]) * 1000
+        if isinstance(owner, Profile):
+            assert until >= expiry(world.builder, owner), "a pointer goes before its profile"
+
+
+def _listed(world):
+    """Return the names of the body items that stored profiles list, by id."""
+    found = {}
+    keyspace = Keyspace(world.builder.name, VERSION)
+
+    def look(store):
+        reads = store._reads
+        for item in list(world.dynamo.tables[PROFILES].values()):
+            if item[PROFILES_SK]["S"] == SK_PROFILE:
+                stored = reads.stored(item)
+                if isinstance(stored, Profile):
+                    found[keyspace.profile_id(item)] = reads.listed_at(stored.id, stored.rev).names
+
+    world.ask(look)
+    return found
+
+
+def _view(world):
+    """Return what is stored by id, profiles that have not expired with their segments, and all pointers."""
+    if world.setting.store == "memory":
+        return dict(world.memory.stored), dict(world.memory.pointed)
+    keyspace = Keyspace(world.builder.name, VERSION)
+    tables = world.dynamo.tables
+    ids = [
+        keyspace.profile_id(item)
+        for item in tables[PROFILES].values()
+        if item[PROFILES_SK]["S"] == SK_PROFILE
+    ]
+
+    def look(store):
+        found = store.profiles(ids, fresh=True)
+        for one, profile in list(found.items()):
+            if not isinstance(profile, Profile):
+                continue
+            if expiry(world.builder, profile) < world.now_ms:
+                del found[one]  # TTL may have taken what it lists
+            elif names := missing_segments(world.builder, profile):
+                found[one] = store.load(world.builder, profile, names)
+        return found
+
+    pointers = {keyspace.identifier(item): pointer_of(item) for item in tables[IDENTIFIERS].values()}
+    return world.ask(look), pointers
+
+
+def _live(stored):
+    return [one for one in stored.values() if isinstance(one, Profile)]

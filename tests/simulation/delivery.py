@@ -1,0 +1,175 @@
+"""What Lambda does for ingestion: mappings that read shards, calls, retries, giving up."""
+
+import contextlib
+import json
+
+from shared.adapters.dynamo.followups import ERRORS
+from shared.adapters.quarantine import S3Quarantine
+from shared.app import quarantine
+from shared.app.delivery import IngestionUnavailableError
+from shared.app.drain import Drain
+from shared.app.ports import SegmentGoneError
+from shared.contract import PREFIX_FAILED, version_alias
+from tests.simulation.network import Objects
+from tests.simulation.scheduler import Killed, Process, ProcessDiedError, SimulationError
+from tests.simulation.workers import VERSION, Worker
+
+MAPPING = "7cc5a2b4-0000-4000-8000-000000000000"
+EXPECTED_ERRORS = {
+    "ClientError",
+    "ConnectTimeoutError",
+    "ProvisionedThroughputExceededException",
+    "ReadTimeoutError",
+    "ThrottledError",
+    "contended",
+    "simulated",
+}
+"""What a group of events may fail with; anything else is a mistake, however well it goes the next time."""
+
+
+class Delivery:
+    """The part of a world that delivers records to processes."""
+
+    def invoke(self, envelopes):
+        """Within a task: have a process ingest a batch; ProcessDiedError if it did not live to answer."""
+        worker = self._worker()
+        while worker is None:
+            self.scheduler.switch(10)
+            worker = self._worker()
+        worker.is_busy = True
+        task = self.scheduler.spawn(lambda: worker.batch.run(envelopes), worker)
+        try:
+            outcome = self.scheduler.wait(task)
+        finally:
+            worker.is_busy = False
+        self._check_tally(outcome)
+        return outcome
+
+    def _worker(self):
+        idle = [one for one in self.workers if not one.is_busy]
+        if len(self.workers) < self.setting.processes and (not idle or self.random.random() < 0.2):
+            self._count += 1
+            try:
+                self.workers.append(Worker(self, self._count))
+            except Exception as error:
+                raise SimulationError("a process could not start") from error
+            return self.workers[-1]
+        return self.random.choice(idle) if idle else None
+
+    def _end(self, worker):
+        self.workers.remove(worker)
+        self.scheduler.kill(worker)
+
+    def _start_lane(self, shard):
+        if not shard.is_read and shard in self.stream.readable():
+            shard.is_read = True
+            self.scheduler.spawn(lambda: self._lane(shard))
+
+    def _lane(self, shard):
+        """Deliver one shard, batch by batch, until there is nothing left."""
+        attempts = 0
+        size_max = self.setting.batch_max
+        while not shard.is_drained:
+            self.scheduler.switch()
+            size = self.random.randint(1, size_max)
+            batch = shard.records[shard.done : shard.done + size]
+            done = self._deliver(batch)
+            shard.done += done
+            attempts = 0 if done else attempts + 1
+            if attempts:
+                size_max = max(1, len(batch) // 2)
+            elif done:
+                size_max = self.setting.batch_max
+            if attempts > self.setting.attempts_max:
+                self._give_up(shard, batch)
+                shard.done += len(batch)
+                attempts = 0
+        shard.is_read = False
+        for child in self.stream.shards:
+            if shard in child.parents:
+                self._start_lane(child)
+
+    def _deliver(self, batch):
+        """Deliver a batch; return how many of its records are done with."""
+        try:
+            outcome = self.invoke([record.envelope for record in batch])
+        except (ProcessDiedError, SegmentGoneError, *ERRORS):
+            return 0
+        except Exception as error:  # noqa: BLE001 - Lambda would deliver it again; it is a mistake all the same
+            self.problems.add(f"a batch failed with {type(error).__name__}: {error}")
+            return 0
+        self.tally.update(outcome.tally)
+        if outcome.failed is None:
+            return len(batch)
+        return next(at for at, record in enumerate(batch) if record.sequence == outcome.failed)
+
+    def _give_up(self, shard, batch):
+        """Write what the mapping gives up on to the on-failure destination, as Lambda does."""
+        self._count += 1
+        document = {
+            "requestContext": {
+                "functionArn": f"arn:aws:lambda:eu-central-1:1:function:i:{version_alias('people', VERSION)}",
+                "condition": "RetryAttemptsExhausted",
+            },
+            "payload": {"Records": [record.envelope for record in batch]},
+        }
+        self.objects.now = self.now_ms
+        key = f"{PREFIX_FAILED}{MAPPING}/{shard.name}/{self._count:08}"
+        self.objects.put(key, json.dumps(document).encode())
+
+    def ingest(self, builder, version, records):
+        """The `Ingestion` port: how many records of a batch are accepted, from the first one on."""
+        del builder, version
+        try:
+            outcome = self.invoke(records)
+        except ProcessDiedError:
+            return 0
+        except Killed:
+            raise
+        except Exception:  # noqa: BLE001 - an error of the function is nobody else's
+            return 0
+        if outcome.failed is None:
+            return len(records)
+        numbers = [record["kinesis"]["sequenceNumber"] for record in records]
+        return numbers.index(outcome.failed)
+
+    def _background(self, work):
+        self._count += 1
+        process = Process(f"background-{self._count}")
+
+        def run():
+            with contextlib.suppress(IngestionUnavailableError, Exception):
+                work(process)
+
+        self.scheduler.spawn(run, process)
+
+    def _drain(self, now):
+        def work(process):
+            objects = Objects(self, process)
+            drain = Drain(objects, self, S3Quarantine(objects), lambda _: None, lambda: 10**9)
+            drain.run(now)
+
+        self._background(work)
+
+    def _replay(self, process):
+        store = S3Quarantine(Objects(self, process))
+        entries = list(store.list())
+        quarantine.replay(store, self, entries)
+
+    def _check_tally(self, outcome):
+        tally = outcome.tally
+        if mistakes := set(outcome.errors) - EXPECTED_ERRORS:
+            self.problems.add(f"events failed with {sorted(mistakes)}")
+        accounted = sum(
+            tally[name]
+            for name in (
+                "events_folded",
+                "events_duplicate",
+                "events_quarantined",
+                "events_failed",
+                "events_parked",
+            )
+        )
+        accounted += sum(count for name, count in tally.items() if name.startswith("dropped."))
+        if accounted < tally["events_in"]:
+            self.problems.add(f"{tally['events_in']} events came in, {accounted} are accounted for")

@@ -1,0 +1,214 @@
+"""Planted faults: what the simulation must find, or it proves nothing.
+
+Each takes one safeguard out of the product, by name, and is found by `SEEDS` in one run: CI runs it with the
+fault, where it must fail, and without, where it must pass. `make soak` searches anew.
+"""
+
+from contextlib import ExitStack, contextmanager
+from unittest.mock import patch
+
+from shared.adapters.dynamo import followups, items, transactions, writes
+from shared.adapters.dynamo.client import Condition
+from shared.app import batch, loading
+from shared.core import memory, plan, profile
+from shared.core.aggregations.last import Last
+from shared.core.identity import resolve
+from shared.core.snapshot import Tombstone
+
+ANYTHING = Condition("attribute_exists(pk) OR attribute_not_exists(pk)")
+
+
+def writes_at_any_revision():
+    """The condition on a profile's revision is skipped."""
+    yield patch.object(writes, "at_revision", lambda _: ANYTHING)
+    yield patch.object(transactions, "at_revision", lambda _: ANYTHING)
+
+
+def points_over_any_pointer():
+    """The condition on where a pointer leads is skipped."""
+    yield patch.object(writes, "ABSENT", ANYTHING)
+    yield patch.object(transactions, "may_point", lambda _: ANYTHING)
+    yield patch.object(followups, "may_point", lambda _: ANYTHING)
+
+
+def forgets_on_merge():
+    """Of two profiles that are merged, one's dedup memory is lost."""
+    yield patch.object(memory.Memory, "unite", lambda self, other: 0)
+
+
+def acknowledges_what_failed():
+    """A batch says that it is done although some of it could not be written."""
+    yield patch.object(batch, "_first", lambda records, failed: None)
+
+
+def names_the_last_failure():
+    """A batch names the highest sequence number that failed, not the lowest."""
+
+    def last(records, failed):
+        return next((one.sequence for one in reversed(list(records)) if one.sequence in failed), None)
+
+    yield patch.object(batch, "_first", last)
+
+
+def first_of_ties_is_last():
+    """At equal event times the smaller event id is the last."""
+    add = Last.add
+
+    def swapped(self, state, keyed):
+        tied = [one for one in keyed if one[0][0] == max(each[0][0] for each in keyed)]
+        return add(self, state, [min(tied)])
+
+    yield patch.object(Last, "add", swapped)
+
+
+def extends_nothing():
+    """Pointers and segments keep their TTL when their profile lives on."""
+    yield patch.object(followups.FollowUps, "extend", lambda self, extend: None)
+
+
+def checks_nothing():
+    """What a plan relied on without writing it is not checked, and nothing is buried for a creation."""
+    finish = plan.Planner.finish
+
+    def unchecked(self, taken, rest):
+        planned = finish(self, taken, rest)
+        planned.checks = {}
+        planned.buries = [one for one in planned.buries if one.tombstone.id in self.buried]
+        return planned
+
+    yield patch.object(plan.Planner, "finish", unchecked)
+
+
+def loses_what_was_parked():
+    """A delta is taken for folded without having been read."""
+    read = loading.Loading._read_deltas
+
+    def unread(self):
+        read(self)
+        return []
+
+    yield patch.object(loading.Loading, "_read_deltas", unread)
+
+
+def buries_without_memory():
+    """A tombstone forgets what its profile remembered."""
+    encode = items.Items.tombstone
+
+    def empty(self, tombstone, until):
+        return encode(self, Tombstone(tombstone.id, tombstone.rev, (), tombstone.parked), until)
+
+    yield patch.object(items.Items, "tombstone", empty)
+
+
+def forgets_pointers_of_the_merged():
+    """Where a merged profile left a redirect, its pointers do not follow, and the redirect goes at once."""
+    yield patch.object(followups.FollowUps, "_move", lambda self, moves: None)
+    yield patch.object(followups, "GRAVE_MS", 0)
+
+
+def creates_before_it_points():
+    """A new profile is written before the pointer to it."""
+
+    def create(self, planned):
+        result = self._put_each(planned.puts)
+        if isinstance(result, writes.Committed):
+            point = planned.points[0]
+            item = self._items.pointer(point, point.until)
+            try:
+                self._client.put(self._tables.identifiers, item, transactions.may_point(point), 200)
+            except writes.ConditionFailedError:
+                return writes.Conflict()
+        return result
+
+    yield patch.object(writes.Writes, "_create", create)
+
+
+def withdraws_what_is_listed():
+    """A lost write deletes its segments although a twin of it is stored, and lists them."""
+
+    def withdraw(self, prepared, found, *, is_known):
+        del found
+        if prepared.written and is_known:
+            self._follow_ups.best_effort(lambda: self._bodies.delete(prepared.id, prepared.written))
+
+    yield patch.object(writes.Writes, "_withdraw", withdraw)
+
+
+def remembers_no_duplicates():
+    """Nobody remembers an event."""
+    yield patch.object(memory.Memory, "remembers", lambda self, hashed, minute: False)
+
+
+def never_expires():
+    """A profile lives on whatever its retention says."""
+    yield patch.object(plan.Planner, "_is_expired", lambda self, life, arrival: False)
+
+
+def takes_any_order():
+    """A group is taken by event id, not by arrival."""
+    by_component = loading._by_component
+
+    def by_id(contributions, components):
+        return [sorted(one, key=lambda each: each.key[1]) for one in by_component(contributions, components)]
+
+    yield patch.object(loading, "_by_component", by_id)
+
+
+def keeps_the_secondary():
+    """A merge leaves the secondary where it is."""
+    finish = plan.Planner.finish
+
+    def keeping(self, taken, rest):
+        planned = finish(self, taken, rest)
+        planned.removes = []
+        return planned
+
+    yield patch.object(plan.Planner, "finish", keeping)
+
+
+def owns_nothing_through_redirects():
+    """A pointer that leads through a redirect leads nowhere."""
+
+    def no_redirects(snapshot, pointer):
+        target = pointer.profile_id if pointer else None
+        stored = snapshot.profiles.get(target) if target else None
+        is_profile = isinstance(stored, profile.Profile | Tombstone)
+        return ([target] if target else []), stored if is_profile else None
+
+    yield patch.object(resolve, "profile_of", no_redirects)
+    yield patch.object(transactions, "may_point", lambda _: ANYTHING)
+
+
+MUTANTS = [
+    writes_at_any_revision,
+    points_over_any_pointer,
+    forgets_on_merge,
+    acknowledges_what_failed,
+    names_the_last_failure,
+    first_of_ties_is_last,
+    extends_nothing,
+    checks_nothing,
+    loses_what_was_parked,
+    buries_without_memory,
+    forgets_pointers_of_the_merged,
+    creates_before_it_points,
+    withdraws_what_is_listed,
+    remembers_no_duplicates,
+    never_expires,
+    takes_any_order,
+    keeps_the_secondary,
+    owns_nothing_through_redirects,
+]
+
+
+@contextmanager
+def planted(name):
+    """Have the product be wrong in one way, by the name of its mutant; None for the product as it is."""
+    with ExitStack() as stack:
+        for each in by_name(name)() if name else ():
+            stack.enter_context(each)
+        yield
+
+
+def by_name(name):
+    return next(one for one in MUTANTS if one.__name__ == name)

@@ -1,0 +1,199 @@
+"""Between processes and services: calls take time, get lost, come late or twice, and answers are stale.
+
+This is the seam of a botocore client (of its whole retry layer): what is raised here is what botocore raises
+once its own retries have ended, and `twice` is what such a retry does after an answer that got lost.
+"""
+
+from botocore.exceptions import ConnectTimeoutError, ReadTimeoutError
+
+from tests.simulation.dynamo import client_error
+from tests.simulation.scheduler import Killed
+
+READS = ("throttled", "unreached", "slow", "unprocessed")
+WRITES = ("throttled", "unreached", "lost", "late", "twice", "slow")
+BATCH_WRITES = (*WRITES, "unprocessed", "half")
+TRANSACTIONS = (*WRITES, "rival")
+LATE_TICKS_MAX = 400
+SLOW_TICKS_MAX = 300
+STALE_RATE = 0.3
+TORN_RATE = 0.2
+
+
+class Faults:
+    """Draws what goes wrong. Each fault has a number, by which a shorter run leaves it out."""
+
+    def __init__(self, random, rate, happened, without):
+        self.random = random
+        self.rate = rate
+        self._happened = happened
+        self._without = without
+        self._count = 0
+
+    def draw(self, what, kinds):
+        """Return what goes wrong with a call, or None."""
+        if not self.rate or self.random.random() >= self.rate:
+            return None
+        kind = self.random.choice(kinds)
+        self._count += 1
+        number = f"f{self._count}"
+        if number in self._without:
+            return None
+        self._happened.append((number, f"{kind}: {what}"))
+        return kind
+
+    def below(self, limit):
+        """Draw a number below a limit."""
+        return int(self.random.random() * limit)
+
+
+class Client:
+    """A botocore client of DynamoDB for one process. `scheduler` switches around every call."""
+
+    def __init__(self, world, process):
+        self._world = world
+        self._dynamo = world.dynamo
+        self._scheduler = world.scheduler
+        self._faults = world.faults
+        self._process = process
+
+    def batch_get_item(self, **arguments):
+        fault = self._send("batch_get_item", READS)
+        left = {}
+        if fault == "unprocessed":
+            arguments, left = _without_some(arguments, self._faults)
+        torn = self._faults.random.random() < TORN_RATE
+        answer = {"Responses": {}}
+        for part in _halves_of_keys(arguments) if torn else [arguments]:
+            for table, items in self._dynamo.execute("batch_get_item", part, self._see)["Responses"].items():
+                answer["Responses"].setdefault(table, []).extend(items)
+            self._scheduler.switch()
+        return answer | {"UnprocessedKeys": left}
+
+    def batch_write_item(self, **arguments):
+        fault = self._send("batch_write_item", BATCH_WRITES)
+        [(table, requests)] = arguments["RequestItems"].items()
+        left = []
+        if fault in {"unprocessed", "half"}:
+            at = self._faults.below(len(requests)) if fault == "unprocessed" else (len(requests) + 1) // 2
+            requests, left = requests[:at], requests[at:]
+        if requests:
+            self._do("batch_write_item", {"RequestItems": {table: requests}}, fault)
+        if fault == "half":
+            raise ReadTimeoutError(endpoint_url="")
+        return {"UnprocessedItems": {table: left} if left else {}}
+
+    def put_item(self, **arguments):
+        return self._write("put_item", arguments, WRITES)
+
+    def update_item(self, **arguments):
+        return self._write("update_item", arguments, WRITES)
+
+    def delete_item(self, **arguments):
+        return self._write("delete_item", arguments, WRITES)
+
+    def transact_write_items(self, **arguments):
+        return self._write("transact_write_items", arguments, TRANSACTIONS)
+
+    def _write(self, name, arguments, kinds):
+        return self._do(name, arguments, self._send(name, kinds))
+
+    def _send(self, name, kinds):
+        """Let the request travel; return what goes wrong with it, unless it is over at that."""
+        self._scheduler.switch()
+        fault = self._faults.draw(f"{name} of {self._process.name}", kinds)
+        if fault == "slow":
+            self._scheduler.switch(1 + self._faults.below(SLOW_TICKS_MAX))
+        if fault == "throttled":
+            raise client_error("ProvisionedThroughputExceededException", name)
+        if fault == "unreached":
+            raise ConnectTimeoutError(endpoint_url="")
+        return fault
+
+    def _do(self, name, arguments, fault):
+        if fault == "late":
+            self._world.later(lambda: self._dynamo.execute(name, arguments, self._see))
+            raise ReadTimeoutError(endpoint_url="")
+        if fault == "rival":
+            codes = [{"Code": "None"} for _ in arguments["TransactItems"]]
+            codes[self._faults.below(len(codes))] = {"Code": "TransactionConflict"}
+            raise client_error("TransactionCanceledException", name, CancellationReasons=codes)
+        answer = self._dynamo.execute(name, arguments, self._see)
+        if fault == "twice" and name != "transact_write_items":  # whose token makes a retry the same one
+            self._scheduler.switch(self._faults.below(20))
+            answer = self._dynamo.execute(name, arguments, self._see)
+        self._scheduler.switch()
+        if fault == "lost":
+            raise ReadTimeoutError(endpoint_url="")
+        return answer
+
+    def _see(self, versions):
+        if self._world.setting.is_stale and len(versions) > 1 and self._faults.random.random() < STALE_RATE:
+            return versions[self._faults.below(len(versions))]
+        return versions[0]
+
+
+class Objects:
+    """The bucket for one process: strongly consistent, as S3 is; it, too, fails now and then."""
+
+    def __init__(self, world, process):
+        self._world = world
+        self._held = world.objects
+        self._process = process
+
+    def put(self, key, data):
+        self._call("put", lambda: self._held.put(key, data))
+
+    def get(self, key):
+        return self._call("get", lambda: self._held.get(key))
+
+    def list(self, prefix, after=""):
+        return iter(self._call("list", lambda: list(self._held.list(prefix, after))))
+
+    def delete(self, key):
+        self._call("delete", lambda: self._held.delete(key))
+
+    def delete_if(self, key, tag):
+        return self._call("delete_if", lambda: self._held.delete_if(key, tag))
+
+    def _call(self, name, work):
+        self._world.scheduler.switch()
+        fault = self._world.faults.draw(f"s3 {name} of {self._process.name}", ("throttled", "lost"))
+        if fault == "throttled":
+            raise client_error("SlowDown", name)
+        self._held.now = self._world.now_ms
+        answer = work()
+        self._world.scheduler.switch()
+        if fault == "lost":
+            raise ReadTimeoutError(endpoint_url="")
+        return answer
+
+
+def late(scheduler, ticks, work):
+    """Have a request arrive after its sender has given it up."""
+
+    def arrive():
+        scheduler.switch(ticks)
+        try:
+            work()
+        except Killed:
+            raise
+        except Exception:  # noqa: BLE001, S110 - nobody is there to be told
+            pass
+
+    scheduler.spawn(arrive)
+
+
+def _without_some(arguments, faults):
+    [(table, request)] = arguments["RequestItems"].items()
+    keys = request["Keys"]
+    at = 1 + faults.below(len(keys))
+    left = {table: request | {"Keys": keys[at:]}} if keys[at:] else {}
+    return {"RequestItems": {table: request | {"Keys": keys[:at]}}}, left
+
+
+def _halves_of_keys(arguments):
+    [(table, request)] = arguments["RequestItems"].items()
+    keys = request["Keys"]
+    middle = (len(keys) + 1) // 2
+    parts = [part for part in (keys[:middle], keys[middle:]) if part]
+    return [{"RequestItems": {table: request | {"Keys": part}}} for part in parts]

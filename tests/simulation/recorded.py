@@ -1,0 +1,22 @@
+"""The first seed that finds each planted fault; `--mutants search` of the simulation finds them anew."""
+
+SEEDS = {
+    "writes_at_any_revision": 0,
+    "points_over_any_pointer": 7,
+    "forgets_on_merge": 0,
+    "acknowledges_what_failed": 0,
+    "names_the_last_failure": 55,
+    "first_of_ties_is_last": 5,
+    "extends_nothing": 0,
+    "checks_nothing": 17,
+    "loses_what_was_parked": 0,
+    "buries_without_memory": 11,
+    "forgets_pointers_of_the_merged": 5,
+    "creates_before_it_points": 3,
+    "withdraws_what_is_listed": 0,
+    "remembers_no_duplicates": 0,
+    "never_expires": 1,
+    "takes_any_order": 36,
+    "keeps_the_secondary": 0,
+    "owns_nothing_through_redirects": 0,
+}

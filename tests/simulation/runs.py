@@ -1,0 +1,75 @@
+"""One run of one seed, and the search for a shorter one that goes wrong in the same way."""
+
+from typing import NamedTuple
+
+from tests.simulation.mutants import planted
+from tests.simulation.scenario import setting_of, steps_of
+from tests.simulation.scheduler import SimulationError
+from tests.simulation.world import World, finish
+
+
+class Problem(NamedTuple):
+    """How a run ended that went wrong, and what happened in it."""
+
+    error: BaseException
+    happened: list
+    setting: object
+
+    @property
+    def summary(self):
+        text = str(self.error).splitlines()
+        return f"{type(self.error).__name__}: {text[0] if text else ''}"
+
+    @property
+    def kind(self):
+        """What a shorter run must end with, too."""
+        return self.summary[:60]
+
+
+def run(seed, store, count, without=frozenset(), mutant=None):
+    """Run a seed, with a planted fault if one is named; return the problem it ends with, or None."""
+    with planted(mutant):
+        return _run(seed, store, count, without)
+
+
+def search(mutant, store, count, seeds):
+    """Return the first of the seeds that finds a planted fault, and passes without it; or None."""
+    for seed in seeds:
+        if run(seed, store, count, mutant=mutant) and run(seed, store, count) is None:
+            return seed
+    return None
+
+
+def _run(seed, store, count, without):
+    setting = setting_of(seed, store)
+    world = World(setting, without)
+    try:
+        finish(world, steps_of(setting, count), without)
+    except (Exception, SimulationError) as error:  # noqa: BLE001 - any error is a problem of the run
+        return Problem(error, world.happened, setting)
+    return None
+
+
+def shortened(seed, store, count, problem, runs_max, mutant=None):
+    """Leave out steps and faults as long as the run still goes wrong in the same way."""
+    without, best = frozenset(), problem
+    size = max(1, len(_numbers(best)) // 2)
+    while runs_max > 0 and size:
+        numbers = _numbers(best)
+        parts = [numbers[at : at + size] for at in range(0, len(numbers), size)]
+        for part in reversed(parts):
+            runs_max -= 1
+            attempt = without.union(part)
+            found = run(seed, store, count, attempt, mutant)
+            if found is not None and found.kind == problem.kind:
+                without, best = attempt, found
+                break
+            if runs_max <= 0:
+                break
+        else:
+            size //= 2
+    return best
+
+
+def _numbers(problem):
+    return [number for number, _ in problem.happened if number]

@@ -1,0 +1,225 @@
+"""What a seed means: a setting, and a list of steps, drawn up front so that any of them may be left out."""
+
+import gzip
+import json
+from datetime import UTC, datetime
+from random import Random
+from typing import NamedTuple
+
+from tests.people import DAY, HOUR, T0
+
+MINUTE = 60_000
+EPOCH_MS = 3 * HOUR
+"""Each quiet jump begins a slot of its own of the day, so that no expiry and no end of a dedup window falls
+into the lag of consumers: there the order of two shards would rightly decide."""
+EPOCHS_MAX = 8
+
+
+class Setting(NamedTuple):
+    """One world. `is_ordered`: one lane of one shard, where order of arrival decides all, exactly.
+
+    Otherwise shards race, and what order decides (ids, and the arrival that counts of a duplicate) is left
+    out of the comparison; limits and breaking, which order decides as well, do not occur.
+
+    Where reads are stale (`is_stale`), events of one batch may turn out to be one person's only when their
+    writes conflict; at a limit, and where profiles break, either order of them is right.
+    """
+
+    seed: int
+    store: str
+    is_ordered: bool
+    kind: str
+    is_small: bool
+    is_stale: bool
+    actions_max: int
+    shards: int
+    processes: int
+    batch_max: int
+    people: int
+    fault_rate: float
+    cache: bool
+    attempts_max: int
+    is_hot: bool
+    has_copies: bool
+
+
+class Step(NamedTuple):
+    """One thing that happens to the world, after the tasks in it have gone on for so many ticks."""
+
+    number: int
+    ticks: int
+    what: str
+    details: tuple
+
+    def __str__(self):
+        shown = ", ".join(_shown(one) for one in self.details)
+        return f"after {self.ticks} ticks: {self.what}({shown})"
+
+
+def setting_of(seed, store="dynamo"):
+    random = Random(f"setting {seed}")
+    is_ordered = random.random() < 0.4
+    kind = random.choice(["plain", "plain", "limited", "known only"] if is_ordered else ["plain"])
+    is_small = is_ordered and random.random() < 0.4
+    is_stale = random.random() < (0.3 if is_small or kind == "limited" else 0.8)
+    is_hot = not is_ordered and random.random() < 0.2
+    return Setting(
+        seed=seed,
+        store=store,
+        is_ordered=is_ordered,
+        kind=kind,
+        is_small=is_small,
+        is_stale=is_stale,
+        actions_max=random.choice([100, 100, 12, 8]),
+        shards=1 if is_ordered else random.randint(1, 6 if is_hot else 4),
+        processes=random.randint(1, 6 if is_hot else 4),
+        batch_max=random.choice([1, 3, 7, 20]),
+        people=1 if is_hot else random.randint(1, 6),
+        fault_rate=random.choice([0, 0.005, 0.02, 0.06]),
+        cache=is_stale and random.random() < 0.8,
+        attempts_max=10**9 if is_ordered else random.choice([2, 4, 10**9]),
+        is_hot=is_hot,
+        has_copies=random.random() < 0.5,
+    )
+
+
+def steps_of(setting, count):
+    """Return the steps of a run."""
+    random = Random(f"steps {setting.seed}")
+    events = _Events(random, setting)
+    steps, epochs = [], 1
+    for number in range(count):
+        what = random.choices(list(_WEIGHTS), list(_WEIGHTS.values()))[0]
+        ticks = random.choice([0, 0, random.randint(0, 20), random.randint(0, 200)])
+        details = (random.randrange(2**16),)
+        if what == "jump":
+            if epochs == EPOCHS_MAX:
+                continue
+            epochs += 1
+            details = (random.choice([0, 1, 2, 20, 29, 32, 45, 420]), random.random() < 0.7)
+        elif what == "put":
+            details = events.record()
+        elif what == "lag":
+            details = (random.randint(MINUTE, 2 * HOUR if setting.is_ordered else 20 * MINUTE),)
+        elif what in {"reap", "freeze"}:
+            details = (random.randrange(2**16), random.random())
+        steps.append(Step(number, ticks, what, details))
+    return steps
+
+
+_WEIGHTS = {
+    "put": 60,
+    "kill": 8,
+    "read": 6,
+    "reap": 5,
+    "jump": 4,
+    "lag": 3,
+    "rewind": 4,
+    "freeze": 3,
+    "split": 2,
+    "merge": 2,
+    "drain": 3,
+    "replay": 1,
+}
+
+
+class _Events:
+    """Records of a few people on shared devices: (partition key, bytes), with copies by producers."""
+
+    def __init__(self, random, setting):
+        self.random = random
+        self.setting = setting
+        self.number = 0
+        self.sent = []
+
+    def record(self):
+        random = self.random
+        if self.sent and self.setting.has_copies and random.random() < 0.15:
+            key, data = random.choice(self.sent[-12:])
+            return (key if random.random() < 0.5 else f"k{random.random()}", data)
+        size = random.choice([1, 1, 1, 2, 5])
+        texts = [json.dumps(self._event()).encode() for _ in range(size)]
+        if random.random() < 0.05:
+            texts.insert(random.randint(0, size), random.choice([b'{"cut', b"[]", b"7", b"\xff\xfe", b'"x"']))
+        if len(texts) == 1:
+            data = texts[0]
+        elif random.random() < 0.5:
+            data = b"[" + b",".join(texts) + b"]"
+        else:
+            data = b"\n".join(texts)
+        if random.random() < 0.1:
+            data = gzip.compress(data, mtime=0)
+        record = (f"k{random.randrange(50)}", data)
+        self.sent.append(record)
+        return record
+
+    def _event(self):
+        random, people = self.random, self.setting.people
+        self.number += 1
+        cookies = [f"cookie-{one}" for one in range(people + 2)]
+
+        def some(values, chance=0.6):
+            return random.choice(values) if random.random() < chance else None
+
+        body = {
+            "messageId": f"m{random.randint(0, 99):02}-{self.number}",
+            "type": random.choice(["track", "identify", "page"]),
+            "event": random.choice(["Order", "View"]),
+            "userId": some([f"user-{one}" for one in range(people)], 0.4),
+            "anonymousId": some(cookies),
+            "previousId": some(cookies, 0.1),
+            "properties": {
+                "source": some(["ads", "mail", "social"]),
+                "page": some(["/a", "/b", "/c", "/d"]),
+                "pages": random.choices(["/d", "/e"], k=random.choice([0, 0, 1, 5])),
+                "tags": random.choices("uvwxyz", k=random.choice([0, 0, 1, 3])),
+                "total": some([0, 1, 25, "125.50", "75.25", "-0.01", "1e37", "1e-20", "no number"]),
+            },
+            "traits": {
+                name: random.choice([None, "a", "b", 1, {"deep": 3, "gone": None}, [1, {"x": 2}]])
+                for name in random.sample(["name", "plan", "list"], random.choice([0, 0, 1, 3]))
+            },
+        }
+        if self.setting.is_hot:
+            body["anonymousId"] = random.choice(["bot", "bot", "bot", body["anonymousId"]])
+        if random.random() < 0.1:
+            body["traits"]["email"] = random.choice(["A@example.com", "b@example.com"])
+        if random.random() < 0.05:
+            body["context"] = {"anonymous": True}
+        return body | self._times()
+
+    def _times(self):
+        """When the source says it happened: before everything, always readable, where copies may race."""
+        random = self.random
+        then = T0 - random.choice([0, 0, 0, 1000, HOUR, 3 * DAY, random.randrange(DAY)])
+        plain = {"timestamp": _text(then)}
+        if self.setting.has_copies and not self.setting.is_ordered:
+            return plain
+        kinds = [plain, plain, {}, {"timestamp": "yesterday"}, {"timestamp": _text(then + 9000 * DAY)}]
+        times = random.choice([*kinds, plain | {"sentAt": _text(then + random.randint(-HOUR, HOUR))}])
+        if random.random() < 0.03:
+            times = times | {"messageId": None}
+        return times
+
+
+def _text(ms):
+    return datetime.fromtimestamp(ms / 1000, UTC).isoformat()
+
+
+def _shown(value):
+    if not isinstance(value, bytes):
+        return str(value)
+    text = gzip.decompress(value) if value.startswith(b"\x1f") else value
+    try:
+        return json.dumps(_brief(json.loads(text)))
+    except ValueError:
+        return text.decode("utf-8", "replace")
+
+
+def _brief(value):
+    """Leave out of an event what says nothing."""
+    if isinstance(value, list):
+        return [_brief(one) for one in value]
+    if isinstance(value, dict):
+        return {name: _brief(one) for name, one in value.items() if one not in (None, [], {})}
+    return value

@@ -1,0 +1,59 @@
+"""Worlds that go wrong in every way: a few seeds each time, many by `make soak`, and the planted faults."""
+
+import os
+import subprocess
+import sys
+
+import pytest
+
+from tests.simulation.mutants import MUTANTS
+from tests.simulation.recorded import SEEDS
+
+
+def simulate(*arguments):
+    """Run in a process of its own: sets of text must have the same order each time."""
+    return subprocess.run(
+        [sys.executable, "-m", "tests.simulation", *arguments],
+        capture_output=True,
+        text=True,
+        check=False,
+        env=os.environ | {"PYTHONHASHSEED": "0"},
+    )
+
+
+@pytest.mark.parametrize("store", ["dynamo", "memory"])
+def test_the_first_worlds_come_to_a_right_end(store):
+    run = simulate("--seeds", "0:60", "--store", store)
+    assert run.returncode == 0, run.stdout
+
+
+@pytest.mark.soak
+@pytest.mark.parametrize("store", ["dynamo", "memory"])
+@pytest.mark.parametrize("first", range(0, 10_000, 1000))
+def test_many_worlds_come_to_a_right_end(store, first):
+    run = simulate("--seeds", f"{first}:{first + 1000}", "--store", store, "--keep-going")
+    assert run.returncode == 0, run.stdout
+
+
+def test_every_planted_fault_is_found_by_its_seed_and_is_no_fault_of_the_product():
+    run = simulate("--mutants", "recorded")
+    assert run.returncode == 0, run.stdout
+
+
+def test_a_seed_is_recorded_for_each_planted_fault():
+    assert set(SEEDS) == {one.__name__ for one in MUTANTS}
+
+
+@pytest.mark.soak
+def test_every_planted_fault_is_found_within_two_thousand_seeds():
+    run = simulate("--mutants", "search")
+    assert run.returncode == 0, run.stdout
+
+
+def test_a_failure_tells_how_to_repeat_it_and_a_shorter_way_there():
+    name = "keeps_the_secondary"
+    run = simulate("--seeds", f"{SEEDS[name]}", "--mutant", name, "--shrink", "20")
+    assert run.returncode == 1
+    assert f"seed {SEEDS[name]} fails at commit" in run.stdout
+    assert f"make simulate SEEDS={SEEDS[name]}:{SEEDS[name] + 1}" in run.stdout
+    assert "ends with:" in run.stdout

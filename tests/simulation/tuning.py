@@ -1,0 +1,42 @@
+"""Limits that a run of a few dozen events reaches: segments, chunks, transactions, breaking, parking."""
+
+from contextlib import ExitStack, contextmanager
+from random import Random
+from unittest.mock import patch
+
+from shared.adapters.dynamo import layout
+from tests.oracle import DEFAULTS, Limits
+
+SMALL = Limits(identifiers=4, canonical_bytes=1500, remembered=2048)
+
+NEVER = 10**9
+
+
+def limits_of(setting):
+    """What breaks a profile in this world."""
+    return SMALL if setting.is_small else DEFAULTS
+
+
+@contextmanager
+def tuned(setting):
+    """Have the product work with this world's limits."""
+    random = Random(f"tuning {setting.seed}")
+    limits = limits_of(setting)
+    is_decided_by_order = setting.is_small or setting.kind == "limited"
+    values = {
+        "shared.core.plan.IDENTIFIERS_MAX": limits.identifiers,
+        "shared.core.plan.CANONICAL_BYTES_MAX": limits.canonical_bytes,
+        # What is parked is taken later: where profiles break, that order decides.
+        "shared.app.ingest.PARK_AFTER": NEVER if is_decided_by_order else random.choice([2, 2, 5]),
+        "shared.app.ingest.ATTEMPTS_MAX": random.choice([6, 12]),
+        "shared.adapters.dynamo.layout.MERGED_AT": random.choice([2, 3, 10]),
+        "shared.adapters.dynamo.layout.Entries.tail": layout.Tail(random.choice([2, 4, 16]), 1, 8192),
+        "shared.adapters.dynamo.layout.Traces.tail": layout.Tail(random.choice([2, 6, 24]), 1, 4096),
+    }
+    if random.random() < 0.2:
+        values["shared.adapters.dynamo.writes.ITEM_BYTES_MAX"] = 1500
+        values["shared.adapters.dynamo.overflow.CHUNK_BYTES_MAX"] = 600
+    with ExitStack() as stack:
+        for name, value in values.items():
+            stack.enter_context(patch(name, value))
+        yield limits

@@ -1,0 +1,274 @@
+"""One world: the stream, the services, and the processes that ingest; what happens in it, and its end."""
+
+import contextlib
+import json
+from collections import Counter
+from random import Random
+from unittest.mock import patch
+
+from shared.adapters.dynamo.followups import ERRORS
+from shared.adapters.dynamo.store import DynamoStore
+from shared.adapters.memory_store import MemoryStore
+from shared.app.ports import SegmentGoneError
+from shared.app.read import Reader
+from shared.contract import DEDUP_WINDOW_H, PREFIX_FAILED
+from shared.core.compile import Builder
+from shared.core.identity.identifiers import Identifier
+from tests.fakes.objects import FakeObjects
+from tests.people import DAY, HOUR, T0, a_definition
+from tests.simulation.checks import check
+from tests.simulation.delivery import Delivery
+from tests.simulation.dynamo import IDENTIFIERS, PROFILES, Dynamo
+from tests.simulation.memory import SimulatedMemoryStore
+from tests.simulation.network import LATE_TICKS_MAX, Client, Faults, late
+from tests.simulation.scenario import EPOCH_MS, EPOCHS_MAX
+from tests.simulation.scheduler import Pool, Process, Scheduler
+from tests.simulation.stream import Stream
+from tests.simulation.tuning import tuned
+from tests.simulation.workers import VERSION, Clock
+
+TICK_US = 2_000
+TICKS_MAX = 60_000
+"""Ten times what any run takes: one that is not done by then never ends."""
+BUILDERS = {
+    "plain": Builder(a_definition()),
+    "limited": Builder(a_definition(limit=1)),
+    "known only": Builder(a_definition(anonymous_profiles=False)),
+}
+
+
+class FailedRunError(AssertionError):
+    """A run in which something did not hold."""
+
+
+class World(Delivery):
+    """Everything of one run. Others (publishing, rebuilds) join as further tasks and processes."""
+
+    def __init__(self, setting, without=frozenset()):
+        self.setting = setting
+        self.random = Random(f"turns {setting.seed}")
+        self.happened = []
+        self.scheduler = Scheduler(self.random, TICK_US)
+        self.scheduler.now_us = T0 * 1000
+        self.faults = Faults(Random(f"faults {setting.seed}"), setting.fault_rate, self.happened, without)
+        self.dynamo = Dynamo(lambda: self.scheduler.now_us)
+        self.memory = MemoryStore()
+        self.objects = FakeObjects()
+        self.builder = BUILDERS[setting.kind]
+        self.stream = Stream(setting.shards)
+        self.workers = []
+        self.tally = Counter()
+        self.problems = set()
+        self.has_forgotten = False
+        """Whether TTL took anything: then nobody may be able to tell a later life from a first one."""
+        self._epochs = 0
+        self._count = 0
+
+    @property
+    def now_ms(self):
+        return self.scheduler.now_us // 1000
+
+    def store_for(self, process):
+        if self.setting.store == "memory":
+            return SimulatedMemoryStore(self, self.memory)
+        with patch(
+            "shared.adapters.dynamo.store.ThreadPoolExecutor",
+            lambda workers, name: self.pool(workers, name, process),
+        ):
+            return DynamoStore(
+                Client(self, process),
+                self.builder,
+                VERSION,
+                PROFILES,
+                IDENTIFIERS,
+                Clock(self, process),
+                cache=self.setting.cache,
+            )
+
+    def pool(self, workers, _name="", process=None):
+        """Return what stands for a pool of threads: of the process that is at work, unless told."""
+        return Pool(self.scheduler, process or self.scheduler.current.process, workers)
+
+    def later(self, work):
+        """Have a request arrive after its sender has given it up."""
+        late(self.scheduler, 1 + self.faults.below(LATE_TICKS_MAX), work)
+
+    def go_on(self, ticks=None):
+        """Let tasks go on for so many ticks, or until there is nothing left to do."""
+        until = self.scheduler.ticks + (TICKS_MAX if ticks is None else ticks)
+        while self.scheduler.ticks < until and self.scheduler.step():
+            pass
+        if self.scheduler.ticks >= TICKS_MAX:
+            raise FailedRunError("the run does not come to its end")
+
+    def play(self, step):
+        """Have one step happen."""
+        self.go_on(step.ticks)
+        getattr(self, step.what)(*step.details)
+
+    # What happens, by the names of steps.
+
+    def put(self, key, data):
+        if self.setting.is_ordered:  # what arrives in the same millisecond has no order of its own
+            self.scheduler.now_us += 1000
+        shard = self.stream.put(data, key, self.now_ms)
+        self._start_lane(shard)
+
+    def kill(self, at):
+        """End a process in the midst of whatever it does; another will take its place."""
+        if self.workers:
+            self._end(self.workers[at % len(self.workers)])
+
+    def freeze(self, at, chance):
+        """Hold a lane's next delivery back, so that others run ahead."""
+        del at
+        self.scheduler.spawn(lambda: self.scheduler.switch(int(chance * 500)))
+
+    def rewind(self, at):
+        """Have the mapping forget the last checkpoints of a shard: it delivers a suffix again."""
+        shard = self.stream.shards[at % len(self.stream.shards)]
+        since = self.now_ms - DEDUP_WINDOW_H * HOUR // 4
+        if shard.is_read or any(child.records for child in self.stream.shards if shard in child.parents):
+            return
+        for _ in range(1 + at // 256 % 12):
+            if shard.done and shard.records[shard.done - 1].arrival >= since:
+                shard.done -= 1
+        self._start_lane(shard)
+
+    def split(self, at):
+        if not self.setting.is_ordered:
+            self.stream.split(at)
+
+    def merge(self, at):
+        self.stream.merge(at)
+
+    def lag(self, ms):
+        """Let time pass while records wait: they are delivered late, though well within the window."""
+        self.scheduler.now_us += ms * 1000
+        self.settle()
+
+    def jump(self, days, takes_processes):
+        """Let everything come to rest, and days pass: nothing may wait for longer than the window."""
+        self._deliver_all()
+        self._epochs += 1
+        start = T0 + self._epochs * EPOCH_MS
+        while start <= self.now_ms + days * DAY:
+            start += DAY
+        assert self._epochs < EPOCHS_MAX
+        self.scheduler.now_us = start * 1000
+        if takes_processes:
+            for worker in self.workers[:]:
+                self._end(worker)
+
+    def reap(self, at, chance):
+        """Let TTL delete some of what has expired: it takes days over it, and no order."""
+        random = Random(at)
+        if self.setting.store == "memory":
+            return
+        for table, key in self.dynamo.expired():
+            if random.random() < chance:
+                self.has_forgotten = True
+                self.dynamo.set(table, key, None)
+
+    def read(self, at):
+        """Look a person up, as anybody may at any time."""
+        kind = ("user_id", "cookie_id")[at % 2]
+        identifier = Identifier(kind, f"{kind.removesuffix('_id')}-{at // 2 % (self.setting.people + 1)}")
+        self._count += 1
+        process = Process(f"reader-{self._count}")
+        store = self.store_for(process)
+        self.scheduler.spawn(lambda: self._read(store, identifier), process)
+
+    def drain(self, at=0):
+        """Deliver again what the mapping gave up on."""
+        self._drain(self.now_ms + (at % 8) * HOUR)
+
+    def replay(self, at=0):
+        """Replay all of quarantine."""
+        del at
+        self._background(self._replay)
+
+    # How it ends.
+
+    def settle(self):
+        """Let everything come to rest that is under way, and fails no more."""
+        rate, self.faults.rate = self.faults.rate, 0
+        for _ in range(40):
+            for shard in self.stream.readable():
+                self._start_lane(shard)
+            self.go_on()
+            if not self.stream.readable():
+                break
+        self.faults.rate = rate
+
+    def finish(self):
+        """Bring all of it to an end: nothing fails any more, and nothing is left lying."""
+        self._deliver_all()
+
+    def _deliver_all(self):
+        """Deliver what is on the stream, what was given up, and what is in quarantine; none of it fails."""
+        rate, self.faults.rate = self.faults.rate, 0
+        self.settle()
+        for _ in range(4):
+            if not any(True for _ in self.objects.list(PREFIX_FAILED)):
+                break
+            self.drain()
+            self.settle()
+        self.replay()
+        self.settle()
+        self.faults.rate = rate
+
+    def ask(self, question):
+        """Return what a fresh process finds out from the store."""
+        self._count += 1
+        process = Process(f"checker-{self._count}")
+        store = self.store_for(process)
+        task = self.scheduler.spawn(lambda: question(store), process)
+        self.go_on()
+        if task.error is not None:
+            raise task.error
+        return task.result
+
+    def write_again(self, identifiers):
+        """Have one more event of each of these come, so that what is parked there is folded."""
+        for number, (kind, value) in enumerate(identifiers):
+            field = {"user_id": {"userId": value}, "cookie_id": {"anonymousId": value}}
+            self._count += 1
+            body = {"messageId": f"again-{self._count}-{number}", "type": "track"}
+            body |= field.get(kind) or {"traits": {"email": value}}
+            self.put(value, json.dumps(body).encode())
+        self.settle()
+
+    # What is checked on the way.
+
+    def _read(self, store, identifier):
+        reader = Reader(self.builder, store, lambda: self.now_ms)
+        with contextlib.suppress(*ERRORS, SegmentGoneError):
+            found = reader.by_identifier(identifier)
+            if found is not None and identifier not in found.identifiers:
+                self.problems.add("a reader was shown somebody else")
+
+
+def finish(world, steps, without=frozenset()):
+    """Play a world to its end, and check it; what `without` names, steps or faults, does not happen."""
+    pools = patch("shared.adapters.quarantine.ThreadPoolExecutor", world.pool)
+    with tuned(world.setting), pools:
+        try:
+            for step in steps:
+                name = f"s{step.number}"
+                if name not in without:
+                    world.happened.append((name, str(step)))
+                    world.play(step)
+            world.happened.append(("", "the end"))
+            world.faults.rate = 0
+            world.finish()
+            check(world)
+        finally:
+            _close(world)
+
+
+def _close(world):
+    """Let every task that still stands somewhere end."""
+    for worker in world.workers[:]:
+        world._end(worker)
+    world.scheduler.abandon()
