@@ -178,7 +178,7 @@ class Planner:
             return True
         attached = sum(1 for one in identifiers if self.ownership.owner(one) is None)
         moved = sum(len(life.profile.identifiers) for life in lives) if len(lives) > 1 else 0
-        if not (attached or moved or self.ownership.expected):
+        if not (attached or moved or self.ownership.expected or self.snapshot.deltas):
             return True  # nothing structural: every put stands alone
         # An attached identifier takes a write, and a check of where its pointer led before.
         needed = len(lives) + 1 + 3 * attached + moved

@@ -103,5 +103,11 @@ class Plan(msgspec.Struct):
 
     @property
     def is_structural(self) -> bool:
-        """Whether the writes must happen together or not at all."""
-        return bool(self.points or self.buries or self.removes or self.checks)
+        """Whether the writes must happen together or not at all.
+
+        That is so, too, where one profile stops listing a delta whose events go to another: if only the
+        first were written, nobody would look for them any more.
+        """
+        if self.points or self.buries or self.removes or self.checks:
+            return True
+        return bool(self.folded_deltas) and len(self.puts) > 1

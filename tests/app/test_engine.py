@@ -11,6 +11,7 @@ from msgspec import structs
 
 from shared.adapters.memory_store import MemoryStore
 from shared.app.ingest import Ingest
+from shared.app.loading import Loading
 from shared.contract import RECORD_AGE_H_MAX
 from shared.core.compile import Builder
 from shared.core.plan import plan
@@ -222,6 +223,24 @@ def test_what_a_rival_folded_of_what_was_parked_is_not_folded_again_into_a_later
     ingest(builder, store, an("own", late + 1))
     [later] = [one for one in store.stored.values() if isinstance(one, Profile)]
     assert (later.event_count, later.created_at) == (2, late)
+
+
+def test_events_parked_beside_one_profile_and_folded_into_another_are_written_with_both_or_not_at_all():
+    """A stale read may say that what was parked belongs to somebody else; then that write fails alone."""
+    builder = BUILDERS["plain"]
+    store = MemoryStore()
+    for user in ("u", "v"):
+        ingest(builder, store, contributions_of(builder, [an_event(messageId=user, userId=user, arrival=T0)]))
+    listing = next(one for one in store.stored.values() if one.founder.value == "u")
+    name = f"{listing.id}/shard-0#1#0"
+    parked = contributions_of(builder, [an_event(messageId="p", userId="v", arrival=T0 + 1)])
+    store.park(listing.id, name, parked)
+    loading = Loading(builder, store)
+    own = contributions_of(builder, [an_event(messageId="o", userId="u", arrival=T0 + 2)])
+    [group] = loading.load(own)
+    planned = loading.plan(group, 1, 100)
+    assert (len(planned.puts), planned.folded_deltas) == (2, [name])
+    assert planned.is_structural
 
 
 class StaleStore(MemoryStore):
