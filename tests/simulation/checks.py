@@ -178,7 +178,7 @@ def _check_items(world, stored):
     for item in tables[IDENTIFIERS].values():
         owner = stored.get(pointer_of(item).profile_id)
         until = int(item[TTL_ATTRIBUTE]["N"]) * 1000
-        if isinstance(owner, Profile):
+        if isinstance(owner, Profile) and keyspace.identifier(item) in owner.identifiers:
             assert until >= expiry(world.builder, owner), "a pointer goes before its profile"
 
 
@@ -222,7 +222,11 @@ def _view(world):
                 found[one] = store.load(world.builder, profile, names)
         return found
 
-    pointers = {keyspace.identifier(item): pointer_of(item) for item in tables[IDENTIFIERS].values()}
+    pointers = {  # one whose TTL has passed means nothing: TTL may have taken the other half of it
+        keyspace.identifier(item): pointer_of(item)
+        for item in tables[IDENTIFIERS].values()
+        if int(item[TTL_ATTRIBUTE]["N"]) * 1000 >= world.now_ms
+    }
     return world.ask(look), pointers
 
 
