@@ -87,24 +87,23 @@ def _fold(files: Sequence[Path], builder: ReadBuilder, workers: int) -> _Folded:
 def _fold_at_once(parts: "Sequence[Part]", chosen: ReadBuilder) -> _Folded:
     """Fold what fits in memory: it is read once, and kept."""
     from cli.fold_parts import lines_of
-    from shared.app.fold import Scan, link, scan
-    from shared.app.fold import fold as fold_person
+    from shared.app.fold import Scan, fold_people, link, scan
     from shared.core.compile import Builder
 
     builder = Builder(chosen.definition)
     transformer = chosen.transformer()
     scanned = Scan()
     rejected: dict[Path, list[Rejected]] = {}
-    finished: list[tuple[bytes, bytes]] = []
     with _no_garbage_collection():
         for part in parts:
             scanned.rejected = rejected[part.path] = []
             scan(builder, lines_of(part), scanned, transformer)
-        for person in link(scanned.groups):
-            contributions = [one for group in person for one in scanned.groups.pop(group)]
-            folded = fold_person(builder, contributions, scanned.tally)
-            finished += [(one.profile_id.encode(), one.line) for one in folded]
-    return _Folded(sorted(finished), rejected, scanned.tally)
+        people = (
+            [one for group in person for one in scanned.groups.pop(group)] for person in link(scanned.groups)
+        )
+        folded = fold_people(builder, people, scanned.tally)
+        finished = sorted((one.profile_id.encode(), one.line) for one in folded)
+    return _Folded(finished, rejected, scanned.tally)
 
 
 def _fold_alone(parts: "Sequence[Part]", chosen: ReadBuilder, spools: Path) -> _Folded:

@@ -25,7 +25,7 @@ from pathlib import Path
 from typing import BinaryIO, Final, NamedTuple
 
 from cli.folders import ReadBuilder
-from shared.app.fold import Identifiers, Rejected, Scan, Survey, fold, link, read, scan, survey
+from shared.app.fold import Identifiers, Rejected, Scan, Survey, fold_people, link, read, scan, survey
 from shared.app.reading import Transformer
 from shared.core.compile import Builder, Contribution
 from shared.core.spool import pack, unpack
@@ -34,9 +34,6 @@ PART_BYTES_MAX: Final = 512 * 2**20
 """Text that is read at a time; contributions that have to be kept take about twice as much memory."""
 SHARES_PER_WORKER: Final = 4
 """So that a worker that was dealt busy people does not keep the others waiting."""
-
-PEOPLE_AT_A_TIME: Final = 500
-"""Whose events are read before they are folded."""
 
 COUNTED_BYTES: Final = 2**20
 """Of a file whose lines are counted, so many at a time."""
@@ -293,16 +290,10 @@ class Worker:
         lines: list[bytes] = []
         with ExitStack() as stack:
             sources = _Sources(self._builder, self._parts, again, self._spools, stack)
-            # Some people at a time: to read and to fold in turns, a few events each, takes a fifth longer.
-            for start in range(0, len(share), PEOPLE_AT_A_TIME):
-                people = [
-                    [one for blob in blobs for one in sources.contributions(blob)]
-                    for blobs in share[start : start + PEOPLE_AT_A_TIME]
-                ]
-                for contributions in people:
-                    for profile_id, line in fold(self._builder, contributions, sources.tally):
-                        ids.append(profile_id)
-                        lines.append(line)
+            people = ([one for blob in blobs for one in sources.contributions(blob)] for blobs in share)
+            for profile_id, line in fold_people(self._builder, people, sources.tally):
+                ids.append(profile_id)
+                lines.append(line)
         return Folded("\n".join(ids).encode(), b"\n".join(lines), sources.tally, sources.rejected)
 
 

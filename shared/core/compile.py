@@ -104,7 +104,7 @@ _STANDARD: Final[tuple[Path, ...]] = (
 """What every event is read for; these have the first slots."""
 _ID, _TIMESTAMP, _ORIGINAL, _SENT, _RECEIVED, _TYPE, _TRAITS, _ANONYMOUS = range(len(_STANDARD))
 
-_DECIDED_MAX: Final = 2**16
+_DECIDED_MAX: Final = 2**17
 """Events whose identifiers are remembered as decided, by what the events say: people come back. Past it all
 are forgotten, which costs less than telling who came last."""
 _DECIDED_TEXT_MAX: Final = 256

@@ -76,15 +76,17 @@ def corrected(timestamp: int, original: Any, sent_at: Any, received_at: Any, arr
     Both `timestamp` and `sentAt` are read off the client's clock, so how long the event waited there is
     right even if the clock is not. A source with `originalTimestamp` has been corrected already.
     """
-    sent = None if sent_at is None or _is_given(original) else parse_time(sent_at)
+    # Hot: what is not there is not read.
+    is_corrected = original is not None and _is_given(original)
+    sent = None if sent_at is None or is_corrected else parse_time(sent_at)
     if sent is not None:
-        received = parse_time(received_at)
+        received = None if received_at is None else parse_time(received_at)
         timestamp += (arrival if received is None else received) - sent
     return timestamp if 0 <= timestamp <= arrival else arrival
 
 
 def _is_given(value: Any) -> bool:
-    return value is not None and not (type(value) is str and not value.strip())
+    return not (type(value) is str and not value.strip())
 
 
 def _content_hash(body: dict[str, Any]) -> str:

@@ -111,26 +111,21 @@ class Planner:
         life = self.regular.get(id(contribution.identifiers))
         arrival = contribution.arrival
         if life is None or (arrival > life.fresh_until and self._is_expired(life, arrival)):
-            return self._take_irregular(contribution)
-        return self._take_regular(life, contribution)
-
-    def _take_regular(self, life: _Life, contribution: Contribution) -> bool:
+            life = self._regular_life(contribution)
+            if life is None:
+                return self._take_irregular(contribution)
         if not count(life.profile, contribution):
             self.tally["events_duplicate"] += 1
             return True
         life.pending.append(contribution)
         if life.profile.bytes_max > CANONICAL_BYTES_MAX:
-            self._break_if_too_large(life, contribution.arrival)
+            self._break_if_too_large(life, arrival)
         return True
 
     def _take_irregular(self, contribution: Contribution) -> bool:
         minute = minute_of(contribution.arrival)
         identifiers = contribution.identifiers
         lives = self._owners(identifiers)
-        if len(lives) == 1 and self._has_just(lives[0], contribution):
-            self.regular[id(identifiers)] = lives[0]
-            self.folds = True
-            return self._take_regular(lives[0], contribution)
         if (lives or self.ownership.graves) and self._is_duplicate(contribution, minute, lives):
             self.tally["events_duplicate"] += 1
             return True
@@ -161,16 +156,22 @@ class Planner:
         self._break_if_too_large(life, contribution.arrival)
         return True
 
-    def _has_just(self, life: _Life, contribution: Contribution) -> bool:
-        """Whether a profile that changes anyway has all the identifiers: nothing structural happens."""
-        mine = life.profile.identifiers
-        return (
-            life.changed
-            and not self.builder.limits
-            and not self.ownership.graves
-            and mine.keys() >= set(contribution.identifiers)
-            and not self._is_expired(life, contribution.arrival)
-        )
+    def _regular_life(self, contribution: Contribution) -> _Life | None:
+        """Return the profile that has all of an event's identifiers, if it changes anyway and lives.
+
+        Then the event changes nothing structural, and all others with just these identifiers are as regular.
+        """
+        if self.builder.limits or self.ownership.graves or not self.folds:
+            return None
+        lives = self._owners(contribution.identifiers)
+        if len(lives) != 1 or not lives[0].changed or self._is_expired(lives[0], contribution.arrival):
+            return None
+        mine = lives[0].profile.identifiers
+        for one in contribution.identifiers:
+            if one not in mine:
+                return None
+        self.regular[id(contribution.identifiers)] = lives[0]
+        return lives[0]
 
     def _has_room(self, identifiers: Sequence[Identifier], lives: list[_Life]) -> bool:
         """Whether one transaction still takes what this event changes, pointers of the merged included."""
