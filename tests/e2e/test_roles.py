@@ -8,7 +8,6 @@ import json
 import re
 import time
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
@@ -22,7 +21,6 @@ from shared.app.markers import put_markers
 from shared.core.control import READER_ARCHIVE
 from shared.core.grammar import parse_definition
 from tests.e2e.conftest import BUILDER, VERSION, Live, Person, eventually
-from tests.e2e.visitors import DEFINITION, Visitors
 from tests.kinesis import envelope
 
 pytestmark = pytest.mark.e2e
@@ -139,24 +137,6 @@ def test_a_failing_batch_reaches_the_failure_destination_and_is_drained(guarded:
     guarded.invoke("DrainFunction")
     assert guarded.profile_with("cookie_id", person.cookie, 1)["attributes"]["orders"] == 1
     assert guarded.objects(contract.PREFIX_FAILED) == []
-
-
-def test_versions_are_built_take_over_and_are_cleaned_up(guarded: Live, person: Person, tmp_path: Path):
-    """With what the archive holds of the tests before: events, bad records, control records."""
-    visitors = Visitors(guarded, tmp_path)
-    guarded.put(person.order(3), b"\xff")
-    attribute = "  orders_{}: {{aggregation: count, when: {{event: Order Completed}}}}\n"
-    try:
-        old = visitors.publish(DEFINITION + attribute.format("a"))
-        assert visitors.ended(old) == "SUCCEEDED", visitors.row(old)
-        new = visitors.publish(DEFINITION + attribute.format("b"))
-        assert visitors.ended(new) == "SUCCEEDED", visitors.row(new)
-        profile = visitors.profile(person.cookie)
-        assert profile["attributes"]["M"]["orders_b"]["N"] == "1"
-        assert visitors.consumers() == {contract.version_alias("visitors", new)}
-        assert (visitors.items(old), visitors.objects(old)) == (0, [])
-    finally:
-        visitors.stop()
 
 
 def test_the_state_machine_may_call_its_functions_and_read_its_manifests(guarded: Live):
