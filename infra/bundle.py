@@ -79,13 +79,19 @@ def bundle_function(name: str, target: Target, folders: Sequence[str] = ()) -> B
         BUILD / "functions" / f"{name}-{target}-{recipe}",
         lambda folder: _assemble(folder, packages, sources, target),
     )
-    held = (str(file.relative_to(path)) for file in _walk(path))
-    return Bundle(path, _digest([target, *_contents(path, held)]))
+    return Bundle(path, _digest([target, *_held(path)]))
 
 
 def digest_of(*folders: str) -> str:
     """Digest the files below folders of this repository."""
     return _digest(_contents(ROOT, _files(*folders)))
+
+
+@cache
+def _held(path: Path) -> tuple[str, ...]:
+    """List what a built folder holds: read once, for nobody writes to it and many functions may share it."""
+    files = (str(file.relative_to(path)) for file in _walk(path))
+    return tuple(_contents(path, files))
 
 
 def bundle_of(function: str) -> str:
