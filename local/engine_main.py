@@ -7,6 +7,7 @@
 - It drops StartingPositionTimestamp of mappings.
 - It refuses alarms on metric math, which would fail the whole deployment.
 - It checks the permission to invoke an alias against the function, if the alias is a Qualifier.
+- It checks PartiQL statements against the name of the call; IAM knows only what each statement does.
 - It speaks plain HTTP, which the policies of our buckets deny; on 127.0.0.1 that counts as secure.
 
 The names below are the engine's private ones: its version is pinned, and a name that is gone ends
@@ -20,6 +21,8 @@ from collections.abc import Callable
 from typing import Any
 
 HTTP_ERROR_MIN = 300
+STATEMENT = re.compile(r'\s*(INSERT|UPDATE|DELETE|SELECT)\b[^"]*"([^"]+)"', re.IGNORECASE)
+"""What a statement of PartiQL does, and to which table."""
 
 
 def main() -> None:
@@ -30,6 +33,7 @@ def main() -> None:
     templates: Any = importlib.import_module("ministack.services.cloudformation.provisioners")
     change(permissions, "_resolve_condition_key", trust_loopback)
     change(actions, "extract_resource_arn", name_the_alias)
+    change(actions, "dynamodb_transaction_checks", check_statements)
     change(functions, "_poll_kinesis", lambda _: lambda: False)
     change(functions, "_create_esm", lambda create: keep_start(create, functions._esms))  # noqa: SLF001
     change(templates, "_cw_metric_alarm_record", accept_metric_math)
@@ -80,6 +84,25 @@ def name_the_alias(extract: Callable[..., str]) -> Callable[..., str]:
         return f"{resource}:{qualifier[0] if isinstance(qualifier, list) else qualifier}"
 
     return extract_qualified
+
+
+def check_statements(check: Callable[..., Any]) -> Callable[..., Any]:
+    """Check each statement of PartiQL as the action that it is, on its table, as IAM does."""
+
+    def check_each(action: str, body: bytes, region: str, account: str) -> Any:
+        if action not in {"dynamodb:ExecuteStatement", "dynamodb:BatchExecuteStatement"}:
+            return check(action, body, region, account)
+        call = json.loads(body)
+        found = [STATEMENT.match(one["Statement"]) for one in call.get("Statements", [call])]
+        if None in found:
+            return []
+        return [
+            (f"dynamodb:PartiQL{one[1].title()}", f"arn:aws:dynamodb:{region}:{account}:table/{one[2]}")
+            for one in found
+            if one
+        ]
+
+    return check_each
 
 
 def accept_metric_math(

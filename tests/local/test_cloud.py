@@ -1,5 +1,6 @@
 """The local cloud's own parts: ports, environment, time to live, one change at a time."""
 
+import json
 import socket
 from pathlib import Path
 
@@ -8,7 +9,14 @@ import pytest
 from local import deploy, engine
 from local.cloud import BusyError, LocalCloud
 from local.engine import HOST, PORT_FIRST, Endpoint, free_port
-from local.engine_main import accept_metric_math, change, keep_start, name_the_alias, trust_loopback
+from local.engine_main import (
+    accept_metric_math,
+    change,
+    check_statements,
+    keep_start,
+    name_the_alias,
+    trust_loopback,
+)
 
 ENDPOINT = Endpoint(4711, "1-2")
 
@@ -128,6 +136,18 @@ def test_requests_on_this_machine_count_as_encrypted():
 )
 def test_the_permission_to_invoke_an_alias_is_that_of_the_alias(arn, query, expected):
     assert name_the_alias(lambda *_: arn)("lambda", "POST", "/", query) == arn + expected
+
+
+def test_statements_are_checked_as_what_they_do_to_their_tables():
+    check = check_statements(lambda *_: "as before")
+    table = "arn:aws:dynamodb:eu-west-1:1:table/profiles"
+    statements = ["INSERT INTO \"profiles\" VALUE {'pk': ?}", 'select * from "profiles" where pk = ?']
+    body = json.dumps({"Statements": [{"Statement": one} for one in statements]}).encode()
+    checked = check("dynamodb:BatchExecuteStatement", body, "eu-west-1", "1")
+    assert checked == [("dynamodb:PartiQLInsert", table), ("dynamodb:PartiQLSelect", table)]
+    strange = json.dumps({"Statement": "EXPLAIN anything"}).encode()
+    assert check("dynamodb:ExecuteStatement", strange, "eu-west-1", "1") == [], "the call itself is checked"
+    assert check("dynamodb:TransactWriteItems", b"{}", "eu-west-1", "1") == "as before"
 
 
 def test_an_engine_without_a_name_that_is_changed_does_not_start():
