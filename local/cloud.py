@@ -87,8 +87,15 @@ class LocalCloud:
 
     def restart_enforcing_iam(self) -> None:
         """Restart with the same content, every permission checked; needs `keep_state`."""
+        self._restart(self.engine.restart_enforcing_iam)
+
+    def restart_trusting(self) -> None:
+        """Restart with the same content, no permission checked, as at first; needs `keep_state`."""
+        self._restart(self.engine.restart_trusting)
+
+    def _restart(self, restart: Callable[[], Endpoint]) -> None:
         self.stop_runner()
-        endpoint = self.engine.restart_enforcing_iam()
+        endpoint = restart()
         self._note_deployed(endpoint)
         self.start_runner(endpoint)
 

@@ -75,9 +75,16 @@ class Engine:
 
     def restart_enforcing_iam(self) -> Endpoint:
         """Restart an engine that keeps its state, on the same port, now checking every permission."""
+        return self._restart(enforce_iam=True)
+
+    def restart_trusting(self) -> Endpoint:
+        """Restart an engine that keeps its state, on the same port, now checking no permission."""
+        return self._restart(enforce_iam=False)
+
+    def _restart(self, *, enforce_iam: bool) -> Endpoint:
         port = int(self._port_file.read_text())
         self.stop()
-        return self._start(port, enforce_iam=True, keep_state=True)
+        return self._start(port, enforce_iam=enforce_iam, keep_state=True)
 
     def stop(self) -> bool:
         """Stop the engine, if it runs; returns whether it did."""

@@ -42,6 +42,7 @@ def folder(live: Live, tmp_path_factory: pytest.TempPathFactory) -> Path:
     (folder / ".venv").symlink_to(Path(sys.prefix))
     (folder / ".local").symlink_to(live.cloud.folder)
     shutil.copytree(ROOT / "builders", folder / "builders")
+    live.cloud.restart_trusting()  # the page is no test of roles: `test_roles.py`, before it, is
     run(folder, f".venv/bin/kith send {SAMPLES}")
     live.settle()
     return folder
