@@ -31,7 +31,6 @@ class Loading:
         self.store = store
         self.snapshot = Snapshot()
         self.fresh = False
-        self._deltas: dict[str, list[Contribution]] = {}
         self._parked_in: dict[int, str] = {}
         """The delta that a contribution was parked in, by the identity of the contribution."""
 
@@ -104,11 +103,11 @@ class Loading:
                 pointer = self.snapshot.pointers.get(identifier)
                 if pointer is not None:
                     components.join((identifier, *profile_of(self.snapshot, pointer)[0]))
-        if self._deltas:
+        if self.snapshot.deltas:
             for stored in self.snapshot.profiles.values():
                 if isinstance(stored, Profile | Tombstone):
                     for name in stored.parked:
-                        for contribution in self._deltas.get(name, ()):
+                        for contribution in self.snapshot.deltas.get(name, ()):
                             components.join((stored.id, *contribution.identifiers))
         return _by_component(contributions, components)
 
@@ -179,12 +178,11 @@ class Loading:
 
     def _read_deltas(self) -> list[Contribution]:
         """Return the contributions parked beside the profiles of these, once."""
-        new = self._listed_deltas() - self.snapshot.deltas
+        new = self._listed_deltas() - self.snapshot.deltas.keys()
         if not new:
             return []
         found = self.store.deltas(new)
-        self.snapshot.deltas.update(new)
-        self._deltas.update(found)
+        self.snapshot.deltas.update({name: found.get(name, ()) for name in new})
         self._parked_in.update((id(one), name) for name, each in found.items() for one in each)
         return [one for each in found.values() for one in each]
 

@@ -375,8 +375,7 @@ class Planner:
         """Turn what has been decided of so many contributions into writes."""
         self.tally["events_folded"] = taken - self.tally["events_duplicate"]
         plan = Plan(rest=rest, tally=self.tally, notes=self.notes, removes=self.removes)
-        if not rest:
-            plan.folded_deltas = self._folded_deltas()
+        plan.folded_deltas = self._folded_deltas(rest)
         for life in self.lives.values():
             if life.changed:
                 self._put(plan, life)
@@ -394,16 +393,26 @@ class Planner:
         )
         return plan
 
-    def _folded_deltas(self) -> list[str]:
+    def _folded_deltas(self, rest: Sequence[Contribution]) -> list[str]:
+        """Take off their profiles all deltas of which nothing is left to be planned; return their names.
+
+        Also of a plan that had no room for everything: a life that it ends must not pass them on.
+        """
+        if not self.snapshot.deltas:
+            return []
+        left_over = set(map(id, rest))
+        done = {
+            name for name, parked in self.snapshot.deltas.items() if left_over.isdisjoint(map(id, parked))
+        }
         folded: list[str] = []
         for life in list(self.lives.values()):
-            mine = [name for name in life.profile.parked if name in self.snapshot.deltas]
+            mine = [name for name in life.profile.parked if name in done]
             if mine:
                 profile = life.change(self.builder)
                 profile.parked = tuple(name for name in profile.parked if name not in mine)
                 folded += mine
         for buried, tombstone in self.tombstones.items():
-            mine = [name for name in tombstone.parked if name in self.snapshot.deltas]
+            mine = [name for name in tombstone.parked if name in done]
             if mine:
                 left = tuple(name for name in tombstone.parked if name not in mine)
                 self.tombstones[buried] = msgspec.structs.replace(tombstone, parked=left)

@@ -1,9 +1,11 @@
 """What a store holds, as a plan sees it."""
 
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import msgspec
 
+from shared.core.compile import Contribution
 from shared.core.identity.identifiers import Identifier
 from shared.core.memory import Trace
 from shared.core.profile import Profile
@@ -44,12 +46,13 @@ class Snapshot(msgspec.Struct):
 
     An identifier or id that maps to None is known to be absent; one that is missing was not looked up, and
     counts as absent too: every write is conditional, so what was overlooked is found out by a conflict.
-    `deltas` names, per profile, the parked deltas whose contributions take part in this plan.
+    `deltas` holds, by name, what is parked beside these profiles: contributions that take part in this plan,
+    none where the delta is gone.
     """
 
     pointers: dict[Identifier, Pointer | None] = {}
     profiles: dict[str, Stored | None] = {}
-    deltas: set[str] = set()
+    deltas: dict[str, Sequence[Contribution]] = {}
 
 
 def profile_of(snapshot: Snapshot, pointer: Pointer | None) -> tuple[list[str], Stored | None]:

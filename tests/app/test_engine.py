@@ -225,6 +225,26 @@ def test_what_a_rival_folded_of_what_was_parked_is_not_folded_again_into_a_later
     assert (later.event_count, later.created_at) == (2, late)
 
 
+def test_a_life_that_ends_in_a_plan_without_room_for_everything_passes_no_parked_events_on():
+    builder = BUILDERS["plain"]
+    store = MemoryStore()
+    ingest(builder, store, contributions_of(builder, [an_event(messageId="m", userId="u", arrival=T0)]))
+    [profile] = store.stored.values()
+    name = f"{profile.id}/shard-0#1#0"
+    parked = contributions_of(builder, [an_event(messageId="parked", userId="u", arrival=T0 + 1)])
+    store.park(profile.id, name, parked)
+    late = T0 + 500 * DAY
+    events = [
+        an_event(messageId=f"m{at}", userId="u", anonymousId=f"c{at}", arrival=late + at) for at in range(120)
+    ]
+    loading = Loading(builder, store)
+    [group] = loading.load(contributions_of(builder, events))
+    planned = loading.plan(group, 1, 100)
+    assert planned.rest
+    assert planned.folded_deltas == [name]
+    assert [bury.tombstone.parked for bury in planned.buries] == [()]
+
+
 def test_events_parked_beside_one_profile_and_folded_into_another_are_written_with_both_or_not_at_all():
     """A stale read may say that what was parked belongs to somebody else; then that write fails alone."""
     builder = BUILDERS["plain"]
