@@ -126,7 +126,7 @@ class Rebuild(Construct):
         )
         self._give_objects(follow)
         self._give_markers(follow)
-        self._give_consumers(follow, verbs=("Create", "Update"))
+        self._give_consumers(follow, verbs=("Create", "Update", "Delete"))
         follow.tell({contract.ENV_CONSUMER: Stack.of(self).to_json_string(self._publishing.consumer)})
         return follow
 

@@ -7,6 +7,7 @@ from constructs import Construct
 from infra import nag
 from infra.function import Function
 from infra.settings import Settings
+from shared import contract
 
 
 class Stream(Construct):
@@ -19,7 +20,7 @@ class Stream(Construct):
             "Resource",
             stream_mode=kinesis.StreamMode[settings.stream_mode.upper()],
             shard_count=settings.shards,
-            retention_period=Duration.days(7),
+            retention_period=Duration.hours(contract.STREAM_RETENTION_H),
             encryption=kinesis.StreamEncryption.MANAGED,
             removal_policy=settings.removal_policy,
         )

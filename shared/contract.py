@@ -121,6 +121,8 @@ METRIC_REBUILD_PROFILES: Final = "RebuildProfiles"
 """Profiles that Replay workers wrote."""
 
 # Limits that infrastructure and runtime share.
+STREAM_RETENTION_H: Final = 7 * 24
+"""For how long the stream keeps records: whoever is further behind has lost some."""
 DEDUP_WINDOW_H: Final = 24
 RECORD_AGE_H_MAX: Final = 11
 """Nothing may be retried from the stream past half the dedup window."""

@@ -7,7 +7,7 @@ from shared.adapters.lambda_ import LambdaConsumers
 from shared.app.rebuild.follow import follow
 from shared.runtime import aws
 from shared.runtime.log import logger
-from shared.runtime.rebuild import Answer, Call, FollowSettings, Outcome, Rebuild, done, waiting
+from shared.runtime.rebuild import Answer, Call, FollowSettings, Outcome, Rebuild, done, now_ms, waiting
 from shared.runtime.settings import read_consumer
 
 REBUILD: Final = Rebuild(FollowSettings)
@@ -29,6 +29,7 @@ def _follow(call: Call) -> Outcome:
         REBUILD.objects,
         SHARDS,
         call.name,
+        now_ms(),
         REBUILD.settings.timing,
     )
     return done(followed) if followed.done else waiting(followed, followed.wait_s)

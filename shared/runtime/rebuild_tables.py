@@ -34,7 +34,8 @@ class TableRebuild(Rebuild[T]):
         version = self.active(builder)
         if version is None:
             return None
-        return DynamoActiveProfiles(self.dynamodb, builder, version, self.tables, CLOCK)
+        definition = self.definition(BuildName(builder, version)).builder
+        return DynamoActiveProfiles(self.dynamodb, definition, version, self.tables, CLOCK)
 
     def lines(self, name: BuildName, active: int | None) -> DynamoLines:
         """Return the profiles of a version and of the active one, as they are shown."""

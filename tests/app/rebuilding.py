@@ -40,7 +40,7 @@ from tests.kinesis import array_of, envelope, gzip_of, lines_of
 from tests.people import DAY, HOUR, T0, a_definition, any_stream, in_batches
 
 TIMING = Timing(lead_s=60, marker_delay_s=120, poll_s=5)
-CONSUMER = {"EventSourceArn": "arn:stream"}
+CONSUMER = {"EventSourceArn": "arn:stream", "MaximumRecordAgeInSeconds": 11 * 3600}
 OLD, NEW = 1, 2
 BUILDER = Builder(a_definition())
 LATER = T0 + 30 * DAY
@@ -248,13 +248,23 @@ class World:
     def lines(self) -> MemoryLines:
         return MemoryLines(self.builders, self.stores)
 
+    def following(self, now: int, objects=None, shards=None, registry=None):
+        return follow(
+            registry or self.registry,
+            self.consumers,
+            CONSUMER,
+            objects or self.objects,
+            shards or self.shards,
+            self.name,
+            now,
+            TIMING,
+        )
+
     def follow(self, *, redelivers: bool = True) -> None:
         """Start the new version's consumer, which reads the whole stream, and wait for it."""
         for _ in range(10):
             followed = self.surely(
-                lambda objects, shards: follow(
-                    self.registry, self.consumers, CONSUMER, objects, shards, self.name, TIMING
-                ),
+                lambda objects, shards: self.following(self.t0 + 1, objects, shards),
                 self.objects,
                 self.shards,
             )

@@ -7,7 +7,6 @@ import pytest
 
 from shared.app.rebuild.build import BuildEndedError, BuildFailedError, BuildName
 from shared.app.rebuild.fail import fail
-from shared.app.rebuild.follow import follow
 from shared.app.rebuild.plan import plan
 from shared.app.rebuild.results import Result
 from shared.app.rebuild.verify import verify
@@ -101,7 +100,7 @@ def test_a_cancelled_build_neither_plans_nor_follows_nor_cuts_over():
     with pytest.raises(BuildEndedError, match="cancelled by somebody"):
         plan(world.registry, world.progress, world.objects, world.shards, world.name, T0, TIMING)
     with pytest.raises(BuildEndedError):
-        follow(world.registry, world.consumers, CONSUMER, world.objects, world.shards, world.name, TIMING)
+        world.following(T0)
     with pytest.raises(BuildEndedError):
         world.cut_over()
     with pytest.raises(BuildEndedError):

@@ -13,7 +13,9 @@ from shared.adapters.dynamo.sweep import DynamoVersionItems
 from shared.adapters.memory_store import MemoryStore
 from shared.app.ingest import Ingest
 from shared.app.rebuild.build import BuildName
+from shared.contract import STREAM_RETENTION_H
 from shared.core.compile import Builder
+from shared.core.identity.identifiers import Identifier
 from shared.core.plan import plan
 from shared.core.profile import Profile, canonical, expiry
 from shared.core.snapshot import Snapshot
@@ -46,6 +48,10 @@ def a_loader(dynamo, t0=T0, client=None, **options):
     return DynamoLoader(
         client or dynamo.client, BUILDER, dynamo.version, tables(dynamo), t0, FakeClock(), **options
     )
+
+
+def active_profiles(dynamo):
+    return DynamoActiveProfiles(dynamo.client, BUILDER, dynamo.version, tables(dynamo), FakeClock())
 
 
 class RebuiltInDynamo(World):
@@ -100,13 +106,13 @@ def test_what_is_there_already_is_never_written_over(dynamo):
     assert_consistent(dynamo, BUILDER)
 
 
-def large_events():
+def large_events(**who):
     """One person with lists of more than a thousand long entries, in an item that overflows."""
     number = count()
     return [
         an_event(
             messageId=f"m{one}",
-            userId="large",
+            **(who or {"userId": "large"}),
             type="identify",
             arrival=T0 + one,
             traits={f"t{one}": "x" * 4000},
@@ -132,6 +138,44 @@ def test_a_large_profile_is_laid_out_so_that_the_next_write_finds_nothing_unusua
     [profile] = [one for one in store.stored.values() if isinstance(one, Profile)]
     assert lines(dynamo, BUILDER) == [canonical(BUILDER, profile)]
     assert_children_outlive_their_profiles(dynamo, BUILDER)
+
+
+def expires_at(dynamo, table):
+    return [int(item["expires_at"]["N"]) * 1000 for item in dynamo.items(table)]
+
+
+def test_what_expires_soon_after_t0_stays_until_the_consumer_has_come_by_its_next_event(dynamo):
+    dynamo.reset()
+    first = [an_event(messageId="1", anonymousId="a", arrival=T0), *large_events()]
+    [soon, *_] = [put.profile for put in planned(first).puts if put.profile.event_count == 1]
+    t0 = expiry(BUILDER, soon) - HOUR
+    loader = a_loader(dynamo, t0)
+    for _ in range(2):
+        loader.insert([planned(first, t0)])
+    kept_until = t0 + STREAM_RETENTION_H * HOUR
+    for table in (dynamo.profiles_table, dynamo.identifiers_table):
+        assert min(expires_at(dynamo, table)) >= kept_until
+    assert_children_outlive_their_profiles(dynamo, BUILDER)
+    again = an_event(messageId="again", anonymousId="a", arrival=t0 + HOUR // 2)
+    Ingest(BUILDER, dynamo.store(BUILDER), FakeClock()).run(contributions_of(BUILDER, [again]))
+    [profile] = [one for one in live(dynamo, BUILDER) if one.id == soon.id]
+    assert profile.event_count == 2
+    [item] = [one for one in dynamo.items(dynamo.profiles_table) if one["pk"]["S"].endswith(soon.id)]
+    assert int(item["expires_at"]["N"]) == -(-expiry(BUILDER, profile) // 1000)
+    assert_children_outlive_their_profiles(dynamo, BUILDER)
+
+
+@pytest.mark.parametrize("is_large", [False, True])
+def test_whether_an_active_profile_is_live_it_says_itself_whatever_its_ttl_is(dynamo, is_large):
+    dynamo.reset()
+    users, others = {"userId": "u"}, {"anonymousId": "a"}
+    for who in (users, others):
+        events = large_events(**who) if is_large else [an_event(messageId="1", arrival=T0, **who)]
+        a_loader(dynamo, T0 + 27 * DAY).insert([planned(events)])
+    assert min(expires_at(dynamo, dynamo.profiles_table)) >= T0 + 34 * DAY
+    user, other = Identifier("user_id", "u"), Identifier("cookie_id", "a")
+    for days, owned in ((29, {user, other}), (33, {user}), (500, set())):
+        assert set(active_profiles(dynamo).owners({user, other}, T0 + days * DAY)) == owned
 
 
 def test_the_rate_of_writes_is_capped(dynamo):
@@ -190,7 +234,7 @@ def test_owners_and_lines_are_those_of_the_live_profiles(dynamo, seed):
             Ingest(BUILDER, one, FakeClock()).run([event])
     at = events[len(events) * 2 // 3].arrival
     identifiers = {one for event in events for one in event.identifiers}
-    active = DynamoActiveProfiles(dynamo.client, BUILDER.name, dynamo.version, tables(dynamo), FakeClock())
+    active = active_profiles(dynamo)
     assert active.owners(identifiers, at) == MemoryActiveProfiles(BUILDER, store).owners(identifiers, at)
     shown = DynamoLines(dynamo.client, {dynamo.version: BUILDER}, tables(dynamo), FakeClock())
     ids = [*store.stored, "0" * 32]

@@ -53,6 +53,8 @@ WILDCARDS = {
     ("rebuild_cut_over", "lambda:DeleteEventSourceMapping", "*"),
     ("rebuild_fail", "lambda:DeleteAlias", ":*"),
     ("rebuild_fail", "lambda:DeleteEventSourceMapping", "*"),
+    ("rebuild_follow", "lambda:DeleteAlias", ":*"),
+    ("rebuild_follow", "lambda:DeleteEventSourceMapping", "*"),
     *(
         (f"rebuild_{state}", "lambda:ListEventSourceMappings", "*")
         for state in ("follow", "cut_over", "fail")
@@ -123,6 +125,7 @@ def test_a_role_allows_more_than_named_resources_only_where_it_must(dev):
         ("publish", "lambda:CreateEventSourceMapping"),
         ("drain", "lambda:GetEventSourceMapping"),
         ("rebuild_follow", "lambda:CreateEventSourceMapping"),
+        ("rebuild_follow", "lambda:DeleteEventSourceMapping"),
         ("rebuild_cut_over", "lambda:DeleteEventSourceMapping"),
         ("rebuild_fail", "lambda:DeleteEventSourceMapping"),
     ],

@@ -290,13 +290,13 @@ def test_only_scan_reads_events_and_nobody_may_change_them(dev, state):
 
 
 @pytest.mark.parametrize("state", STATES)
-def test_a_consumer_is_made_by_follow_alone_and_removed_by_those_that_end_a_version(dev, state):
+def test_a_consumer_is_made_by_follow_alone_and_removed_by_those_that_meet_an_ended_version(dev, state):
     made = allowed(dev, f"rebuild_{state}", "*") & {
         "lambda:CreateEventSourceMapping",
         "lambda:DeleteEventSourceMapping",
     }
     expected = {
-        "follow": {"lambda:CreateEventSourceMapping"},
+        "follow": {"lambda:CreateEventSourceMapping", "lambda:DeleteEventSourceMapping"},
         "cut_over": {"lambda:DeleteEventSourceMapping"},
         "fail": {"lambda:DeleteEventSourceMapping"},
     }

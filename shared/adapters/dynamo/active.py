@@ -6,26 +6,33 @@ from typing import Any, Final
 
 from shared.adapters.dynamo.access import Tables
 from shared.adapters.dynamo.client import GET_KEYS_MAX, Client, chunks
-from shared.adapters.dynamo.items import KIND, REDIRECT, created_at_of, founder_of, pointer_of
-from shared.adapters.dynamo.keys import Keyspace
+from shared.adapters.dynamo.items import KIND, REDIRECT, created_at_of, founder_of, pointer_of, updated_at_of
+from shared.adapters.dynamo.keys import Keyspace, body_name
+from shared.adapters.dynamo.overflow import CHUNKS, chunk_names, missing, whole
 from shared.adapters.dynamo.wire import Item
 from shared.app.ports import Clock
 from shared.app.rebuild.ports import ActiveProfile
-from shared.contract import PROFILES_PK, TTL_ATTRIBUTE
+from shared.contract import PROFILES_PK
+from shared.core.compile import Builder
 from shared.core.identity.identifiers import Identifier
+from shared.core.retention import expires_at
 
 READERS: Final = 16
 REDIRECTS_MAX: Final = 8
-_NAMES: Final = (PROFILES_PK, KIND, REDIRECT, "founder", "created_at", TTL_ATTRIBUTE)
+_NAMES: Final = (PROFILES_PK, KIND, REDIRECT, "founder", "created_at", "updated_at", "identifiers", CHUNKS)
 
 
 class DynamoActiveProfiles:
-    """Implements `ActiveProfiles` for one version of one builder. Reads may be stale by some moments."""
+    """Implements `ActiveProfiles` for one version of one builder. Reads may be stale by some moments.
 
-    def __init__(self, client: Any, builder: str, version: int, tables: Tables, clock: Clock) -> None:
+    Whether a profile is live, it says itself: its TTL may be later, when a rebuild has written it.
+    """
+
+    def __init__(self, client: Any, builder: Builder, version: int, tables: Tables, clock: Clock) -> None:
         self._client = Client(client, clock)
+        self._builder = builder
         self._tables = tables
-        self._keyspace = Keyspace(builder, version)
+        self._keyspace = Keyspace(builder.name, version)
         self._readers = ThreadPoolExecutor(READERS, "kith-active")
 
     def owners(self, identifiers: Collection[Identifier], at: int) -> dict[Identifier, ActiveProfile]:
@@ -36,13 +43,34 @@ class DynamoActiveProfiles:
             for item in self._get(self._tables.identifiers, keys, ())
         }
         items = self._profiles(set(pointed.values()))
+        live: dict[str, bool] = {}
         found: dict[Identifier, ActiveProfile] = {}
         for identifier, target in pointed.items():
             item = _end(items, target)
-            if item is not None and KIND not in item and int(item[TTL_ATTRIBUTE]["N"]) * 1000 >= at:
-                profile_id = self._keyspace.profile_id(item)
+            if item is None or KIND in item:
+                continue
+            profile_id = self._keyspace.profile_id(item)
+            if profile_id not in live:
+                live[profile_id] = self._is_live(item, profile_id, at)
+            if live[profile_id]:
                 found[identifier] = ActiveProfile(profile_id, founder_of(item), created_at_of(item))
         return found
+
+    def _is_live(self, item: Item, profile_id: str, at: int) -> bool:
+        retention, updated_at = self._builder.definition.retention, updated_at_of(item)
+        if_known, if_other = (expires_at(retention, updated_at, known=known) >= at for known in (True, False))
+        if if_known == if_other:
+            return if_known
+        names = chunk_names(item)
+        if names:
+            keys = [self._keyspace.body(profile_id, name) for name in names]
+            parts = self._get(self._tables.profiles, keys, ())
+            chunks_read = {body_name(one): one for one in parts}
+            if missing(names, chunks_read):  # just rewritten, and so live
+                return True
+            item = whole(item, chunks_read)
+        is_known = not self._builder.known.isdisjoint(item["identifiers"]["M"])
+        return if_known if is_known else if_other
 
     def _profiles(self, ids: set[str]) -> dict[str, Item]:
         """Return the items under ids, and where redirects among them lead."""

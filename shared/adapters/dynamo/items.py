@@ -167,7 +167,7 @@ class Items:
             id=profile_id,
             founder=founder_of(item),
             created_at=origin,
-            updated_at=_time(item["updated_at"]),
+            updated_at=updated_at_of(item),
             event_count=int(item["event_count"]["N"]),
             identifiers={one: origin + state.signed() for one in identifiers},
             bytes_max=state.number(),
@@ -191,6 +191,11 @@ def founder_of(item: Item) -> Identifier:
 def created_at_of(item: Item) -> int:
     """Decode when a profile was created, ms UTC."""
     return _time(item["created_at"])
+
+
+def updated_at_of(item: Item) -> int:
+    """Decode when the last event of a profile arrived, ms UTC."""
+    return _time(item["updated_at"])
 
 
 def pointer_of(item: Item) -> Pointer:

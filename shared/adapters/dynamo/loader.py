@@ -3,7 +3,11 @@
     PartiQL INSERT, 25 in a BatchExecuteStatement; an item that exists is left as it is
 
 A profile is laid out as a live write would lay it out: what comes next finds nothing unusual. What would have
-gone by its TTL at T0 is not written. The role of the function needs `dynamodb:PartiQLInsert`.
+gone by its TTL at T0 is not written. What is written stays for the stream's retention from T0 on, or longer:
+the consumer, which comes to it later than a live one would, must find what had not expired when its next
+event arrived. Whether it had, `updated_at` says; the next write gives a profile its usual TTL.
+
+The role of the function needs `dynamodb:PartiQLInsert`.
 """
 
 import time
@@ -20,10 +24,10 @@ from shared.adapters.dynamo.overflow import ITEM_BYTES_MAX, overflow
 from shared.adapters.dynamo.units import Units, size_of, write_units
 from shared.adapters.dynamo.wire import Item
 from shared.app.ports import Clock, SegmentGoneError
-from shared.contract import TTL_ATTRIBUTE
+from shared.contract import STREAM_RETENTION_H, TTL_ATTRIBUTE
 from shared.core.compile import Builder
-from shared.core.profile import Profile
-from shared.core.retention import GRAVE_MS
+from shared.core.profile import Profile, expiry
+from shared.core.retention import GRAVE_MS, HOUR_MS
 from shared.core.writes import Plan
 
 STATEMENTS_MAX: Final = 25
@@ -76,6 +80,7 @@ class DynamoLoader:
         self._builder = builder
         self._tables = tables
         self._t0 = t0
+        self._kept_until = t0 + STREAM_RETENTION_H * HOUR_MS
         self._clock = clock
         self._keyspace = Keyspace(builder.name, version)
         self._items = Items(builder, self._keyspace)
@@ -94,30 +99,36 @@ class DynamoLoader:
             yield from self._profile(put.profile)
         for point in plan.points:
             if point.until >= self._t0:
-                yield _insert(self._tables.identifiers, self._items.pointer(point, point.until))
+                yield _insert(self._tables.identifiers, self._items.pointer(point, self._kept(point.until)))
         graves = {bury.tombstone.id: bury.arrival + GRAVE_MS for bury in plan.buries}
         for bury in plan.buries:
             until = graves[bury.tombstone.id]
             if until >= self._t0:
-                yield _insert(self._tables.profiles, self._items.tombstone(bury.tombstone, until))
+                tombstone = self._items.tombstone(bury.tombstone, self._kept(until))
+                yield _insert(self._tables.profiles, tombstone)
         for point in plan.released:
             until = graves[point.pointer.profile_id]
             if until >= self._t0:
-                yield _insert(self._tables.identifiers, self._items.pointer(point, until))
+                yield _insert(self._tables.identifiers, self._items.pointer(point, self._kept(until)))
 
     def _profile(self, profile: Profile) -> Iterator[_Insert]:
         layout = Layout(self._items, self._builder, Listed(), profile.rev, _no_contents, _unknown)
         layout.lay_out(profile)
         bodies = {name: one.item for name, one in layout.new.items()}
         item = self._items.profile(profile)
+        item[TTL_ATTRIBUTE] = seconds(self._kept(expiry(self._builder, profile)))
         if size_of(item) > ITEM_BYTES_MAX:
             item, chunks = overflow(item)
             bodies.update(chunks)
-        until = seconds(profile.children_until)
+        until = seconds(self._kept(profile.children_until))
         for name, body in bodies.items():
             whole = {**self._keyspace.body(profile.id, name), **body, TTL_ATTRIBUTE: until}
             yield _insert(self._tables.profiles, whole)
         yield _insert(self._tables.profiles, item)
+
+    def _kept(self, until: int) -> int:
+        """Return until when something stays that would go at `until`."""
+        return max(until, self._kept_until)
 
     def _call(self, inserts: Sequence[_Insert]) -> None:
         waiting = list(inserts)

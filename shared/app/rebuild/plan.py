@@ -23,18 +23,26 @@ PART_BYTES: Final = 64 * 2**20
 """Archive bytes, compressed, that one Scan worker takes; a larger object is a part of its own."""
 PART_OBJECTS_MAX: Final = 500
 """Objects of a part: its line is the worker's input, which Step Functions limits."""
+WAIT_S_MAX: Final = 300
 
 
 class Timing(msgspec.Struct, frozen=True):
     """How long Plan and Follow wait, in seconds.
 
     `lead_s` is from the first call to T0; `marker_delay_s` from T0 until the markers are put, so that no
-    record that arrived before T0 comes behind one; `poll_s` between two looks for what is awaited.
+    record that arrived before T0 comes behind one; `poll_s` between the first looks for what is awaited.
     """
 
     lead_s: int = 60
     marker_delay_s: int = 120
     poll_s: int = 15
+
+    def wait_s(self, waited_ms: int) -> int:
+        """Return how long to wait for what has been awaited for so long: a hundredth more each time.
+
+        Step Functions ends an execution at 25,000 events, of which each look takes nine.
+        """
+        return min(WAIT_S_MAX, max(self.poll_s, waited_ms // 100_000))
 
 
 class Planned(msgspec.Struct, frozen=True):
@@ -65,10 +73,11 @@ class Extent(msgspec.Struct, frozen=True):
 
 
 class Marked(msgspec.Struct, frozen=True):
-    """Markers that were put on all shards: their token, and the shards."""
+    """Markers that were put on all shards, at a time (ms UTC): their token, and the shards."""
 
     token: str
     shards: list[str]
+    at: int = 0
 
 
 def plan(
@@ -87,8 +96,8 @@ def plan(
     marked_from = row.t0 + timing.marker_delay_s * 1000
     if now < marked_from:
         return Planned(done=False, wait_s=-(-(marked_from - now) // 1000), t0=row.t0)
-    if not is_read(objects, shards, name, READER_ARCHIVE):
-        return Planned(done=False, wait_s=timing.poll_s, t0=row.t0)
+    if read_up_to(objects, shards, name, READER_ARCHIVE, now) is None:
+        return Planned(done=False, wait_s=timing.wait_s(now - row.t0), t0=row.t0)
     found = objects.get(name.extent)
     if found is None:
         extent = _list(progress, objects, name, row.t0)
@@ -104,21 +113,23 @@ def plan(
     )
 
 
-def is_read(objects: Objects, shards: Shards, name: BuildName, reader: str) -> bool:
-    """Tell whether a reader has dealt with all that is in the stream now, or was at an earlier call.
+def read_up_to(
+    objects: Objects, shards: Shards, name: BuildName, reader: str, now: int, number: int = 0
+) -> int | None:
+    """Return when the markers were put (ms UTC) that a reader has come by on every shard; None if it has not.
 
-    The first call puts the markers that the later ones look for.
+    The first call puts the markers that the later ones look for; with another `number`, others.
     """
-    key = name.markers(reader)
+    key = name.markers(f"{reader}.{number}" if number else reader)
     found = objects.get(key)
     if found is None:
         # The same token again if this was done halfway: whichever marker is met, all before it was in time.
         token = blake2b(key.encode(), digest_size=16).hexdigest()
-        marked = Marked(token, put_markers(shards, token, reader))
+        marked = Marked(token, put_markers(shards, token, reader), now)
         objects.put(key, msgspec.json.encode(marked))
     else:
         marked = msgspec.json.decode(found[0], type=Marked)
-    return are_acknowledged(objects, marked.token, marked.shards)
+    return marked.at if are_acknowledged(objects, marked.token, marked.shards) else None
 
 
 def _list(progress: Progress, objects: Objects, name: BuildName, t0: int) -> Extent:
