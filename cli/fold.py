@@ -9,7 +9,9 @@ from typing import TYPE_CHECKING, Annotated, NamedTuple
 import typer
 
 from cli.errors import Failure
+from cli.fold_files import beside, check_inputs, check_out, write_out
 from cli.folders import ReadBuilder, read_builder
+from cli.tables import counted
 
 if TYPE_CHECKING:
     from cli.fold_parts import Folded, Part, Read
@@ -50,13 +52,15 @@ def fold(
         )
     files = list(dict.fromkeys(files))
     try:
+        check_inputs(files)
+        check_out(out, files)
         folded = _fold(files, chosen, workers)
         for path in files:
             _write_rejected(path, folded.rejected[path])
-        _write(out, folded.finished)
+        write_out(out, (line for _, line in folded.finished))
     except BrokenPipeError:
         raise  # whoever reads stdout has enough: the end of any command, and nothing to tell
-    except (OSError, EOFError) as error:
+    except OSError as error:
         raise Failure(f"cannot fold: {error}") from None
     _report(folded)
 
@@ -121,6 +125,7 @@ def _fold_together(parts: "Sequence[Part]", chosen: ReadBuilder, spools: Path, w
     """Fold in as many processes as asked for."""
     import sys
     from concurrent.futures import ProcessPoolExecutor
+    from concurrent.futures.process import BrokenProcessPool
     from multiprocessing import get_context
 
     from cli.fold_parts import SHARES_PER_WORKER, Process, deal
@@ -128,12 +133,17 @@ def _fold_together(parts: "Sequence[Part]", chosen: ReadBuilder, spools: Path, w
     # A forked process has imported all there is to import; only Linux forks safely.
     context = get_context("fork" if sys.platform == "linux" else "spawn")
     chosen.transformer()  # here a chain that cannot be run is told as it should be
-    with ProcessPoolExecutor(
-        workers, context, initializer=Process.start, initargs=(chosen, parts, spools)
-    ) as pool:
-        reads = list(pool.map(Process.read, range(len(parts))))
-        shares = deal(reads, max(len(parts), workers * SHARES_PER_WORKER))
-        return _united(reads, pool.map(Process.fold, shares))
+    try:
+        with ProcessPoolExecutor(
+            workers, context, initializer=Process.start, initargs=(chosen, parts, spools)
+        ) as pool:
+            reads = list(pool.map(Process.read, range(len(parts))))
+            shares = deal(reads, max(len(parts), workers * SHARES_PER_WORKER))
+            return _united(reads, pool.map(Process.fold, shares))
+    except BrokenProcessPool:
+        raise Failure(
+            "a worker ended: by what transform.py does, or for want of memory; --workers 1 takes the least"
+        ) from None
 
 
 def _united(reads: "Sequence[Read]", shares: "Iterable[Folded]") -> _Folded:
@@ -177,44 +187,31 @@ def _no_garbage_collection() -> Iterator[None]:
             gc.enable()
 
 
-def _write(out: Path, finished: Sequence[tuple[bytes, bytes]]) -> None:
-    """Write the profiles; a file appears whole or not at all."""
-    import sys
-
-    if str(out) == "-":
-        sys.stdout.buffer.writelines(line + b"\n" for _, line in finished)
-        sys.stdout.buffer.flush()  # here, where a reader that has gone is expected
-        return
-    partial = out.with_name(out.name + ".partial")
-    with partial.open("wb") as file:
-        file.writelines(line + b"\n" for _, line in finished)
-    partial.replace(out)
-
-
 def _write_rejected(path: Path, rejected: "Sequence[Rejected]") -> None:
     """Write the lines of a file that were rejected beside it, in place of those of an earlier run."""
-    beside = path.with_name(path.name + ".rejected")
+    target = beside(path)
     if not rejected:
-        beside.unlink(missing_ok=True)
+        target.unlink(missing_ok=True)
         return
     from cli.rejected import rejected_line
 
-    with beside.open("wb") as file:
-        file.writelines(rejected_line(one) for one in rejected)
-    typer.echo(f"{path}: {len(rejected)} lines rejected, see {beside}", err=True)
+    with target.open("wb") as file:
+        # By line: what cannot be read and what cannot be transformed come to light in turns.
+        file.writelines(rejected_line(one) for one in sorted(rejected))
+    typer.echo(f"{path}: {counted(len(rejected), 'line')} rejected, see {target}", err=True)
 
 
 def _report(folded: _Folded) -> None:
     """Say on stderr what became of the events: stdout may be the profiles."""
     tally = folded.tally
-    parts = [f"{tally['events_in']} events", f"{len(folded.finished)} profiles"]
+    parts = [counted(tally["events_in"], "event"), counted(len(folded.finished), "profile")]
     parts += [f"{tally['events_fanned_out']} more by fan-out"] if tally["events_fanned_out"] else []
-    parts += [f"{tally['events_duplicate']} duplicates"] if tally["events_duplicate"] else []
+    parts += [counted(tally["events_duplicate"], "duplicate")] if tally["events_duplicate"] else []
     parts += [
         f"{count} dropped ({name.partition('.')[2]})"
         for name, count in sorted(tally.items())
         if name.startswith("events_dropped.")
     ]
     rejected = sum(map(len, folded.rejected.values()))
-    parts += [f"{rejected} lines rejected"] if rejected else []
+    parts += [f"{counted(rejected, 'line')} rejected"] if rejected else []
     typer.echo(", ".join(parts), err=True)

@@ -14,6 +14,7 @@ again before they are folded.
 import gc
 import gzip
 import mmap
+import zlib
 from array import array
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
@@ -39,6 +40,8 @@ COUNTED_BYTES: Final = 2**20
 """Of a file whose lines are counted, so many at a time."""
 
 _GZIP: Final = b"\x1f\x8b"
+_BOM: Final = b"\xef\xbb\xbf"
+"""What some editors begin a file of UTF-8 with; no part of its first line."""
 _OFFSETS: Final = "Q"
 """The array type of places in a file."""
 
@@ -86,26 +89,44 @@ def parts_of(path: Path, part_bytes: int) -> list[Part]:
     """Cut a file into parts of about equal size, none larger than asked for. Raises OSError."""
     size = path.stat().st_size
     with path.open("rb") as file:
-        if file.read(2) == _GZIP:
-            return [Part(path, 0, None)]
+        begins = file.read(len(_BOM))
+    if begins.startswith(_GZIP):
+        return [Part(path, 0, None)]
     count = max(1, -(-size // part_bytes))  # rounded up
     cuts = [size * index // count for index in range(count + 1)]
+    if begins == _BOM:
+        cuts = [
+            0,
+            *(cut for cut in cuts if len(_BOM) < cut < size),
+            size,
+        ]  # the first line is the first part's
     return [Part(path, start, end) for start, end in pairwise(cuts)]
 
 
 def lines_of(part: Part) -> Iterator[bytes]:
-    """Yield the lines of a part. Raises OSError, or EOFError for compressed data that ends too early."""
+    """Yield the lines of a part. Raises OSError, for compressed data that is damaged as well."""
     if part.end is None:
-        with gzip.open(part.path) as unpacked:
-            yield from unpacked
+        yield from _unpacked_lines(part.path)
         return
     with part.path.open("rb") as file:
         yield from _lines_between(file, _first_line(file, part.start), part.end)
 
 
+def _unpacked_lines(path: Path) -> Iterator[bytes]:
+    try:
+        with gzip.open(path) as unpacked:
+            yield unpacked.readline().removeprefix(_BOM)
+            yield from unpacked
+    except (EOFError, zlib.error, gzip.BadGzipFile):
+        raise OSError(f"the compressed data of {path} is damaged, or ends too early") from None
+
+
 def _first_line(file: BinaryIO, start: int) -> int:
     """Return where the first line from there on starts, and go there."""
     if start == 0:
+        if file.read(len(_BOM)) == _BOM:
+            return len(_BOM)
+        file.seek(0)
         return 0
     # The line that begins before this part belongs to the part before; it may end right here.
     file.seek(start - 1)

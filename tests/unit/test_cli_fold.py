@@ -6,6 +6,7 @@ import os
 import subprocess
 import sys
 from collections import Counter
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from random import Random
 from tempfile import TemporaryDirectory
@@ -133,6 +134,121 @@ def test_what_cannot_be_written_or_read_is_told_in_a_sentence():
     assert kith("cut.gz").exit_code == 1
 
 
+def no_rejected(path):
+    return not Path(f"{path}.rejected").exists()
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_a_pipe_is_refused_with_what_to_do_and_never_waited_for(workers):
+    os.mkfifo("fifo")
+    result = kith("fifo", workers=workers)
+    assert result.exit_code == 1
+    assert result.stderr.startswith("kith: fifo is a pipe or a device: write it to a file first")
+    assert not Path("out.jsonl").exists()
+
+
+A_LINE = b'{"messageId":"m","timestamp":"2026-01-05T00:00:00Z","anonymousId":"c"}\n'
+
+
+@pytest.mark.parametrize(
+    "out", ["a.jsonl", "link", "hard", "a.jsonl.rejected", "sub/../a.jsonl.rejected", "a.json"]
+)
+def test_what_is_read_or_rejected_is_never_overwritten(out):
+    Path("sub").mkdir()
+    name = "a.json.partial" if out == "a.json" else "a.jsonl"
+    Path(name).write_bytes(A_LINE + b"{nope\n")
+    Path("link").symlink_to(name)
+    Path("hard").hardlink_to(name)
+    result = kith(name, out=out)
+    assert result.exit_code == 1
+    assert result.stderr.startswith(f"kith: cannot fold: --out {out} ")
+    assert Path(name).read_bytes() == A_LINE + b"{nope\n"
+    assert no_rejected(name)
+
+
+def test_a_file_is_not_read_beside_the_file_whose_rejected_lines_it_takes():
+    Path("a.jsonl").write_bytes(A_LINE)
+    Path("a.jsonl.rejected").write_bytes(A_LINE)
+    result = kith("a.jsonl", "a.jsonl.rejected")
+    assert result.exit_code == 1
+    assert "rename it, or fold it alone" in result.stderr
+    assert Path("a.jsonl.rejected").read_bytes() == A_LINE
+    assert kith("a.jsonl.rejected").exit_code == 0
+
+
+@pytest.mark.parametrize("out", [".", "no/out.jsonl"])
+def test_a_place_that_cannot_be_written_is_told_before_anything_is_folded(out, monkeypatch):
+    monkeypatch.setattr("cli.fold._fold", lambda *_: pytest.fail("folded"))
+    result = kith(SAMPLES, out=out)
+    assert result.exit_code == 1
+    assert result.stderr.startswith("kith: cannot fold: ")
+
+
+def test_a_folder_that_may_not_be_written_is_told_before_anything_is_folded(monkeypatch):
+    monkeypatch.setattr("cli.fold._fold", lambda *_: pytest.fail("folded"))
+    monkeypatch.setattr("os.access", lambda _, mode: mode != os.W_OK)
+    assert "cannot be written" in kith(SAMPLES).stderr
+
+
+def test_a_device_takes_profiles_and_stays_what_it_is():
+    Path("null").symlink_to(os.devnull)
+    assert kith(SAMPLES, out="null").exit_code == 0
+    assert Path("null").is_symlink()
+    assert sorted(path.name for path in Path().iterdir()) == ["null"]
+
+
+def test_a_pipe_takes_profiles():
+    assert kith(SAMPLES).exit_code == 0
+    os.mkfifo("pipe")
+    with ThreadPoolExecutor(1) as pool:
+        read = pool.submit(Path("pipe").read_bytes)
+        assert kith(SAMPLES, out="pipe").exit_code == 0
+        assert read.result(timeout=30) == Path("out.jsonl").read_bytes()
+
+
+def test_a_link_leads_to_the_profiles_afterwards():
+    Path("link").symlink_to("target.jsonl")
+    assert kith(SAMPLES, out="link").exit_code == 0
+    assert Path("link").is_symlink()
+    assert Path("target.jsonl").stat().st_size > 0
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+@pytest.mark.parametrize("damage", ["bits", "check", "cut", "more"])
+def test_a_damaged_gzip_is_named(damage, workers):
+    packed = bytearray(gzip.compress(SAMPLES.read_bytes()))
+    if damage == "bits":
+        packed[2000:2100] = b"\xff" * 100
+    elif damage == "check":
+        packed[-6] ^= 1
+    elif damage == "cut":
+        del packed[-2000:]
+    else:
+        packed += b"no gzip"
+    Path("bad.gz").write_bytes(packed)
+    result = kith(SAMPLES, "bad.gz", workers=workers)
+    assert result.exit_code == 1
+    assert result.stderr == (
+        "kith: cannot fold: the compressed data of bad.gz is damaged, or ends too early\n"
+    )
+
+
+@pytest.mark.parametrize("compressed", [False, True])
+@pytest.mark.parametrize("workers", [1, 2])
+def test_a_byte_order_mark_is_no_part_of_the_first_line(compressed, workers):
+    text = A_LINE + b"{nope\n"
+    Path("plain.jsonl").write_bytes(text)
+    assert kith("plain.jsonl").exit_code == 0
+    expected = Path("out.jsonl").read_bytes()
+    marked = b"\xef\xbb\xbf" + text
+    Path("marked.jsonl").write_bytes(gzip.compress(marked) if compressed else marked)
+    result = kith("marked.jsonl", workers=workers)
+    assert "1 event, 1 profile, 1 line rejected" in result.stderr
+    assert "marked.jsonl: 1 line rejected, see marked.jsonl.rejected" in result.stderr
+    assert Path("out.jsonl").read_bytes() == expected
+    assert Path("marked.jsonl.rejected").read_bytes() == Path("plain.jsonl.rejected").read_bytes()
+
+
 def a_builder(transform=None, **files):
     Path("builder").mkdir(exist_ok=True)
     Path("builder/builder.yaml").write_text((CUSTOMERS / "builder.yaml").read_text())
@@ -194,6 +310,31 @@ def test_a_chain_gives_the_same_in_parts_and_in_several_processes():
     assert Path(f"{SAMPLES}.rejected").read_bytes() == rejected
 
 
+def test_rejected_lines_stand_in_their_order_whatever_rejected_them():
+    builder = a_builder(TRANSFORM)
+    lines = SAMPLES.read_bytes().splitlines(keepends=True)
+    mixed = [
+        one for index, line in enumerate(lines) for one in ([line, b"{nope\n"] if index % 9 == 0 else [line])
+    ]
+    Path("in.jsonl").write_bytes(b"".join(mixed))
+    written = set()
+    for workers in (1, 2, 5):
+        assert kith("in.jsonl", builder=builder, workers=workers).exit_code == 0
+        written.add(Path("in.jsonl.rejected").read_bytes())
+    assert len(written) == 1
+    rejected = [json.loads(line) for line in written.pop().splitlines()]
+    assert len({one["reason"] for one in rejected}) == 3
+    numbers = [one["line"] for one in rejected]
+    assert numbers == sorted(numbers)
+
+
+def test_a_worker_that_ends_is_told():
+    builder = a_builder("import os\n\ndef leave(event, context):\n    os._exit(0)\n\nchain = [leave]\n")
+    result = kith(SAMPLES, builder=builder, workers=2)
+    assert result.exit_code == 1
+    assert result.stderr.startswith("kith: a worker ended: ")
+
+
 def test_a_chain_that_cannot_be_run_is_told_with_its_line():
     result = kith(SAMPLES, builder=a_builder("import json\nlimits = {}\nlimit = limits['x']\n"))
     assert result.exit_code == 1
@@ -208,12 +349,12 @@ def test_what_is_too_large_for_memory_is_folded_in_parts(monkeypatch):
 
 
 @settings(max_examples=60, deadline=None)
-@given(st.lists(st.text("ab", max_size=6), max_size=12), st.booleans(), st.integers(1, 20))
-def test_parts_hold_every_line_once_in_order_however_a_file_is_cut(texts, ends, part_bytes):
+@given(st.lists(st.text("ab", max_size=6), max_size=12), st.booleans(), st.integers(1, 20), st.booleans())
+def test_parts_hold_every_line_once_in_order_however_a_file_is_cut(texts, ends, part_bytes, marked):
     content = "\n".join(texts).encode() + (b"\n" if ends else b"")
     with TemporaryDirectory() as folder:
         file = Path(folder) / "file"
-        file.write_bytes(content)
+        file.write_bytes(b"\xef\xbb\xbf" * marked + content)
         parts = parts_of(file, part_bytes)
         assert [line for part in parts for line in lines_of(part)] == content.splitlines(keepends=True)
 
