@@ -8,6 +8,8 @@
 - It refuses alarms on metric math, which would fail the whole deployment.
 - It checks the permission to invoke an alias against the function, if the alias is a Qualifier.
 - It checks PartiQL statements against the name of the call; IAM knows only what each statement does.
+- It knows no condition on the function of an event source mapping, and takes whatever is done to an alias
+  for listing them.
 - It speaks plain HTTP, which the policies of our buckets deny; on 127.0.0.1 that counts as secure.
 
 The names below are the engine's private ones: its version is pinned, and a name that is gone ends
@@ -18,11 +20,14 @@ import importlib
 import json
 import re
 from collections.abc import Callable
+from contextvars import ContextVar
 from typing import Any
 
 HTTP_ERROR_MIN = 300
 STATEMENT = re.compile(r'\s*(INSERT|UPDATE|DELETE|SELECT)\b[^"]*"([^"]+)"', re.IGNORECASE)
 """What a statement of PartiQL does, and to which table."""
+MAPPED: ContextVar[str | None] = ContextVar("MAPPED", default=None)
+"""The function whose event source mapping the request that is being checked is about."""
 
 
 def main() -> None:
@@ -31,11 +36,15 @@ def main() -> None:
     actions: Any = importlib.import_module("ministack.core.iam_actions")
     functions: Any = importlib.import_module("ministack.services.lambda_svc")
     templates: Any = importlib.import_module("ministack.services.cloudformation.provisioners")
+    mappings = functions._esms  # noqa: SLF001
     change(permissions, "_resolve_condition_key", trust_loopback)
+    change(permissions, "_resolve_condition_key", tell_the_mapped)
+    change(actions, "_lambda_action", tell_aliases_apart)
     change(actions, "extract_resource_arn", name_the_alias)
+    change(actions, "extract_resource_arn", lambda extract: note_the_mapped(extract, mappings))
     change(actions, "dynamodb_transaction_checks", check_statements)
     change(functions, "_poll_kinesis", lambda _: lambda: False)
-    change(functions, "_create_esm", lambda create: keep_start(create, functions._esms))  # noqa: SLF001
+    change(functions, "_create_esm", lambda create: keep_start(create, mappings))
     change(templates, "_cw_metric_alarm_record", accept_metric_math)
     importlib.import_module("ministack.app").main()
 
@@ -84,6 +93,49 @@ def name_the_alias(extract: Callable[..., str]) -> Callable[..., str]:
         return f"{resource}:{qualifier[0] if isinstance(qualifier, list) else qualifier}"
 
     return extract_qualified
+
+
+def tell_aliases_apart(name: Callable[[str, str], str | None]) -> Callable[[str, str], str | None]:
+    """Name what is done to one alias as IAM does."""
+
+    def name_any(method: str, path: str) -> str | None:
+        if re.search(r"/functions/[^/]+/aliases/[^/]+/?$", path):
+            return {"GET": "GetAlias", "PUT": "UpdateAlias", "DELETE": "DeleteAlias"}.get(method)
+        return name(method, path)
+
+    return name_any
+
+
+def note_the_mapped(extract: Callable[..., str], mappings: Any) -> Callable[..., str]:
+    """Note which function an event source mapping is for, when it is made and later."""
+
+    def extract_and_note(*request: Any) -> str:
+        service, _, path, _, body, *_ = request
+        mapped = None
+        if service == "lambda" and "event-source-mappings" in path:
+            known = mappings.get(path.rstrip("/").rpartition("/")[2])
+            mapped = known["FunctionArn"] if known else _function_of(body)
+        MAPPED.set(mapped)
+        return extract(*request)
+
+    return extract_and_note
+
+
+def _function_of(body: bytes) -> str | None:
+    """Return the function that the body of a request names."""
+    try:
+        return str(json.loads(body)["FunctionName"])
+    except (ValueError, KeyError, TypeError):
+        return None
+
+
+def tell_the_mapped(resolve: Callable[[str, Any], Any]) -> Callable[[str, Any], Any]:
+    """Let requests meet the condition that an event source mapping is one of a function's."""
+
+    def resolve_any(key: str, context: Any) -> Any:
+        return MAPPED.get() if key.lower() == "lambda:functionarn" else resolve(key, context)
+
+    return resolve_any
 
 
 def check_statements(check: Callable[..., Any]) -> Callable[..., Any]:

@@ -134,7 +134,8 @@ def test_batches_that_lambda_gave_up_on_are_drained_once_ingestion_works_again(l
 
 
 def test_every_record_is_archived_as_it_was_put(live: Live, person: Person):
-    put = [json.dumps(person.order(1)).encode(), gzip.compress(b"[]"), b"\xff no JSON at all", b" \n\0"]
+    put = [json.dumps(person.order(1)).encode(), gzip.compress(b"[]")]
+    put += [b"\xff" + person.id.encode(), b" \n\0" + person.id.encode()]
     live.put(*put, key=person.cookie)
     live.put(*put[:1], key="another shard, perhaps")
     live.settle()

@@ -8,6 +8,7 @@ import json
 import re
 import time
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
@@ -21,6 +22,7 @@ from shared.app.markers import put_markers
 from shared.core.control import READER_ARCHIVE
 from shared.core.grammar import parse_definition
 from tests.e2e.conftest import BUILDER, VERSION, Live, Person, eventually
+from tests.e2e.visitors import DEFINITION, Visitors
 from tests.kinesis import envelope
 
 pytestmark = pytest.mark.e2e
@@ -65,7 +67,7 @@ def test_lists_grow_into_segments_which_are_merged(guarded: Live, person: Person
     assert 0 < len(segments) < BATCHES, "segments that were merged are still there"
 
 
-def test_a_merged_profile_is_deleted_with_its_segments(guarded: Live, person: Person):
+def test_a_merged_profile_leaves_a_tombstone_and_no_segments(guarded: Live, person: Person):
     other = Person()
     guarded.put(*_views(person, 2 * VIEWS), *_views(other, 2 * VIEWS))
     profiles = [guarded.profile_with("cookie_id", one.cookie, 2 * VIEWS) for one in (person, other)]
@@ -75,7 +77,7 @@ def test_a_merged_profile_is_deleted_with_its_segments(guarded: Live, person: Pe
     merged = guarded.profile_with("cookie_id", other.cookie, 4 * VIEWS + 1)
     guarded.settle()
     [gone] = [one for one in profiles if one[contract.PROFILES_PK] != merged[contract.PROFILES_PK]]
-    assert _items(guarded, gone) == []
+    assert _items(guarded, gone) == [contract.SK_PROFILE]
 
 
 def test_pointers_of_a_profile_too_large_for_one_transaction_are_moved(guarded: Live, person: Person):
@@ -157,6 +159,24 @@ def test_the_state_machine_may_call_its_functions_and_read_its_manifests(guarded
     theirs.get_object(Bucket=bucket, Key=f"{contract.PREFIX_REBUILD}x")
     with pytest.raises(theirs.exceptions.ClientError, match="AccessDenied"):
         theirs.get_object(Bucket=bucket, Key=f"{contract.PREFIX_EVENTS}x")
+
+
+def test_versions_are_built_take_over_and_are_cleaned_up(guarded: Live, person: Person, tmp_path: Path):
+    """With what the archive holds of the tests before: events, bad records, control records."""
+    visitors = Visitors(guarded, tmp_path)
+    guarded.put(person.order(3), b"\xff")
+    attribute = "  orders_{}: {{aggregation: count, when: {{event: Order Completed}}}}\n"
+    try:
+        old = visitors.publish(DEFINITION + attribute.format("a"))
+        assert visitors.ended(old) == "SUCCEEDED", visitors.row(old)
+        new = visitors.publish(DEFINITION + attribute.format("b"))
+        assert visitors.ended(new) == "SUCCEEDED", visitors.row(new)
+        profile = visitors.profile(person.cookie)
+        assert profile["attributes"]["M"]["orders_b"]["N"] == "1"
+        assert visitors.consumers() == {contract.version_alias("visitors", new)}
+        assert (visitors.items(old), visitors.objects(old)) == (0, [])
+    finally:
+        visitors.stop()
 
 
 def _views(person: Person, count: int) -> list[dict[str, Any]]:
