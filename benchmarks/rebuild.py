@@ -31,6 +31,7 @@ from shared.app.rebuild.plan import Extent, parts_of
 from shared.app.rebuild.replay import PartitionNumber, replay
 from shared.app.rebuild.scan import scan
 from shared.app.rebuild.shuffle import PartNumber, shuffle
+from shared.app.registry import Status, Version
 from shared.core.archive import archive_line, archive_object, object_key
 from shared.core.compile import Builder
 from shared.core.grammar import parse_definition
@@ -91,7 +92,7 @@ class Folder:
 
 
 class Nowhere:
-    """Implements `Loader`, `Progress`, and what Scan needs of a quarantine; keeps nothing."""
+    """Implements `Loader`, `Progress`, and what workers need of quarantine and registry; keeps nothing."""
 
     def insert(self, plans: Sequence[Plan]) -> None:
         """Write nothing."""
@@ -102,6 +103,19 @@ class Nowhere:
     def progress(self, _builder: str, _version: int) -> dict[str, int]:
         """Return nothing."""
         return {}
+
+    def version(self, builder: str, version: int) -> Version:
+        """Return the row of a version that is being built."""
+        return Version(
+            builder=builder,
+            version=version,
+            status=Status.BUILDING,
+            definition_key="",
+            sha256="",
+            t0=T0,
+            created_at=0,
+            created_by="",
+        )
 
     def put(self, entries: Sequence[Entry]) -> None:
         """Refuse: every event of a benchmark can be read."""
@@ -200,7 +214,7 @@ def work(state: str, folder: Path) -> Took:
         for part in parts:
             shuffle(name, PartNumber(part.part), objects, nowhere)
     else:
-        replay(build, PartitionNumber(0), objects, loader, None, nowhere, lambda: True)
+        replay(nowhere, build, PartitionNumber(0), objects, loader, None, nowhere, lambda: True)
     cpu_s = time.process_time() - started - stub.own_s
     peak_mb = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
     left = sum(one.size for kind in LEAVES.get(state, ()) for one in objects.list(name.prefix + kind))

@@ -140,10 +140,13 @@ class Rebuild(Construct):
     def _clean_up(self) -> Function:
         clean_up = self._function("clean_up", "Deletes what a version has left", timeout=LONG)
         self._give_tables(clean_up, "dynamodb:BatchWriteItem", "dynamodb:Scan")
+        self._give_consumers(clean_up, verbs=("Delete",))
+        clean_up.allow("dynamodb:Query", on=[self._storage.registry.table_arn])
         self._archive.allow_listing(clean_up)
-        self._archive.allow_objects(clean_up, "s3:PutObject", prefix=contract.PREFIX_REBUILD)
-        for prefix in (contract.PREFIX_REBUILD, contract.PREFIX_QUARANTINE):
-            self._archive.allow_objects(clean_up, "s3:GetObject", "s3:DeleteObject", prefix=prefix)
+        self._archive.allow_objects(
+            clean_up, "s3:GetObject", "s3:PutObject", "s3:DeleteObject", prefix=contract.PREFIX_REBUILD
+        )
+        self._archive.allow_objects(clean_up, "s3:DeleteObject", prefix=contract.PREFIX_QUARANTINE)
         return clean_up
 
     def _fail(self) -> Function:

@@ -27,6 +27,10 @@ MACHINE_TIMEOUT: Final = Duration.days(30)
 TASK_MARGIN: Final = Duration.minutes(1)
 """What a state waits longer than its function may run, so that it is the function's own end that is seen."""
 
+WORKERS_END: Final = Duration.minutes(16)
+"""Longer than any function may run: what Step Functions has given up, or was told to stop, still works on."""
+WORKERS_END_LOCAL: Final = Duration.seconds(5)
+
 RETRY_FIRST: Final = Duration.seconds(2)
 RETRY_LATEST: Final = Duration.minutes(5)
 
@@ -164,7 +168,16 @@ class RebuildMachine(Construct):
         return grace
 
     def _clean_up(self) -> sfn.State:
-        """Loop over CleanUp; the execution of a build that failed then ends as failed."""
+        """Wait until nobody writes any more, then loop over CleanUp.
+
+        The execution of a build that failed then ends as failed.
+        """
+        is_local = self._settings.target == "local"
+        workers_end = sfn.Wait(
+            self,
+            "WorkersEnd",
+            time=sfn.WaitTime.duration(WORKERS_END_LOCAL if is_local else WORKERS_END),
+        )
         task = self._task("clean_up", {"version": sfn.JsonPath.number_at("$.cleaned")})
         refused = sfn.Fail(self, "NotCleanedUp", error=FAILED_BUILD, cause_path="$.clean_up.reason")
         outcome = sfn.Choice(self, "CleanUpOutcome")
@@ -173,7 +186,8 @@ class RebuildMachine(Construct):
         outcome.when(sfn.Condition.and_(FAILED, sfn.Condition.not_(CANCELLED)), self._failed)
         outcome.otherwise(sfn.Succeed(self, "Done"))
         task.next(outcome)
-        return task
+        workers_end.next(task)
+        return workers_end
 
     # States
 

@@ -2,14 +2,14 @@
 
 from typing import Any, Final
 
-from shared.adapters.quarantine import S3Quarantine
+from shared.adapters.lambda_ import LambdaConsumers
 from shared.app.rebuild.clean_up import clean_up
+from shared.runtime import aws
 from shared.runtime.log import logger
-from shared.runtime.rebuild import Answer, Call, Outcome, TableSettings, again, done
+from shared.runtime.rebuild import Answer, Call, CleanUpSettings, Outcome, again, done, now_ms
 from shared.runtime.rebuild_tables import TableRebuild
 
-REBUILD: Final = TableRebuild(TableSettings)
-QUARANTINE: Final = S3Quarantine(REBUILD.objects)
+REBUILD: Final = TableRebuild(CleanUpSettings)
 ITEMS: Final = REBUILD.items()
 
 
@@ -22,10 +22,11 @@ def handler(event: dict[str, Any], context: Any) -> Answer:
 def _clean_up(call: Call) -> Outcome:
     cleaned = clean_up(
         REBUILD.registry,
+        LambdaConsumers(aws.client("lambda"), REBUILD.settings.ingest_function),
         ITEMS,
-        QUARANTINE,
         REBUILD.objects,
         call.name,
+        now_ms(),
         call.may_go_on,
     )
     return done(cleaned) if cleaned.done else again(cleaned)

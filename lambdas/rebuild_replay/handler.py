@@ -23,6 +23,7 @@ def handler(event: dict[str, Any], context: Any) -> Answer:
 def _replay(call: Call) -> Outcome:
     build = REBUILD.build(call.name)
     replayed = replay(
+        REBUILD.registry,
         build,
         msgspec.convert(call.event["item"], PartitionNumber),
         REBUILD.objects,

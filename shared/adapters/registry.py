@@ -44,6 +44,7 @@ class RegistryRow(Model):
     created_by = UnicodeAttribute(null=True)
     finished_at = NumberAttribute(null=True)
     reason = UnicodeAttribute(null=True)
+    cleaned_at = NumberAttribute(null=True)
     rev = NumberAttribute(null=True)
     active_version = NumberAttribute(null=True)
 
@@ -185,6 +186,7 @@ def _version(row: RegistryRow) -> Version:
         created_by=row.created_by,
         finished_at=int(row.finished_at or 0),
         reason=row.reason or "",
+        cleaned_at=int(row.cleaned_at or 0),
         rev=int(row.rev),
     )
 

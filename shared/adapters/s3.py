@@ -10,7 +10,8 @@ if TYPE_CHECKING:
 
 DELETED_TOGETHER: Final = 1000
 _ABSENT: Final = frozenset({"404", "NoSuchKey", "NotFound"})
-_REFUSED: Final = frozenset({"412", "PreconditionFailed", "409", "ConditionalRequestConflict"})
+_UNMET: Final = frozenset({"412", "PreconditionFailed"})
+_REFUSED: Final = _UNMET | {"409", "ConditionalRequestConflict"}
 
 
 class Listed(NamedTuple):
@@ -35,7 +36,8 @@ class S3Objects:
     def put_if_absent(self, key: str, data: bytes) -> bool:
         """Write an object unless there is one of this key; say whether it was written.
 
-        S3 itself sees to the condition; the look before serves engines that ignore it.
+        S3 itself sees to the condition; the look before serves engines that ignore it. Of a conflict
+        (409) nobody knows yet whether there will be one: that is raised like any error.
         """
         errors = self._client.exceptions
         try:
@@ -50,7 +52,7 @@ class S3Objects:
                 Bucket=self._bucket, Key=key, Body=data, ContentType=_content_type(key), IfNoneMatch="*"
             )
         except errors.ClientError as error:
-            if error.response["Error"]["Code"] in _REFUSED:
+            if error.response["Error"]["Code"] in _UNMET:
                 return False
             raise
         return True

@@ -51,13 +51,12 @@ class Deployer:
         outcomes: dict[str, list[Outcome]] = {}
         for candidate in candidates:
             if candidate.name in active:
-                version = self._version(candidate.name, active[candidate.name])
-                self._consume(version, consumer)
+                version = self._consume_active(candidate.name, active[candidate.name], consumer)
                 outcomes[candidate.name] = [self._draft(candidate, version, now)]
             else:
                 outcomes[candidate.name] = self._first(candidate, consumer, now)
         for name in sorted(active.keys() - outcomes.keys()):
-            self._consume(self._version(name, active[name]), consumer)
+            self._consume_active(name, active[name], consumer)
             outcomes[name] = [Outcome.GONE]
         return outcomes
 
@@ -91,6 +90,20 @@ class Deployer:
         )
         self.registry.add(version)
         return version
+
+    def _consume_active(self, builder: str, active: int, consumer: Consumer) -> Version:
+        """See to the consumer of the active version, and return that version.
+
+        Another one may take over just then, and remove a consumer that this brings back.
+        """
+        while True:
+            version = self._version(builder, active)
+            self._consume(version, consumer)
+            newest = self.registry.active()[builder]
+            if newest == active:
+                return version
+            self.consumers.remove(builder, active)
+            active = newest
 
     def _consume(self, version: Version, consumer: Consumer) -> None:
         self.consumers.ensure_alias(version.builder, version.version)

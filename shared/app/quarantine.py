@@ -63,7 +63,7 @@ class Entry:
         """
         day = format_time(self.arrival)[:10]
         place = f"{self.shard}-{self.sequence}" + (f"-{self.index}" if is_part(self.envelope) else "")
-        return f"{self.builder}/v{self.version}/dt={day}/{place}"
+        return f"{prefix_of(self.builder, self.version)}dt={day}/{place}"
 
 
 class Stored(NamedTuple):
@@ -92,6 +92,11 @@ class QuarantineStore(Protocol):
 
     def delete(self, stored: Stored) -> bool:
         """Delete an entry unless it was written again since it was read; say whether it is gone."""
+
+
+def prefix_of(builder: str, version: int) -> str:
+    """Return what the ids of all entries of a version begin with, and those of no other version."""
+    return f"{builder}/v{version}/"
 
 
 def is_part(envelope: Envelope) -> bool:

@@ -38,8 +38,8 @@ class Version:
     """One version of a builder. Times ms UTC.
 
     The version counts the records that arrived at `t0` or later; 0 counts the whole stream. `finished_at` is
-    when it became active, or failed; 0 while it is building. `reason` says why a version failed. `rev` grows
-    with every write of the row.
+    when it became active, or failed; 0 while it is building. `reason` says why a version failed. `cleaned_at`
+    is when all it had left was deleted; 0 before. `rev` grows with every write of the row.
     """
 
     builder: str
@@ -52,6 +52,7 @@ class Version:
     created_by: str
     finished_at: int = 0
     reason: str = ""
+    cleaned_at: int = 0
     rev: int = 1
 
 

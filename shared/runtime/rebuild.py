@@ -87,6 +87,12 @@ class TableSettings(RebuildSettings, frozen=True):
     identifiers_table: str = msgspec.field(name=contract.ENV_IDENTIFIERS_TABLE)
 
 
+class CleanUpSettings(TableSettings, frozen=True):
+    """Of the function that deletes what a version has left, its consumer too; `ingest_function` is an ARN."""
+
+    ingest_function: str = msgspec.field(name=contract.ENV_INGEST_FUNCTION)
+
+
 class ReplaySettings(TableSettings, frozen=True):
     """Of the function that writes profiles, for all of whose workers there are `write_units` per second."""
 

@@ -13,6 +13,7 @@ from shared.app.markers import Markers
 from shared.app.rebuild.build import Build, BuildName
 from shared.app.rebuild.clean_up import clean_up
 from shared.app.rebuild.cut_over import cut_over
+from shared.app.rebuild.fail import fail
 from shared.app.rebuild.follow import follow
 from shared.app.rebuild.link import link
 from shared.app.rebuild.plan import Part, Timing, plan
@@ -231,10 +232,13 @@ class World:
                 self.loader,
             ).done:
                 pass
-        self.verified = verify(self.name, self.objects, self.lines, OLD)
+        self.verified = self.surely(
+            lambda objects, lines: verify(self.name, objects, lines, OLD), self.objects, self.lines
+        )
 
     def replay(self, partition: int, objects=None, loader=None, may_go_on=None):
         return replay(
+            self.registry,
             self.build,
             PartitionNumber(partition),
             objects or self.objects,
@@ -275,22 +279,33 @@ class World:
         raise AssertionError("following does not end")
 
     def cut_over(self, now: int = 1):
-        return cut_over(self.registry, self.consumers, self.name, now)
+        return self.surely(
+            lambda registry, consumers: cut_over(registry, consumers, self.name, now),
+            self.registry,
+            self.consumers,
+        )
+
+    def fail(self, reason: str, now: int = 1):
+        return self.surely(
+            lambda registry, consumers: fail(registry, consumers, self.name, reason, now),
+            self.registry,
+            self.consumers,
+        )
 
     def clean_up(self, version: int, may_go_on) -> int:
-        name, deleted = BuildName(self.name.builder, version), 0
-        while True:
-            cleaned = clean_up(
-                self.registry,
-                MemoryItems(self.stores),
-                self.quarantine,
-                self.objects,
-                name,
-                may_go_on,
-            )
-            deleted += cleaned.deleted
-            if cleaned.done:
-                return deleted
+        """Delete what a version has left; return how many items of it went with the last try."""
+        name = BuildName(self.name.builder, version)
+
+        def until_done(registry, consumers, items, objects) -> int:
+            deleted = 0
+            while True:
+                cleaned = clean_up(registry, consumers, items, objects, name, 9, may_go_on)
+                deleted += cleaned.deleted
+                if cleaned.done:
+                    return deleted
+
+        items = MemoryItems(self.stores)
+        return self.surely(until_done, self.registry, self.consumers, items, self.objects)
 
     def numbers(self, key: str) -> list[dict]:
         return [json.loads(line) for line in self.objects.get(key)[0].splitlines()]

@@ -7,6 +7,8 @@ import pytest
 from shared.app.deploy import Deployer, Outcome
 from shared.app.folders import BrokenBuildersError, BuilderFolder
 from shared.app.frozen import DamagedDefinitionError, freeze, thaw
+from shared.app.rebuild.build import BuildName
+from shared.app.rebuild.cut_over import cut_over
 from shared.app.registry import Draft, Status
 from shared.core.definition import with_custom_id
 from shared.core.grammar import parse_definition
@@ -201,6 +203,27 @@ def test_a_deploy_leaves_a_first_version_alone_that_a_person_is_publishing():
     assert cloud.deploy(folder()) == {"customers": [Outcome.UNCHANGED]}
     assert cloud.registry.active() == {}
     assert cloud.registry.version("customers", 1) == mine
+
+
+def test_a_deploy_does_not_leave_the_consumer_of_a_version_that_another_replaces_meanwhile():
+    for folders in ((folder(),), ()):
+        cloud = Cloud()
+        cloud.deploy(folder())
+        second = replace(cloud.registry.version("customers", 1), version=2, status=Status.BUILDING, t0=NOW)
+        cloud.registry.add(second)
+        cloud.consumers.ensure_alias("customers", 2)
+        cloud.consumers.ensure_mapping("customers", 2, NOW, CONSUMER)
+        ensure_alias = cloud.consumers.ensure_alias
+
+        def replaced_first(builder, version, cloud=cloud, ensure_alias=ensure_alias):
+            if cloud.registry.active() == {"customers": 1}:
+                cut_over(cloud.registry, cloud.consumers, BuildName("customers", 2), NOW)
+            ensure_alias(builder, version)
+
+        cloud.consumers.ensure_alias = replaced_first
+        cloud.deploy(*folders, consumer={**CONSUMER, "BatchSize": 5})
+        assert cloud.consumers.mappings == {"customers-v2": (NOW, {**CONSUMER, "BatchSize": 5})}
+        assert cloud.consumers.aliases == ["customers-v2"]
 
 
 def test_a_version_tells_when_it_was_finished():

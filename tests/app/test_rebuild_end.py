@@ -138,6 +138,7 @@ def test_a_version_that_is_active_cannot_fail_or_be_cleaned_up():
 
 def test_a_version_that_loses_a_race_with_a_cancel_stays_as_it_is():
     world = rebuilt([a_record(1, userId="u")])
+    world.mortals = 0
     activate = world.registry.activate
 
     def cancelled_first(version, was):
@@ -155,6 +156,7 @@ def test_cleaning_up_leaves_nothing_of_a_version_but_its_row(monkeypatch):
     records = [*any_records(Random(1)), Record(b"{broken", T0, "shard-0", "1")]
     world = rebuilt(sorted(records, key=lambda one: one.arrival))
     ended(world.registry, world.name, Status.FAILED, "no")
+    world.mortals = 0
     kept = len([one for one in world.quarantine.list("people") if one.entry.version == OLD])
     events = [key for key in world.objects.held if key.startswith("events/")]
     turns = Random(2)

@@ -40,12 +40,8 @@ WILDCARDS = {
     ("rebuild_scan", "s3:GetObject", "/events/*"),
     ("rebuild_scan", "s3:PutObject", "/quarantine/*"),
     *((f"rebuild_{state}", "s3:GetObject", "/definitions/*") for state in ("scan", "replay", "verify")),
-    *(
-        ("rebuild_clean_up", f"s3:{verb}Object", prefix)
-        for verb in ("Get", "Delete")
-        for prefix in ("/rebuild/*", "/quarantine/*")
-    ),
-    ("rebuild_clean_up", "s3:PutObject", "/rebuild/*"),
+    *(("rebuild_clean_up", f"s3:{verb}Object", "/rebuild/*") for verb in ("Get", "Put", "Delete")),
+    ("rebuild_clean_up", "s3:DeleteObject", "/quarantine/*"),
     ("rebuild_follow", "lambda:CreateAlias", ":*"),
     ("rebuild_follow", "lambda:CreateEventSourceMapping", "*"),
     ("rebuild_follow", "lambda:UpdateEventSourceMapping", "*"),
@@ -55,9 +51,11 @@ WILDCARDS = {
     ("rebuild_fail", "lambda:DeleteEventSourceMapping", "*"),
     ("rebuild_follow", "lambda:DeleteAlias", ":*"),
     ("rebuild_follow", "lambda:DeleteEventSourceMapping", "*"),
+    ("rebuild_clean_up", "lambda:DeleteAlias", ":*"),
+    ("rebuild_clean_up", "lambda:DeleteEventSourceMapping", "*"),
     *(
         (f"rebuild_{state}", "lambda:ListEventSourceMappings", "*")
-        for state in ("follow", "cut_over", "fail")
+        for state in ("follow", "cut_over", "fail", "clean_up")
     ),
 }
 """All that roles may do on more than named resources: keys of objects, aliases, and mappings not yet made."""

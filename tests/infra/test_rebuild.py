@@ -116,7 +116,15 @@ def test_every_failure_on_the_way_leads_to_fail_and_fail_to_clean_up(definition)
     ]
     assert len(failed) == 5
     assert set(failed) == {"Fail"}
-    assert definition["States"]["Fail"]["Next"] == "CleanUp"
+    assert definition["States"]["Fail"]["Next"] == "WorkersEnd"
+
+
+def test_nothing_is_deleted_before_the_last_function_that_may_still_write_has_ended(dev, definition):
+    before = {name for name, state in walk(definition) if "CleanUp" in next_of(state)}
+    assert before == {"WorkersEnd", "CleanUpOutcome"}
+    longest = max(function["Timeout"] for function in dev.functions().values())
+    assert definition["States"]["WorkersEnd"]["Seconds"] > longest
+    assert definition["States"]["CleanUpRetired"]["Next"] == "WorkersEnd"
 
 
 def test_a_child_that_failed_for_good_fails_its_map_at_once(definition):
@@ -299,6 +307,7 @@ def test_a_consumer_is_made_by_follow_alone_and_removed_by_those_that_meet_an_en
         "follow": {"lambda:CreateEventSourceMapping", "lambda:DeleteEventSourceMapping"},
         "cut_over": {"lambda:DeleteEventSourceMapping"},
         "fail": {"lambda:DeleteEventSourceMapping"},
+        "clean_up": {"lambda:DeleteEventSourceMapping"},
     }
     assert made == expected.get(state, set())
 

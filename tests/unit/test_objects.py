@@ -1,6 +1,8 @@
 """Objects of a bucket: the fake, and S3's in a pretended AWS."""
 
 import pytest
+from botocore.exceptions import ClientError
+from botocore.stub import Stubber
 
 from shared.adapters.s3 import S3Objects
 from tests.fakes.objects import FakeObjects
@@ -29,6 +31,22 @@ def test_an_object_is_put_once_if_it_must_be_absent(objects):
     assert objects.put_if_absent("a", b"1")
     assert not objects.put_if_absent("a", b"2")
     assert objects.get("a")[0] == b"1"
+
+
+@pytest.mark.parametrize(
+    ("status", "code", "raised"),
+    [(412, "PreconditionFailed", False), (409, "ConditionalRequestConflict", True)],
+)
+def test_only_an_unmet_condition_means_that_an_object_exists(s3, status, code, raised):
+    objects = S3Objects(s3, "archive")
+    with Stubber(s3) as stub:
+        stub.add_client_error("head_object", "404", http_status_code=404)
+        stub.add_client_error("put_object", code, http_status_code=status)
+        if raised:
+            with pytest.raises(ClientError, match=code):
+                objects.put_if_absent("a", b"1")
+        else:
+            assert not objects.put_if_absent("a", b"1")
 
 
 def test_a_range_is_a_part_of_an_object_and_ends_where_it_ends(objects):

@@ -3,17 +3,23 @@
 Used for a retired version after the grace period, and for one that failed or was cancelled.
 """
 
+from dataclasses import replace
+from itertools import islice
 from typing import Final
 
 import msgspec
 
-from shared.app.quarantine import QuarantineStore
+from shared.app.consumers import Consumers
+from shared.app.quarantine import prefix_of
 from shared.app.rebuild.build import BuildFailedError, BuildName
 from shared.app.rebuild.ports import MayGoOn, Objects, VersionItems
-from shared.app.registry import Registry, Status
+from shared.app.registry import Registry, Status, Version
+from shared.contract import PREFIX_QUARANTINE
 
 SWEEPS: Final = 2
-"""The second finds what a worker wrote behind the first, that had not yet noticed the end of its build."""
+"""The second finds what was written behind the first, by whom nobody thought of."""
+DELETED_TOGETHER: Final = 1000
+"""Objects that are deleted before there is a look at the time: as many as S3 takes in one request."""
 
 
 class CleanedUp(msgspec.Struct, frozen=True):
@@ -24,7 +30,7 @@ class CleanedUp(msgspec.Struct, frozen=True):
 
 
 class Sweep(msgspec.Struct, frozen=True):
-    """How far the sweeps are: which one it is, and where it goes on.
+    """How far the sweeps are: which one it is, and where it goes on; beyond `SWEEPS` all items are gone.
 
     Kept in an object and told to nobody: a cursor names keys of items, and these hold values of identifiers.
     """
@@ -35,34 +41,64 @@ class Sweep(msgspec.Struct, frozen=True):
 
 def clean_up(
     registry: Registry,
+    consumers: Consumers,
     items: VersionItems,
-    quarantine: QuarantineStore,
     objects: Objects,
     name: BuildName,
+    now: int,
     may_go_on: MayGoOn,
 ) -> CleanedUp:
     """Delete what a version has left, from where the last call stopped, for as long as there is time.
 
-    BuildFailedError if the version is active or building.
+    Before a retired version come older ones that nobody has cleaned up, because what was to do so was lost.
+    `now` is ms UTC. BuildFailedError if the version is active or building.
     """
     row = registry.version(name.builder, name.version)
     if row is not None and row.status in (Status.ACTIVE, Status.BUILDING):
         raise BuildFailedError(f"version {name.version} of {name.builder} is {row.status}")
+    older = to_clean_up(registry, name) if row is not None and row.status is Status.RETIRED else []
+    if older:
+        row, name = older[0], BuildName(name.builder, older[0].version)
+    cleaned = _clean_up(consumers, items, objects, name, may_go_on)
+    if cleaned.done and row is not None:
+        registry.replace(row, replace(row, cleaned_at=now))
+    return CleanedUp(done=cleaned.done and not older, deleted=cleaned.deleted)
+
+
+def to_clean_up(registry: Registry, name: BuildName) -> list[Version]:
+    """Return the retired versions before this one that have not been cleaned up, the oldest first."""
+    return [
+        one
+        for one in registry.versions(name.builder)
+        if one.version < name.version and one.status is Status.RETIRED and not one.cleaned_at
+    ]
+
+
+def _clean_up(
+    consumers: Consumers, items: VersionItems, objects: Objects, name: BuildName, may_go_on: MayGoOn
+) -> CleanedUp:
+    """Go on with one version: first its consumer, if a worker that was late has brought it back."""
+    consumers.remove(name.builder, name.version)
     found = objects.get(name.sweep)
     at = msgspec.json.decode(found[0], type=Sweep) if found else Sweep()
-    swept = items.sweep(name.builder, name.version, at.cursor, may_go_on)
-    if swept.cursor is not None:
-        return _go_on(objects, name, Sweep(at.number, swept.cursor), swept.deleted)
-    if at.number < SWEEPS:
-        return _go_on(objects, name, Sweep(at.number + 1), swept.deleted)
-    for stored in quarantine.list(name.builder):
-        if stored.entry.version == name.version:
-            quarantine.delete(stored)
-    objects.delete_all(one.key for one in objects.list(name.prefix))
-    return CleanedUp(done=True, deleted=swept.deleted)
+    if at.number <= SWEEPS:
+        swept = items.sweep(name.builder, name.version, at.cursor, may_go_on)
+        ended = swept.cursor is None
+        left = Sweep(at.number + 1) if ended else Sweep(at.number, swept.cursor or "")
+        objects.put(name.sweep, msgspec.json.encode(left))
+        return CleanedUp(done=False, deleted=swept.deleted)
+    for prefix in (PREFIX_QUARANTINE + prefix_of(name.builder, name.version), name.prefix):
+        if not _delete_all(objects, prefix, name.sweep, may_go_on):
+            return CleanedUp(done=False, deleted=0)
+    objects.delete_all([name.sweep])
+    return CleanedUp(done=True, deleted=0)
 
 
-def _go_on(objects: Objects, name: BuildName, at: Sweep, deleted: int) -> CleanedUp:
-    """Leave how far it is for the next call."""
-    objects.put(name.sweep, msgspec.json.encode(at))
-    return CleanedUp(done=False, deleted=deleted)
+def _delete_all(objects: Objects, prefix: str, kept: str, may_go_on: MayGoOn) -> bool:
+    """Delete the objects below a prefix but one; False if there is no time for all."""
+    keys = (one.key for one in objects.list(prefix) if one.key != kept)
+    while some := list(islice(keys, DELETED_TOGETHER)):
+        if not may_go_on():
+            return False
+        objects.delete_all(some)
+    return True

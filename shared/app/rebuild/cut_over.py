@@ -6,11 +6,15 @@ import msgspec
 
 from shared.app.consumers import Consumers
 from shared.app.rebuild.build import BuildName, ensure_building
+from shared.app.rebuild.clean_up import to_clean_up
 from shared.app.registry import Registry, Status
 
 
 class CutOver(msgspec.Struct, frozen=True):
-    """Which version is active now, and which one it replaced: 0 for none."""
+    """Which version took over, and the newest one before it that is to be cleaned up: 0 for none.
+
+    CleanUp looks for older ones itself.
+    """
 
     active: int
     retired: int
@@ -19,20 +23,20 @@ class CutOver(msgspec.Struct, frozen=True):
 def cut_over(registry: Registry, consumers: Consumers, name: BuildName, now: int) -> CutOver:
     """Make the version active at a time (ms UTC); again is the same as once.
 
-    BuildEndedError if it has been cancelled; RegistryConflictError if anything changes meanwhile.
+    So it is for a version that was active and has been replaced since: its own cut-over may have died
+    halfway, and be taken up again late. BuildEndedError if it has been cancelled; RegistryConflictError if
+    anything changes meanwhile.
     """
     row = registry.version(name.builder, name.version)
-    if row is None or row.status is not Status.ACTIVE:
+    if row is None or row.status not in (Status.ACTIVE, Status.RETIRED):
         row = ensure_building(registry, name)
         active = registry.active().get(name.builder)
         registry.activate(replace(row, finished_at=now), was=active)
-    retired = 0
     for old in registry.versions(name.builder):
-        # All of them: the one that was replaced is no longer known if this was done halfway.
-        if old.version < name.version and old.status is Status.ACTIVE:
-            registry.replace(old, replace(old, status=Status.RETIRED))
+        # All of them: which one was replaced is no longer known if this, or an earlier one, was done halfway.
         if old.version < name.version and old.status in (Status.ACTIVE, Status.RETIRED):
-            retired = old.version
-    if retired:
-        consumers.remove(name.builder, retired)
-    return CutOver(name.version, retired)
+            if old.status is Status.ACTIVE:
+                registry.replace(old, replace(old, status=Status.RETIRED))
+            consumers.remove(name.builder, old.version)
+    left = to_clean_up(registry, name)
+    return CutOver(name.version, left[-1].version if left else 0)

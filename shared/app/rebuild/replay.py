@@ -10,12 +10,12 @@ from typing import Final
 
 import msgspec
 
-from shared.app.rebuild.build import REPLAY, Build
+from shared.app.rebuild.build import REPLAY, Build, ensure_building
 from shared.app.rebuild.formats import fetch, fetch_json, read_block, records_of_block
 from shared.app.rebuild.naming import Names, choose_names, give_names
 from shared.app.rebuild.ports import ActiveProfiles, Loader, MayGoOn, Objects
 from shared.app.rebuild.results import Linked, Result, leave
-from shared.app.registry import Progress
+from shared.app.registry import Progress, Registry
 from shared.core.compile import Builder, Contribution
 from shared.core.identity.identifiers import Identifier
 from shared.core.plan import Planner
@@ -59,6 +59,7 @@ class Checkpoint(msgspec.Struct):
 
 
 def replay(
+    registry: Registry,
     build: Build,
     partition: PartitionNumber,
     objects: Objects,
@@ -70,7 +71,7 @@ def replay(
     """Replay a partition from its checkpoint on; `active` is None if no version is active.
 
     A worker whose partition another one has finished meanwhile writes nothing more: the version's consumer
-    may have deleted by now what it would insert again.
+    may have deleted by now what it would insert again. Nor does one whose version has ended: BuildEndedError.
     """
     number = partition.partition
     result_key = build.name.result(REPLAY, number)
@@ -78,7 +79,7 @@ def replay(
         return _finished(number, finished[0])
     found = objects.get(build.name.checkpoint(number))
     checkpoint = Checkpoint() if found is None else msgspec.json.decode(found[0], type=Checkpoint)
-    replaying = _Replaying(build, number, objects, loader, checkpoint)
+    replaying = _Replaying(registry, build, number, objects, loader, checkpoint)
     try:
         is_done = _replay(replaying, build, objects, active, may_go_on)
         replaying.leave_checkpoint()
@@ -126,8 +127,15 @@ class _Replaying:
     """Plans components and hands what they end with to the loader, some at a time."""
 
     def __init__(
-        self, build: Build, partition: int, objects: Objects, loader: Loader, checkpoint: Checkpoint
+        self,
+        registry: Registry,
+        build: Build,
+        partition: int,
+        objects: Objects,
+        loader: Loader,
+        checkpoint: Checkpoint,
     ) -> None:
+        self._registry = registry
         self._build = build
         self.partition = partition
         self._objects = objects
@@ -170,6 +178,7 @@ class _Replaying:
         if self._waiting:
             if self._objects.get(self._build.name.result(REPLAY, self.partition)) is not None:
                 raise _OvertakenError
+            ensure_building(self._registry, self._build.name)
             self._loader.insert(self._waiting)
             self._unsaved += self._waiting_count
             self._waiting, self._waiting_count = [], 0
