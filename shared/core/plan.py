@@ -16,6 +16,7 @@ from shared.core.identity.identifiers import Identifier
 from shared.core.identity.ids import profile_id
 from shared.core.identity.limits import exceeds
 from shared.core.identity.resolve import Ownership
+from shared.core.life import Life
 from shared.core.measure import canonical_bytes_max
 from shared.core.memory import Memory, minute_of
 from shared.core.profile import (
@@ -24,10 +25,7 @@ from shared.core.profile import (
     Merge,
     Profile,
     canonical,
-    copy,
     count,
-    fold,
-    is_known,
     merge,
     new_profile,
     removed_bytes,
@@ -38,40 +36,6 @@ from shared.core.writes import Bury, Extend, Note, Plan, Point, Put, Remove
 
 ACTIONS_MAX: Final = 100
 """What one transaction of the store takes (DynamoDB's limit)."""
-
-
-class _Life:
-    """A live profile while it is planned; copied when it first changes.
-
-    `pending` are the events that it has counted, but whose values are not folded yet.
-    """
-
-    __slots__ = ("changed", "fresh_until", "inherited", "known", "pending", "profile", "stored")
-
-    def __init__(self, builder: Builder, profile: Profile, *, stored: bool) -> None:
-        self.profile = profile
-        self.stored = profile if stored else None
-        self.changed = not stored
-        self.known = is_known(builder, profile)
-        self.fresh_until = 0
-        """It surely has not expired for arrivals up to then, ms UTC."""
-        self.pending: list[Contribution] = []
-        self.inherited: dict[int, Memory] = {}
-        """What is part of its memory already, of removed profiles, by identity."""
-
-    def change(self, builder: Builder) -> Profile:
-        """Return the profile to be changed."""
-        if not self.changed:
-            self.profile = copy(builder, self.profile)
-            self.changed = True
-        return self.profile
-
-    def settle(self, builder: Builder) -> Profile:
-        """Return the profile with everything folded."""
-        if self.pending:
-            fold(builder, self.profile, self.pending)
-            self.pending = []
-        return self.profile
 
 
 class Planner:
@@ -86,8 +50,8 @@ class Planner:
         self.actions_max = actions_max
         self.retention = builder.definition.retention
         self.ownership = Ownership(builder.name, snapshot)
-        self.lives: dict[str, _Life] = {}
-        self.buried: dict[str, _Life] = {}
+        self.lives: dict[str, Life] = {}
+        self.buried: dict[str, Life] = {}
         self.buried_at: dict[str, int] = {}
         self.tombstones: dict[str, Tombstone] = {}
         self.merged: set[str] = set()
@@ -97,7 +61,7 @@ class Planner:
         """Whether something has been decided by owners that no write need be conditional on."""
         self.folds = False
         """Whether any event has been folded: a plan that has no room for its first one would never end."""
-        self.regular: dict[int, _Life] = {}
+        self.regular: dict[int, Life] = {}
         """Whose events with just these identifiers are; forgotten whenever somebody loses identifiers.
 
         By the identity of the tuple, which the builder gives again and again: what it holds takes longer to
@@ -156,7 +120,7 @@ class Planner:
         self._break_if_too_large(life, contribution.arrival)
         return True
 
-    def _regular_life(self, contribution: Contribution) -> _Life | None:
+    def _regular_life(self, contribution: Contribution) -> Life | None:
         """Return the profile that has all of an event's identifiers, if it changes anyway and lives.
 
         Then the event changes nothing structural, and all others with just these identifiers are as regular.
@@ -173,7 +137,7 @@ class Planner:
         self.regular[id(contribution.identifiers)] = lives[0]
         return lives[0]
 
-    def _has_room(self, identifiers: Sequence[Identifier], lives: list[_Life]) -> bool:
+    def _has_room(self, identifiers: Sequence[Identifier], lives: list[Life]) -> bool:
         """Whether one transaction still takes what this event changes, pointers of the merged included."""
         if self.actions_max is None:
             return True
@@ -185,7 +149,7 @@ class Planner:
         needed = len(lives) + 1 + 3 * attached + moved
         return self._actions() + needed <= self.actions_max
 
-    def _is_expired(self, life: _Life, arrival: int) -> bool:
+    def _is_expired(self, life: Life, arrival: int) -> bool:
         if arrival <= life.fresh_until:
             return False
         updated_at = life.profile.updated_at
@@ -194,8 +158,8 @@ class Planner:
             self.retention, updated_at, known=life.known
         )
 
-    def _owners(self, identifiers: Sequence[Identifier]) -> list[_Life]:
-        lives: list[_Life] = []
+    def _owners(self, identifiers: Sequence[Identifier]) -> list[Life]:
+        lives: list[Life] = []
         for identifier in identifiers:
             owner = self.ownership.owner(identifier)
             if owner is not None:
@@ -204,16 +168,16 @@ class Planner:
                     lives.append(life)
         return lives
 
-    def _life(self, owner: str) -> _Life:
+    def _life(self, owner: str) -> Life:
         life = self.lives.get(owner)
         if life is None:
             stored = self.snapshot.profiles[owner]
             if not isinstance(stored, Profile):
                 raise TypeError(f"profile {owner} owns an identifier but is not live")
-            life = self.lives[owner] = _Life(self.builder, stored, stored=True)
+            life = self.lives[owner] = Life(self.builder, stored, stored=True)
         return life
 
-    def _is_duplicate(self, contribution: Contribution, minute: int, lives: list[_Life]) -> bool:
+    def _is_duplicate(self, contribution: Contribution, minute: int, lives: list[Life]) -> bool:
         for life in lives:
             if life.profile.memory.remembers(contribution.hash, minute):
                 return True
@@ -242,7 +206,7 @@ class Planner:
             self.notes.append(Note("set_aside", {"identifier_type": kind, "reason": "limit"}))
         return identifiers
 
-    def _found(self, contribution: Contribution, identifiers: tuple[Identifier, ...]) -> _Life:
+    def _found(self, contribution: Contribution, identifiers: tuple[Identifier, ...]) -> Life:
         """Create a profile; a later life of its founder gets an id of its own, and the memory."""
         founder, arrival = identifiers[0], contribution.arrival
         of_removed, relied_on = self.ownership.graves, self.ownership.relied_on
@@ -257,7 +221,7 @@ class Planner:
                 again += 1
                 new_id = profile_id(self.builder.name, founder, arrival, again)
         profile = new_profile(self.builder, new_id, founder, arrival)
-        life = self.lives[new_id] = _Life(self.builder, profile, stored=False)
+        life = self.lives[new_id] = Life(self.builder, profile, stored=False)
         self.tally["profiles_created"] += 1
         return life
 
@@ -273,10 +237,10 @@ class Planner:
         self,
         contribution: Contribution,
         identifiers: tuple[Identifier, ...],
-        lives: list[_Life],
+        lives: list[Life],
         *,
         redirect: bool,
-    ) -> _Life:
+    ) -> Life:
         lives = sorted(lives, key=lambda one: (one.profile.created_at, one.profile.id))
         primary, secondaries = lives[0], lives[1:]
         profile = primary.change(self.builder)
@@ -313,7 +277,7 @@ class Planner:
             )
         return primary
 
-    def _attach(self, contribution: Contribution, identifiers: tuple[Identifier, ...], life: _Life) -> None:
+    def _attach(self, contribution: Contribution, identifiers: tuple[Identifier, ...], life: Life) -> None:
         profile = life.change(self.builder)
         for identifier in identifiers:
             if identifier not in profile.identifiers:
@@ -325,7 +289,7 @@ class Planner:
                     profile.memory.inherit(inherited)
                 life.known = life.known or identifier.type in self.builder.known
 
-    def _break_if_too_large(self, life: _Life, arrival: int) -> None:
+    def _break_if_too_large(self, life: Life, arrival: int) -> None:
         profile = life.profile
         reason = ""
         if len(profile.identifiers) > IDENTIFIERS_MAX:
@@ -342,7 +306,7 @@ class Planner:
             self.tally["profiles_broken"] += 1
             self.notes.append(Note("broken", {"profile": profile.id, "reason": reason}))
 
-    def _bury(self, life: _Life, arrival: int) -> None:
+    def _bury(self, life: Life, arrival: int) -> None:
         self.regular.clear()
         profile = life.profile
         traces = tuple(profile.memory.recent(minute_of(arrival)))
@@ -419,7 +383,7 @@ class Planner:
                 folded += mine
         return folded
 
-    def _put(self, plan: Plan, life: _Life) -> None:
+    def _put(self, plan: Plan, life: Life) -> None:
         profile = self._settled(life, plan.tally)
         expected = None if life.stored is None else life.stored.rev
         profile.rev = self.rev_floor if expected is None else max(expected + 1, self.rev_floor)
@@ -430,7 +394,7 @@ class Planner:
                 plan.extends.append(Extend(life.stored, profile.children_until))
         plan.puts.append(Put(profile, expected))
 
-    def _settled(self, life: _Life, tally: Counter[str]) -> Profile:
+    def _settled(self, life: Life, tally: Counter[str]) -> Profile:
         profile = life.settle(self.builder)
         if profile.memory.evicted:
             tally["dedup_evictions"] += profile.memory.evicted
