@@ -11,7 +11,7 @@ from shared import contract
 
 TIMEOUT: Final = Duration.seconds(60)
 """Well within the time of who waits for it."""
-MEMORY_MB: Final = 1024
+MEMORY_MB: Final = 2048
 """Twice what user code may take."""
 
 

@@ -12,7 +12,7 @@ and in tests.
 """
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from typing import Any, Literal, Protocol, TypedDict
 
 __all__ = [
@@ -56,13 +56,21 @@ class Event(TypedDict, total=False):
     anonymousId: str
     groupId: str
     previousId: str
-    custom_id: str
+    custom_id: str | int | None
     """If set, an identifier of type `custom_id`."""
-    JITSU_PROFILE_ID: str
+    JITSU_PROFILE_ID: str | int | None
     """The same, by the name that it has in Jitsu."""
 
 
-Result = Event | dict[str, Any] | Sequence[Event | dict[str, Any]] | Literal["drop", False] | None
+Result = (
+    Event
+    | dict[str, Any]
+    | list[Event]
+    | list[dict[str, Any]]
+    | list[Event | dict[str, Any]]
+    | Literal["drop", False]
+    | None
+)
 """What a function makes of an event.
 
 None: it goes on as it came, whatever was done to the copy. A dict: it goes on as this. A list: each of these
@@ -76,6 +84,10 @@ class RetryError(Exception):
     It is tried again after 10, 100 and 1000 minutes, or after `delay_s` seconds, and then goes to quarantine.
     The event waits either way: `drop` is accepted for code written for Jitsu.
     """
+
+    # Here as well, for classes made of this one that never call its `__init__`.
+    delay_s: float | None = None
+    drop: bool = False
 
     def __init__(self, message: str = "", delay_s: float | None = None, *, drop: bool = False) -> None:
         super().__init__(message)

@@ -11,7 +11,7 @@ import sys
 import time
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
-from typing import Final, NamedTuple
+from typing import Final, NamedTuple, TypeVar
 
 import msgspec
 
@@ -20,8 +20,13 @@ from shared.core.chain import Failure
 from shared.core.sandbox import Answer, Loaded, Program, events_json
 
 FAILURES_MAX: Final = 3
-"""Processes lost in one run, after which the rest of its events waits: something is wrong with the chain."""
+"""Processes lost one after the other, with no event answered in between, after which the rest waits."""
+FRAME_BYTES_MAX: Final = 2**25
+"""An answer is far smaller."""
 _CHUNK_BYTES: Final = 2**16
+_GARBLED: Final = Failure("transform_crash", "the process wrote what is no answer")
+
+_Message = TypeVar("_Message", Answer, Loaded)
 
 
 class Limits(NamedTuple):
@@ -61,28 +66,36 @@ class Sandbox:
     def run(self, events: Sequence[msgspec.Raw], time_s: float) -> list[Answer]:
         """Transform JSON texts within a time; one answer for each, in their order.
 
-        Events that there was no time for are to be tried again.
+        Events that there was no time for are to be tried again. Whatever this raises, its process is ended.
         """
-        end = time.monotonic() + time_s
-        answers: list[Answer] = []
-        lost = 0
-        while len(answers) < len(events) and lost < FAILURES_MAX and time.monotonic() < end:
-            try:
-                self._run(events, answers, end)
-            except _LostError as error:
-                lost += 1
-                self.close()
-                # Without a program no event can be transformed.
-                failed = len(events) - len(answers) if isinstance(error, _NotLoadedError) else 1
-                answers += [Answer(failure=error.failure)] * failed
-        unreached = Failure("transform_retry", "not reached: the events before it took too long, or crashed")
-        return answers + [Answer(failure=unreached)] * (len(events) - len(answers))
+        try:
+            return self._answers(events, time_s)
+        except BaseException:
+            self.close()  # what it has still to say would answer other events
+            raise
 
     def close(self) -> None:
         """End the process."""
         if self._process is not None:
             self._process.end()
             self._process = None
+
+    def _answers(self, events: Sequence[msgspec.Raw], time_s: float) -> list[Answer]:
+        end = time.monotonic() + time_s
+        answers: list[Answer] = []
+        lost = 0
+        while len(answers) < len(events) and lost < FAILURES_MAX and time.monotonic() < end:
+            before = len(answers)
+            try:
+                self._run(events, answers, end)
+            except _LostError as error:
+                lost = lost + 1 if len(answers) == before else 1
+                self.close()
+                # Without a program no event can be transformed.
+                failed = len(events) - len(answers) if isinstance(error, _NotLoadedError) else 1
+                answers += [Answer(failure=error.failure)] * failed
+        unreached = Failure("transform_retry", "not reached: the events before it took too long, or crashed")
+        return answers + [Answer(failure=unreached)] * (len(events) - len(answers))
 
     def _run(self, events: Sequence[msgspec.Raw], answers: list[Answer], end: float) -> None:
         """Have the events answered that are not yet; _LostError if the process is lost over one of them."""
@@ -96,7 +109,7 @@ class Sandbox:
             if time.monotonic() >= end:
                 self.close()  # it would go on with what nobody waits for
                 return
-            answer = msgspec.json.decode(process.read(self._limits.event_s), type=Answer)
+            answer = process.answer(self._limits.event_s)
             answers.append(answer)
             if answer.worn:
                 self.close()
@@ -108,6 +121,7 @@ class _Process:
 
     def __init__(self, program: Program, limits: Limits) -> None:
         self._buffer = bytearray()
+        self._answered = 0
         command = [sys.executable, "-m", "shared.adapters.sandbox_child", str(limits.memory_bytes)]
         self._child = subprocess.Popen(  # noqa: S603 - our own interpreter and module
             command,
@@ -120,7 +134,7 @@ class _Process:
         )
         self.write(msgspec.json.encode(program))
         try:
-            loaded = msgspec.json.decode(self.read(limits.load_s), type=Loaded)
+            loaded = self._read(limits.load_s, Loaded)
         except _LostError as error:
             self.end()
             raise _NotLoadedError(error.failure) from None
@@ -140,12 +154,27 @@ class _Process:
             while left:
                 left = left[os.write(self._child.stdin.fileno(), left) :]
 
-    def read(self, time_s: float) -> bytes:
-        """Return the next frame; _LostError if it takes too long, or there is none."""
+    def answer(self, time_s: float) -> Answer:
+        """Return the answer of the next event; _LostError if it takes too long, or there is none."""
+        answer = self._read(time_s, Answer)
+        if answer.number != self._answered:
+            raise _LostError(_GARBLED)
+        self._answered += 1
+        return answer
+
+    def _read(self, time_s: float, kind: type[_Message]) -> _Message:
+        try:
+            return msgspec.json.decode(self._frame(time_s), type=kind)
+        except msgspec.MsgspecError:
+            raise _LostError(_GARBLED) from None
+
+    def _frame(self, time_s: float) -> bytes:
         end = time.monotonic() + time_s
         while True:
             if len(self._buffer) >= LENGTH.size:
                 whole = LENGTH.size + LENGTH.unpack_from(self._buffer)[0]
+                if whole > FRAME_BYTES_MAX:
+                    raise _LostError(_GARBLED)
                 if len(self._buffer) >= whole:
                     frame = bytes(self._buffer[LENGTH.size : whole])
                     del self._buffer[:whole]

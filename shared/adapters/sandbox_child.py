@@ -5,45 +5,23 @@ Frames on both pipes: four bytes of length, then JSON. It ends when its input do
 
 import contextlib
 import gc
-import io
 import os
 import resource
 import struct
 import sys
+from itertools import count
 from typing import BinaryIO, Final
 
 import msgspec
 
-from kith import Log
 from shared.core.chain import Chain, ChainError, Failure
 from shared.core.sandbox import Answer, Loaded, Program, answer_of
-from shared.core.user_context import LINE_LENGTH_MAX, UserContext
+from shared.core.user_context import Printed, UserContext
 
 LENGTH: Final = struct.Struct(">I")
 LINES_MAX: Final = 20
 """Lines of its log that are kept of one event."""
 _decode_events: Final = msgspec.json.Decoder(list[msgspec.Raw]).decode
-
-
-class _Printed(io.TextIOBase):
-    """Takes what user code prints, line by line."""
-
-    def __init__(self, log: Log) -> None:
-        self._log = log
-        self._held = ""
-
-    def write(self, text: str) -> int:
-        *lines, self._held = (self._held + text).split("\n")
-        for line in lines:
-            self._log.info(line)
-        if len(self._held) > LINE_LENGTH_MAX:
-            self.flush()
-        return len(text)
-
-    def flush(self) -> None:
-        if self._held:
-            self._log.info(self._held)
-        self._held = ""
 
 
 def main(memory_bytes: int) -> None:
@@ -61,7 +39,7 @@ def main(memory_bytes: int) -> None:
 
     program = msgspec.json.decode(_read(incoming) or b"", type=Program)
     context = UserContext(program.builder, program.version, program.env, log, counts)
-    printed = sys.stdout = sys.stderr = _Printed(context.log)
+    printed = sys.stdout = sys.stderr = Printed(context.log)
     try:
         chain = Chain(program.source, context)
     except ChainError as error:
@@ -69,6 +47,7 @@ def main(memory_bytes: int) -> None:
         return
     _write(outgoing, Loaded())
     gc.freeze()
+    numbers = count()
     while (events := _read(incoming)) is not None:
         for event in _decode_events(events):
             lines.clear()
@@ -76,7 +55,7 @@ def main(memory_bytes: int) -> None:
             outcome = chain.run(bytes(event))
             printed.flush()
             worn = isinstance(outcome, Failure) and outcome.detail.startswith("MemoryError")
-            _write(outgoing, answer_of(outcome, lines=lines, counts=counts, worn=worn))
+            _write(outgoing, answer_of(outcome, lines=lines, counts=counts, worn=worn, number=next(numbers)))
 
 
 def _take_pipes() -> tuple[BinaryIO, BinaryIO]:

@@ -8,7 +8,7 @@ import msgspec
 
 from shared.core.sandbox import Answer, Program, Request, Response
 
-KEPT_MAX: Final = 4
+KEPT_MAX: Final = 2
 """Programs whose process is kept: there are few versions at a time, and each takes memory."""
 
 _decode_events: Final = msgspec.json.Decoder(list[msgspec.Raw]).decode
@@ -38,7 +38,7 @@ class Sandboxes:
         """Transform the events of a request within a time; return the response, and what it says."""
         answers = self._sandbox(request.program).run(_decode_events(request.events), time_s)
         # What was logged and counted stays where it ran.
-        told = [msgspec.structs.replace(one, lines=[], counts={}, worn=False) for one in answers]
+        told = [msgspec.structs.replace(one, lines=[], counts={}, worn=False, number=0) for one in answers]
         return Response(_encode(told).decode()), answers
 
     def _sandbox(self, program: Program) -> Sandbox:

@@ -1,6 +1,7 @@
 """Transforming events with the chain of a builder: in this process, and with some patience."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, redirect_stderr, redirect_stdout
 from typing import Final
 
 from shared.app.frozen import TRANSFORM_FILE
@@ -8,7 +9,7 @@ from shared.app.reading import Postponed, Transformed, Transformer
 from shared.core.chain import Chain, Failure, Outcome, event_text, events_made, failed
 from shared.core.definition import Definition
 from shared.core.event import Event
-from shared.core.user_context import Sink, UserContext
+from shared.core.user_context import Printed, Sink, UserContext
 
 ATTEMPTS: Final = 3
 """How often an event is tried that asks to be tried again, where nobody waits for hours."""
@@ -22,11 +23,23 @@ class LocalTransformer:
 
     def __init__(self, source: str, definition: Definition, log: Sink, counts: dict[str, int]) -> None:
         context = UserContext(definition.name, 0, dict(definition.env), log, counts)
-        self._chain = Chain(source, context)
+        self._printed = Printed(context.log)
+        with self._taking_prints():
+            self._chain = Chain(source, context)
 
     def run(self, events: Sequence[Event]) -> list[Transformed]:
         """Transform events, each alone; what becomes of each, in their order."""
-        return [became(event, self._chain.run(event_text(event))) for event in events]
+        with self._taking_prints():
+            return [became(event, self._chain.run(event_text(event))) for event in events]
+
+    @contextmanager
+    def _taking_prints(self) -> Iterator[None]:
+        """Log what user code prints: stdout may be the profiles, and values of `env` are masked in logs."""
+        with redirect_stdout(self._printed), redirect_stderr(self._printed):
+            try:
+                yield
+            finally:
+                self._printed.flush()
 
 
 class PatientTransformer:

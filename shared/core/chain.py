@@ -7,8 +7,10 @@ What it returns becomes JSON at once, and so is read as an event from outside is
 """
 
 import inspect
+import math
 import sys
 from collections.abc import Callable, Sequence
+from decimal import Decimal
 from itertools import count
 from types import ModuleType
 from typing import Any, Final, NamedTuple
@@ -185,10 +187,28 @@ def _unfit(error: Exception) -> Failure:
 
 def _raised(error: BaseException) -> Failure:
     """Say what a function raised and where; the message stays out, for it may quote the event."""
-    detail = f"{type(error).__qualname__}{_place(error)}"
-    if isinstance(error, RetryError):
-        return Failure("transform_retry", detail, error.delay_s)
-    return Failure("transform_no_retry" if isinstance(error, NoRetryError) else "transform_error", detail)
+    try:
+        # Half a surrogate pair is no text, and could not leave the process.
+        name = type(error).__qualname__.encode(errors="replace").decode()
+        detail = f"{name}{_place(error)}"
+        if isinstance(error, RetryError):
+            return Failure("transform_retry", detail, _delay_s(getattr(error, "delay_s", None)))
+        return Failure("transform_no_retry" if isinstance(error, NoRetryError) else "transform_error", detail)
+    except KeyboardInterrupt:
+        raise
+    except BaseException:  # noqa: BLE001 - its class is user code as well
+        return Failure("transform_error", "an error that does not tell what it is")
+
+
+def _delay_s(value: object) -> float | None:
+    """Return a delay that can be waited for; None for anything else."""
+    if isinstance(value, bool) or not isinstance(value, int | float | Decimal):
+        return None
+    try:
+        delay_s = float(value)
+    except (OverflowError, ValueError):
+        return None
+    return delay_s if math.isfinite(delay_s) and delay_s >= 0 else None
 
 
 def _place(error: BaseException) -> str:

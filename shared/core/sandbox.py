@@ -20,6 +20,7 @@ class Answer(msgspec.Struct, frozen=True, omit_defaults=True):
     """What became of one event: `made` of it, or the `failure`; neither if it stays as it is.
 
     `lines` are what it logged (level and text), `counts` what it counted. A `worn` process must not go on.
+    `number` counts the answers of a process.
     """
 
     made: list[Made] | None = None
@@ -27,6 +28,7 @@ class Answer(msgspec.Struct, frozen=True, omit_defaults=True):
     lines: list[tuple[str, str]] = []
     counts: dict[str, int] = {}
     worn: bool = False
+    number: int = 0
 
     @property
     def outcome(self) -> Outcome:

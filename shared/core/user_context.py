@@ -1,5 +1,6 @@
 """What user code gets beside its events: `kith.Context`, with values of `env` masked in all it writes."""
 
+import io
 import re
 from collections.abc import Callable, Mapping
 from types import MappingProxyType
@@ -53,6 +54,30 @@ class UserLog:
             text = text.replace(secret, MASK)
         # Half a surrogate pair is no text, and could not leave the process.
         self._sink(level, text[:LINE_LENGTH_MAX].encode(errors="replace").decode())
+
+
+class Printed(io.TextIOBase):
+    """Takes what user code prints, line by line."""
+
+    def __init__(self, log: UserLog) -> None:
+        super().__init__()
+        self._log = log
+        self._held = ""
+
+    def write(self, text: str) -> int:
+        """Log each line that is whole."""
+        *lines, self._held = (self._held + text).split("\n")
+        for line in lines:
+            self._log.info(line)
+        if len(self._held) > LINE_LENGTH_MAX:
+            self.flush()
+        return len(text)
+
+    def flush(self) -> None:
+        """Log the line that has not ended."""
+        if self._held:
+            self._log.info(self._held)
+        self._held = ""
 
 
 class UserMetrics:

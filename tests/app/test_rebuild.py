@@ -186,6 +186,23 @@ def test_transformed_events_are_accounted_for_and_postponed_ones_tried_again(ask
     assert len(list(world.quarantine.list("people"))) == 7 - kept
 
 
+class Unloadable:
+    """A transformation that cannot be loaded where it runs: every event is rejected for that."""
+
+    def run(self, events):
+        return [
+            structs.replace(reject(event, "ModuleNotFoundError"), reason="transform_load") for event in events
+        ]
+
+
+def test_a_chain_that_cannot_be_loaded_fails_the_build_and_makes_no_empty_version():
+    world = a_world([a_record(1, userId="u")])
+    world.transformer = Unloadable()
+    world.plan(LATER)
+    with pytest.raises(BuildFailedError, match=r"transform\.py cannot be loaded: ModuleNotFoundError"):
+        world.rebuild()
+
+
 # Link
 
 

@@ -128,6 +128,54 @@ def test_user_code_sees_no_credentials(monkeypatch):
     sandbox.close()
 
 
+@pytest.mark.parametrize("delay", ["Decimal('1.5')", "True", "'soon'", "float('nan')", "10 ** 400"])
+def test_no_answer_is_taken_for_another_events_whatever_delay_is_asked_for(delay):
+    made = sandbox_of(f"""
+from decimal import Decimal
+from kith import RetryError
+
+class Odd(RetryError):
+    def __init__(self):
+        self.delay_s = {delay}
+
+def transform(event, context):
+    if event["do"] == "odd":
+        raise Odd()
+    return event
+""")
+    before, odd, after = run(made, "before", "odd", "after")
+    assert odd.failure.reason == "transform_retry"
+    assert [became(one)["do"] for one in (before, after, *run(made, "next"))] == ["before", "after", "next"]
+    made.close()
+
+
+def test_what_is_no_answer_costs_its_own_event():
+    made = sandbox_of("""
+import os
+
+def transform(event, context):
+    if event["do"] == "garble":
+        for number in range(3, 20):
+            try:
+                os.write(number, b"\\0\\0\\0\\2{}")
+            except OSError:
+                pass
+    return event
+""")
+    before, garbled, after = run(made, "before", "garble", "after")
+    assert garbled.failure is None or garbled.failure.reason == "transform_crash"
+    assert [became(one)["do"] for one in (before, after)] == ["before", "after"]
+    made.close()
+
+
+def test_a_few_that_crash_among_many_cost_no_neighbour_its_turn(sandbox):
+    dos = ["exit" if number % 10 == 0 else "on" for number in range(60)]
+    answers = run(sandbox, *dos)
+    assert [one.failure.reason if one.failure else "on" for one in answers] == [
+        "transform_crash" if do == "exit" else "on" for do in dos
+    ]
+
+
 def test_where_everything_fails_the_rest_waits(sandbox):
     answers = run(sandbox, *["exit"] * FAILURES_MAX, "a", "b")
     assert [one.failure.reason for one in answers] == ["transform_crash"] * FAILURES_MAX + [

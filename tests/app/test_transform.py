@@ -114,3 +114,12 @@ def test_a_custom_id_that_a_builder_declares_is_the_builders():
 def test_a_folder_without_a_chain_has_no_transformer():
     assert local_transformer({"builder.yaml": ""}, a_definition(), print, print) is None
     assert local_transformer({"transform.py": SOURCE}, a_definition(), print, print) is not None
+
+
+def test_what_user_code_prints_goes_to_the_log_and_not_into_the_output(capsys):
+    logged = []
+    source = "print('loaded')\ndef transform(event, context):\n    print('one', 'event')\n"
+    chain = LocalTransformer(source, a_definition(), lambda *line: logged.append(line), {})
+    chain.run([an_event()])
+    assert logged == [("info", "loaded"), ("info", "one event")]
+    assert capsys.readouterr() == ("", "")

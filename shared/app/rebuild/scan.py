@@ -144,6 +144,11 @@ class _Scanning:
                 yield [record]
 
     def _set_aside(self, rejections: list[Rejection]) -> None:
+        for one in rejections:
+            if (
+                one.reason == "transform_load"
+            ):  # no event could be transformed: an empty version would take over
+                raise BuildFailedError(f"transform.py cannot be loaded: {one.detail}")
         name = self._build.name
         entries = entries_of(name.builder, name.version, ARCHIVED, rejections)
         self._waiting += entries
