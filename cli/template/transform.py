@@ -5,7 +5,7 @@ from kith import Context, Event, Result
 
 def drop_robots(event: Event, context: Context) -> Result:
     """Drop events of visitors that are no people."""
-    agent = str(event.get("context", {}).get("userAgent", "")).lower()
+    agent = str((event.get("context") or {}).get("userAgent", "")).lower()
     if any(word in agent for word in context.env["ROBOTS"].split(",")):
         context.log.info("dropped a robot")
         return "drop"
@@ -14,7 +14,7 @@ def drop_robots(event: Event, context: Context) -> Result:
 
 def repair_totals(event: Event, _context: Context) -> Result:
     """Take the value of an order from where older trackers put it."""
-    properties = event.get("properties", {})
+    properties = event.get("properties") or {}
     if event.get("event") == "Order Completed" and "total" not in properties and "value" in properties:
         properties["total"] = properties["value"]
     return event

@@ -1,8 +1,9 @@
 """Transforming events with the chain of a builder: in this process, and with some patience."""
 
+import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, redirect_stderr, redirect_stdout
-from typing import Final
+from typing import Final, TextIO
 
 from shared.app.frozen import TRANSFORM_FILE
 from shared.app.reading import Postponed, Transformed, Transformer
@@ -22,7 +23,9 @@ class LocalTransformer:
     """
 
     def __init__(self, source: str, definition: Definition, log: Sink, counts: dict[str, int]) -> None:
-        context = UserContext(definition.name, 0, dict(definition.env), log, counts)
+        self._log = log
+        self._streams: tuple[TextIO, TextIO] = sys.stdout, sys.stderr
+        context = UserContext(definition.name, 0, dict(definition.env), self._say, counts)
         self._printed = Printed(context.log)
         with self._taking_prints():
             self._chain = Chain(source, context)
@@ -35,11 +38,18 @@ class LocalTransformer:
     @contextmanager
     def _taking_prints(self) -> Iterator[None]:
         """Log what user code prints: stdout may be the profiles, and values of `env` are masked in logs."""
+        self._streams = sys.stdout, sys.stderr
         with redirect_stdout(self._printed), redirect_stderr(self._printed):
             try:
                 yield
             finally:
                 self._printed.flush()
+
+    def _say(self, level: str, text: str) -> None:
+        """Log a line where whoever logs may write, as before: not into what takes the prints."""
+        out, err = self._streams
+        with redirect_stdout(out), redirect_stderr(err):
+            self._log(level, text)
 
 
 class PatientTransformer:

@@ -36,7 +36,7 @@ def test_a_new_builder_is_valid_folds_its_samples_and_passes_its_tests():
     folded = kith(
         "fold", "builders/orders/samples/events.jsonl", "--builder", "builders/orders", "--out", "-"
     )
-    assert "4 events, 1 profiles, 1 dropped (transform)" in folded.stderr
+    assert "4 events, 1 profile, 1 dropped (transform)" in folded.stderr
     tested = kith_test()
     assert tested.returncode == 0, tested.stdout + tested.stderr
     assert tested.stdout.startswith("orders:\n...")

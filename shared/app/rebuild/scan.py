@@ -145,9 +145,7 @@ class _Scanning:
 
     def _set_aside(self, rejections: list[Rejection]) -> None:
         for one in rejections:
-            if (
-                one.reason == "transform_load"
-            ):  # no event could be transformed: an empty version would take over
+            if one.reason == "transform_load":  # like all that follow: an empty version would take over
                 raise BuildFailedError(f"transform.py cannot be loaded: {one.detail}")
         name = self._build.name
         entries = entries_of(name.builder, name.version, ARCHIVED, rejections)
