@@ -50,6 +50,10 @@ def run_tests(
     without = [str(one) for one in chosen if not (one / TESTS).is_dir()]
     if without:
         raise Failure(f"there is no folder {TESTS}/ in {', '.join(without)}")
+    from cli.folders import read_builder
+
+    for one in chosen:
+        read_builder(one).transformer()  # Failure with path and line, if either cannot be read or run
     given = [one.resolve() for one in events or ()]
     # One after the other, each in a process of its own: their modules have the same names.
     codes = [_run(folder.resolve(), given) for folder in chosen]

@@ -12,7 +12,7 @@ from shared import contract
 TIMEOUT: Final = Duration.seconds(60)
 """Well within the time of who waits for it."""
 MEMORY_MB: Final = 2048
-"""Twice what user code may take."""
+"""What user code may take in the two processes that are kept, and as much again."""
 
 
 class Transform(Construct):

@@ -5,7 +5,7 @@ from kith import Context, Event, Result
 
 def drop_robots(event: Event, context: Context) -> Result:
     """Drop events of visitors that are no people."""
-    agent = str((event.get("context") or {}).get("userAgent", "")).lower()
+    agent = str((event.get("context") or {}).get("userAgent")).lower()
     if any(word in agent for word in context.env["ROBOTS"].split(",")):
         context.log.info("dropped a robot")
         return "drop"

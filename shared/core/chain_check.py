@@ -1,11 +1,14 @@
 """What can be told of a `transform.py` without running it."""
 
 import ast
+import sys
 from collections.abc import Iterator
 from typing import Final, NamedTuple
 
 PLACES: Final = 2
 """Arguments of a function of a chain: the event and the context."""
+
+_IMPORTED: Final = sys.stdlib_module_names | {"kith"}
 
 
 class ChainProblem(NamedTuple):
@@ -31,8 +34,28 @@ def chain_problems(source: str, file: str) -> list[ChainProblem]:
     problem = syntax_problem(source, file)
     if problem is not None:
         return [problem]
+    tree = ast.parse(source)
+    return [*_import_problems(tree), *_definition_problems(tree)]
+
+
+def _import_problems(tree: ast.Module) -> Iterator[ChainProblem]:
+    """Say which imports fail in the cloud. Those within `try` and `if` may be meant to."""
+    for node in tree.body:
+        if isinstance(node, ast.Import):
+            names = [one.name for one in node.names]
+        elif isinstance(node, ast.ImportFrom):
+            names = ["." * node.level + (node.module or "")]
+        else:
+            continue
+        for name in names:
+            if name.partition(".")[0] not in _IMPORTED:
+                message = f"imports `{name}`, which is not in the cloud: only Python's library and kith are"
+                yield ChainProblem(node.lineno, message)
+
+
+def _definition_problems(tree: ast.Module) -> list[ChainProblem]:
     found = _Names()
-    found.visit(ast.parse(source))
+    found.visit(tree)
     if "transform" in found.names and "chain" in found.names:
         line = max(found.names["transform"], found.names["chain"])
         return [ChainProblem(line, "defines both `transform` and `chain`: remove one of them")]

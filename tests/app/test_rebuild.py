@@ -19,6 +19,7 @@ from shared.app.rebuild.plan import PART_BYTES, PART_OBJECTS_MAX, parts_of, plan
 from shared.app.rebuild.scan import scan
 from shared.app.rebuild.shuffle import PartNumber, shuffle
 from shared.core.archive import archive_line, archive_object, object_key
+from shared.core.chain import Failure, failed
 from shared.core.identity.grouping import Components
 from shared.core.records import Record, reject
 from tests.app.rebuilding import (
@@ -200,6 +201,26 @@ def test_a_chain_that_cannot_be_loaded_fails_the_build_and_makes_no_empty_versio
     world.transformer = Unloadable()
     world.plan(LATER)
     with pytest.raises(BuildFailedError, match=r"transform\.py cannot be loaded: ModuleNotFoundError"):
+        world.rebuild()
+
+
+class Failing:
+    def __init__(self, reason):
+        self.reason = reason
+
+    def run(self, events):
+        return [failed(one, Failure(self.reason, "transform.py: line 1: cannot be run")) for one in events]
+
+
+@pytest.mark.parametrize(
+    ("reason", "told"),
+    [("transform_load", "line 1: cannot be run"), ("transform_error", "went to quarantine")],
+)
+def test_a_transformation_that_leaves_nothing_fails_the_build(reason, told):
+    world = a_world([a_record(number, userId="u") for number in range(3)])
+    world.transformer = Failing(reason)
+    world.plan(LATER)
+    with pytest.raises(BuildFailedError, match=told):
         world.rebuild()
 
 

@@ -111,6 +111,20 @@ def test_a_custom_id_that_a_builder_declares_is_the_builders():
     assert with_custom_id(with_custom_id(a_definition())) == with_custom_id(a_definition())
 
 
+def test_what_functions_print_is_logged_and_never_written_to_stdout(capsys):
+    source = "print('loaded')\ndef transform(event, context): print('seen', context.env['KEY'], end='')"
+    definition = msgspec.structs.replace(a_definition(), env=(("KEY", "s3cret"),))
+    logged = []
+
+    def log(level, text):
+        logged.append((level, text))
+        print("told", text)  # noqa: T201 - as a command does
+
+    LocalTransformer(source, definition, log, {}).run([an_event()])
+    assert logged == [("info", "loaded"), ("info", "seen ***")]
+    assert capsys.readouterr().out == "told loaded\ntold seen ***\n"
+
+
 def test_a_folder_without_a_chain_has_no_transformer():
     assert local_transformer({"builder.yaml": ""}, a_definition(), print, print) is None
     assert local_transformer({"transform.py": SOURCE}, a_definition(), print, print) is not None

@@ -98,6 +98,28 @@ def test_tests_get_what_is_promised_and_what_fails_is_told():
     assert "1 failed, 2 passed" in result.stdout
 
 
+@pytest.mark.parametrize(
+    ("file", "text", "told"),
+    [
+        ("builder.yaml", "name: [", "builder.yaml:1:8: "),
+        ("transform.py", "import os\ndef f(:", "transform.py:2: "),
+        (
+            "transform.py",
+            "import os\nfrom helper import fix",
+            "transform.py:2: cannot be run: ModuleNotFound",
+        ),
+    ],
+)
+def test_a_builder_that_cannot_be_run_is_told_before_any_test(file, text, told):
+    kith("init", "builders/orders")
+    Path("builders/orders/helper.py").write_text("fix = 1\n")
+    Path("builders/orders", file).write_text(text)
+    tested = kith_test()
+    assert tested.returncode != 0
+    assert tested.stdout == ""
+    assert f"builders/orders/{told}" in tested.stderr
+
+
 def test_where_no_builder_has_tests_it_is_told():
     assert "no builder in builders/ has a folder tests/" in kith("test").stderr
     Path("empty").mkdir()

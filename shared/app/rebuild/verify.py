@@ -1,5 +1,6 @@
 """Verify: every event that came in is accounted for, or the build fails; a sample is compared."""
 
+from collections.abc import Mapping
 from typing import Final
 
 import msgspec
@@ -35,7 +36,10 @@ class Verified(msgspec.Struct, frozen=True):
 
 
 def verify(name: BuildName, objects: Objects, lines: ProfileLines, active: int | None) -> Verified:
-    """Add up what all workers counted. BuildFailedError if any is missing, or events are."""
+    """Add up what all workers counted.
+
+    BuildFailedError if any is missing, or events are, or the transformation left none of them.
+    """
     extent = fetch_json(objects, name.extent, Extent)
     linked = fetch_json(objects, name.linked, Linked)
     scanned, _ = collect(objects, name, SCAN, extent.parts)
@@ -56,7 +60,13 @@ def verify(name: BuildName, objects: Objects, lines: ProfileLines, active: int |
     replayed_in = found.folded + found.duplicate + found.repeated
     if scanned["contributions"] != replayed_in:
         raise BuildFailedError(f"of {scanned['contributions']} contributions {replayed_in} were replayed")
+    if found.quarantined and not found.folded + found.dropped and _failed_transformation(scanned):
+        raise BuildFailedError(f"transform.py: all {found.quarantined} events went to quarantine")
     return found if active is None else _compared(found, name, lines, active, sample)
+
+
+def _failed_transformation(scanned: Mapping[str, int]) -> bool:
+    return any(count for what, count in scanned.items() if what.startswith("quarantined.transform"))
 
 
 def _compared(
