@@ -53,9 +53,8 @@ def leftovers(world: World, version: int) -> list:
     return found + [key for key in world.objects.held if key.startswith(prefixes)]
 
 
-@pytest.mark.parametrize("seed", SEEDS)
-def test_a_build_whose_last_states_die_anywhere_and_come_twice_takes_over_and_leaves_nothing_old(seed):
-    random = Random(seed)
+def a_followed(random):
+    """A world whose new version has caught up, and in which nearly every worker dies somewhere."""
     world = World(random, any_records(random), BUILDERS["plain"])
     world.mortals = 0.9
     a_consumed(world, OLD)
@@ -63,6 +62,13 @@ def test_a_build_whose_last_states_die_anywhere_and_come_twice_takes_over_and_le
     world.plan(LATER)
     world.rebuild()
     world.follow()
+    return world
+
+
+@pytest.mark.parametrize("seed", SEEDS)
+def test_a_build_whose_last_states_die_anywhere_and_come_twice_takes_over_and_leaves_nothing_old(seed):
+    random = Random(seed)
+    world = a_followed(random)
     shown = world.shown(OLD)
     assert world.cut_over(7).retired == OLD
     world.clean_up(OLD, lambda: random.random() < 0.8)
@@ -76,13 +82,7 @@ def test_a_build_whose_last_states_die_anywhere_and_come_twice_takes_over_and_le
 @pytest.mark.parametrize("seed", SEEDS)
 def test_a_build_that_fails_ends_whole_though_its_last_states_die_anywhere_and_come_twice(seed):
     random = Random(seed)
-    world = World(random, any_records(random), BUILDERS["plain"])
-    world.mortals = 0.9
-    a_consumed(world, OLD)
-    world.live(OLD)
-    world.plan(LATER)
-    world.rebuild()
-    world.follow()
+    world = a_followed(random)
     shown = world.shown(OLD)
     assert world.fail("no").reason == "no"
     world.clean_up(NEW, lambda: random.random() < 0.8)
