@@ -1,12 +1,13 @@
 """The `Transformer` port on the function that runs user code."""
 
-from collections.abc import Iterator, Sequence
+import time
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any, Final
 
 import msgspec
 from botocore.exceptions import BotoCoreError, ClientError
 
-from shared.app.reading import Transformed
+from shared.app.reading import Postponed, Transformed
 from shared.app.transform import became
 from shared.core.chain import Failure, event_text, failed
 from shared.core.event import Event
@@ -14,6 +15,9 @@ from shared.core.sandbox import Answer, Program, Request, Response
 
 REQUEST_BYTES_MAX: Final = 2_000_000
 """JSON text of the events of one call: it is sent as text in JSON, of which Lambda takes 6 MB."""
+
+AGAIN_S: Final = 30.0
+"""Until when in a run calls are repeated for events that one did not reach: ingestion has two minutes."""
 
 _decode_answers: Final = msgspec.json.Decoder(list[Answer]).decode
 
@@ -23,26 +27,49 @@ class TransformationUnavailableError(Exception):
 
 
 class LambdaTransformer:
-    """Has the events of one version transformed by calls of the function; `function` is its ARN."""
+    """Has the events of one version transformed by calls of the function; `function` is its ARN.
 
-    def __init__(self, client: Any, function: str, program: Program) -> None:
+    `now` gives seconds.
+    """
+
+    def __init__(
+        self, client: Any, function: str, program: Program, now: Callable[[], float] = time.monotonic
+    ) -> None:
         self._client = client
         self._function = function
         self._program = program
+        self._now = now
 
     def run(self, events: Sequence[Event]) -> list[Transformed]:
         """Transform events, each alone; what becomes of each, in their order."""
         texts = [event_text(event) for event in events]
         results: list[Transformed] = []
+        end_s = self._now() + AGAIN_S
         for start, end in _cut(texts):
-            results += self._transform(events[start:end], texts[start:end])
+            results += self._reach(events[start:end], texts[start:end], end_s)
         return results
+
+    def _reach(self, events: Sequence[Event], texts: Sequence[bytes], end_s: float) -> list[Transformed]:
+        """Transform events, again and again those that were not reached, for as long as any others were."""
+        results = self._transform(events, texts)
+        waiting = list(range(len(events)))
+        while True:
+            unreached = [number for number in waiting if _is_unreached(results[number])]
+            if not unreached or len(unreached) == len(waiting) or self._now() >= end_s:
+                return results
+            waiting = unreached
+            again = self._transform([events[one] for one in waiting], [texts[one] for one in waiting])
+            for number, one in zip(waiting, again, strict=True):
+                results[number] = one
 
     def _transform(self, events: Sequence[Event], texts: Sequence[bytes]) -> list[Transformed]:
         """Transform events together; where that takes the function with it, by halves down to which did."""
         answers = self._call(texts)
         if answers is not None:
-            return [became(event, one.outcome) for event, one in zip(events, answers, strict=True)]
+            return [
+                became(event, one.outcome, unreached=one.unreached)
+                for event, one in zip(events, answers, strict=True)
+            ]
         if self._call(()) is None:
             raise TransformationUnavailableError("the function fails, whatever it is given")
         if len(events) == 1:
@@ -70,6 +97,10 @@ class LambdaTransformer:
         if answer.get("FunctionError"):
             return None
         return _decode_answers(msgspec.json.decode(body, type=Response).answers)
+
+
+def _is_unreached(result: Transformed) -> bool:
+    return isinstance(result, Postponed) and result.unreached
 
 
 def _cut(texts: Sequence[bytes]) -> Iterator[tuple[int, int]]:

@@ -95,7 +95,7 @@ class Sandbox:
                 failed = len(events) - len(answers) if isinstance(error, _NotLoadedError) else 1
                 answers += [Answer(failure=error.failure)] * failed
         unreached = Failure("transform_retry", "not reached: the events before it took too long, or crashed")
-        return answers + [Answer(failure=unreached)] * (len(events) - len(answers))
+        return answers + [Answer(failure=unreached, unreached=True)] * (len(events) - len(answers))
 
     def _run(self, events: Sequence[msgspec.Raw], answers: list[Answer], end: float) -> None:
         """Have the events answered that are not yet; _LostError if the process is lost over one of them."""

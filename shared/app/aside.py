@@ -38,21 +38,22 @@ class Aside:
         """Take up what of a delivered envelope is to be set aside."""
         attempts = attempts_of(envelope)
         rejections = read.rejections
-        waiting: dict[float | None, list[Rejection]] = {}
-        if self._retries is None or attempts >= len(DELAYS_S):
-            given_up = [one.rejection for one in read.postponed]
-            _count_as_bad(given_up, tally)
-            rejections = [*rejections, *given_up]
-        else:
-            for one in read.postponed:
-                waiting.setdefault(one.delay_s, []).append(one.rejection)
+        waiting: dict[tuple[float | None, bool], list[Rejection]] = {}
+        given_up: list[Rejection] = []
+        for one in read.postponed:
+            if self._retries is None or (attempts >= len(DELAYS_S) and not one.unreached):
+                given_up.append(one.rejection)
+            else:
+                waiting.setdefault((one.delay_s, one.unreached), []).append(one.rejection)
+        _count_as_bad(given_up, tally)
+        rejections = [*rejections, *given_up]
         # What waits may end in quarantine as well, and no two entries of a record may have one name: a part
         # that waits is named by its own first event, and then nothing else is.
         named_anew = _index_of(envelope) in {one.rejection.position.index for one in read.postponed}
         bad = self._entries(envelope, rejections, named_anew=named_anew)
         again = [
-            (entry.sequence, retry_of(entry.envelope, attempts, delay_s))
-            for delay_s, some in waiting.items()
+            (entry.sequence, retry_of(entry.envelope, attempts, delay_s, unreached=unreached))
+            for (delay_s, unreached), some in waiting.items()
             for entry in self._entries(envelope, some, named_anew=True)
         ]
         if is_part(envelope):

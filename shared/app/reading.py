@@ -25,11 +25,13 @@ class Postponed(msgspec.Struct, frozen=True, gc=False):
     """An event whose transformation asks to be tried again later.
 
     `rejection` is what the event is set aside as, should it never be tried again; `delay_s` is how long the
-    transformation wants to wait, or None.
+    transformation wants to wait, or None. One that is `unreached` was never given to it, for time was up or
+    the events before it crashed: that counts as no attempt.
     """
 
     rejection: Rejection
     delay_s: float | None = None
+    unreached: bool = False
 
 
 Transformed = list[Event] | Rejection | Postponed

@@ -87,10 +87,17 @@ def attempts_of(envelope: Envelope) -> int:
     return int(extra.get(_ATTEMPT, 0))
 
 
-def retry_of(envelope: Envelope, attempts: int, delay_s: float | None) -> Retry:
-    """Make the next attempt of events that were tried `attempts` times before, and now once more."""
-    chosen = DELAYS_S[attempts] if delay_s is None else min(delay_s, DELAY_S_MAX)
-    return Retry({**envelope, ENVELOPE_EXTRA: {**envelope[ENVELOPE_EXTRA], _ATTEMPT: attempts + 1}}, chosen)
+def retry_of(envelope: Envelope, attempts: int, delay_s: float | None, *, unreached: bool = False) -> Retry:
+    """Make the next attempt of events that were tried `attempts` times before, and now once more.
+
+    Unless they were `unreached`: then they were not tried now.
+    """
+    tried = attempts if unreached else attempts + 1
+    if unreached:
+        chosen: float = DELAYS_S[0]
+    else:
+        chosen = DELAYS_S[attempts] if delay_s is None else min(delay_s, DELAY_S_MAX)
+    return Retry({**envelope, ENVELOPE_EXTRA: {**envelope[ENVELOPE_EXTRA], _ATTEMPT: tried}}, chosen)
 
 
 def due_of(listed: Iterator[ListedKey], now: int) -> Iterator[Due]:

@@ -76,14 +76,14 @@ class PatientTransformer:
         return [one.rejection if isinstance(one, Postponed) else one for one in results]
 
 
-def became(event: Event, outcome: Outcome) -> Transformed:
-    """Read what a chain made of an event."""
+def became(event: Event, outcome: Outcome, *, unreached: bool = False) -> Transformed:
+    """Read what a chain made of an event, or that it was `unreached`."""
     if outcome is None:
         return [event]
     if isinstance(outcome, Failure):
         rejection = failed(event, outcome)
         if outcome.reason == "transform_retry":
-            return Postponed(rejection, outcome.delay_s)
+            return Postponed(rejection, outcome.delay_s, unreached)
         return rejection
     return events_made(event, outcome)
 

@@ -20,7 +20,7 @@ class Answer(msgspec.Struct, frozen=True, omit_defaults=True):
     """What became of one event: `made` of it, or the `failure`; neither if it stays as it is.
 
     `lines` are what it logged (level and text), `counts` what it counted. A `worn` process must not go on.
-    `number` counts the answers of a process.
+    `number` counts the answers of a process. An `unreached` event was never given to the chain.
     """
 
     made: list[Made] | None = None
@@ -29,6 +29,7 @@ class Answer(msgspec.Struct, frozen=True, omit_defaults=True):
     counts: dict[str, int] = {}
     worn: bool = False
     number: int = 0
+    unreached: bool = False
 
     @property
     def outcome(self) -> Outcome:

@@ -12,6 +12,7 @@ from shared.adapters.lambda_transformer import (
     LambdaTransformer,
     TransformationUnavailableError,
 )
+from shared.app.reading import Postponed
 from shared.app.sandboxes import KEPT_MAX, Sandboxes
 from shared.core.chain import Chain, Failure
 from shared.core.event import Position, event_of
@@ -132,6 +133,25 @@ def test_no_call_carries_too_much():
     some = events(*["keep"] * 7, padding=REQUEST_BYTES_MAX // 3)
     assert transform(client, some) == [[one] for one in some]
     assert client.sizes == [2, 2, 2, 1]
+
+
+class Lazy(InProcess):
+    """Reaches two events of each run."""
+
+    def run(self, events, time_s):
+        unreached = answer_of(Failure("transform_retry", "not reached"), unreached=True)
+        return super().run(events[:2], time_s) + [unreached] * len(events[2:])
+
+
+def test_what_was_not_reached_is_given_again_until_time_is_up():
+    client = FakeLambda()
+    client.sandboxes = Sandboxes(Lazy)
+    some = events(*["keep"] * 5)
+    assert transform(client, some) == [[one] for one in some]
+    assert client.sizes == [5, 3, 1]
+    times = iter([0, 0, 31])
+    results = LambdaTransformer(client, "arn", PROGRAM, lambda: next(times)).run(some)
+    assert [isinstance(one, Postponed) and one.unreached for one in results] == [False] * 4 + [True]
 
 
 def test_the_latest_programs_are_kept_and_others_closed():

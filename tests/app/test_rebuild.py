@@ -224,6 +224,22 @@ def test_a_transformation_that_leaves_nothing_fails_the_build(reason, told):
         world.rebuild()
 
 
+class Slow:
+    """Reaches one event of each run."""
+
+    def run(self, events):
+        waits = [Postponed(reject(one, "not reached"), unreached=True) for one in events[1:]]
+        return [[one] for one in events[:1]] + waits
+
+
+def test_what_the_transformation_never_got_is_given_to_it_again_and_again():
+    world = a_world([a_record(number, userId="u") for number in range(9)])
+    world.transformer = Slow()
+    world.plan(LATER)
+    world.rebuild()
+    assert (world.verified.folded, world.verified.quarantined) == (9, 0)
+
+
 # Link
 
 

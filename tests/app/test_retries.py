@@ -38,6 +38,7 @@ class Cloud:
         self.quarantine = S3Quarantine(self.objects)
         self.store = MemoryStore()
         self.busy = {}
+        self.unreached = set()
         self.bad = set()
         retries = Retries(self.objects, lambda: self.now)
         ingest = Ingest(BUILDER, self.store, FakeClock())
@@ -55,6 +56,8 @@ class Cloud:
         return [self.transform(event) for event in events]
 
     def transform(self, event):
+        if event.id in self.unreached:
+            return Postponed(failed(event, Failure("transform_retry", "not reached")), unreached=True)
         if event.id in self.bad:
             return failed(event, Failure("transform_error", "ValueError"))
         if event.id in self.busy:
@@ -127,6 +130,18 @@ def test_what_ended_in_quarantine_may_be_replayed_and_is_tried_as_often_again():
     assert len(cloud.waiting()) == 1
     assert list(cloud.quarantine.list()) == []
     cloud.busy = {}
+    cloud.drain(DELAYS_S[0] + 60)
+    assert cloud.counts() == [2]
+
+
+def test_an_event_that_was_not_reached_was_not_tried():
+    cloud = Cloud()
+    cloud.unreached = {"b"}
+    cloud.ingest(BUILDER.name, 1, one_record("a", "b"))
+    for _ in range(len(DELAYS_S) + 2):
+        assert cloud.drain(DELAYS_S[0] + 60).due == 1
+    assert list(cloud.quarantine.list()) == []
+    cloud.unreached = set()
     cloud.drain(DELAYS_S[0] + 60)
     assert cloud.counts() == [2]
 

@@ -51,6 +51,16 @@ def transform(event, context):
         case "chatter":
             for number in range(1000):
                 context.log.info(number)
+        case "garbage":
+            for number in range(3, 20):
+                try:
+                    os.write(number, b"\\x00\\x00\\x00\\x02xx")
+                except OSError:
+                    pass
+        case "delay":
+            from decimal import Decimal
+            from kith import RetryError
+            raise RetryError("busy", Decimal("1.5"))
         case "environment":
             return {"do": sorted(os.environ)}
     return {**event, "done": context.profile_builder.version}
@@ -66,6 +76,8 @@ FAILING = {
     "float count": ("transform_error", "ValueError"),
     "long name": ("transform_error", "ValueError"),
     "close": ("transform_crash", "ended"),
+    "garbage": ("transform_crash", "no answer"),
+    "delay": ("transform_retry", "RetryError"),
 }
 
 
@@ -181,6 +193,23 @@ def test_where_everything_fails_the_rest_waits(sandbox):
     assert [one.failure.reason for one in answers] == ["transform_crash"] * FAILURES_MAX + [
         "transform_retry"
     ] * 2
+    assert [one.unreached for one in answers[-3:]] == [False, True, True]
+
+
+def test_only_losses_in_a_row_make_the_rest_wait(sandbox):
+    answers = run(sandbox, *["exit", "fine"] * (FAILURES_MAX + 1))
+    assert [one.failure and one.failure.reason for one in answers] == ["transform_crash", None] * (
+        FAILURES_MAX + 1
+    )
+    assert not any(one.unreached for one in answers)
+
+
+def test_whatever_a_run_raises_no_answer_of_it_is_taken_for_another_events(sandbox, monkeypatch):
+    monkeypatch.setattr("shared.adapters.sandbox._Process.answer", lambda *_: 1 / 0)
+    with pytest.raises(ZeroDivisionError):
+        run(sandbox, "a")
+    monkeypatch.undo()
+    assert became(run(sandbox, "b")[0])["do"] == "b"
 
 
 def test_where_time_is_up_the_rest_waits(sandbox):

@@ -103,12 +103,11 @@ class _Scanning:
 
     def finish(self) -> Counter[str]:
         """Read once more what was postponed, set aside the rest, and return what was counted."""
+        self._reach()
         for _ in range(ROUNDS_MAX - 1):
             postponed, self._postponed = self._postponed, []
-            tally: Counter[str] = Counter()
-            self._read(([_record(one.rejection)] for one in postponed), tally)
-            del tally["events_in"]  # counted when they were read for the first time
-            self._tally.update(tally)
+            self._read_again(postponed)
+            self._reach()
         for one in self._postponed:
             self._set_aside([one.rejection])
             self._tally["events_quarantined"] += 1
@@ -117,6 +116,20 @@ class _Scanning:
         if self._waiting:
             self._quarantine.put(self._waiting)
         return self._tally
+
+    def _reach(self) -> None:
+        """Read again what the transformation was never given, for as long as that makes it fewer."""
+        while unreached := [one for one in self._postponed if one.unreached]:
+            self._postponed = [one for one in self._postponed if not one.unreached]
+            self._read_again(unreached)
+            if sum(one.unreached for one in self._postponed) >= len(unreached):
+                return
+
+    def _read_again(self, postponed: Iterable[Postponed]) -> None:
+        tally: Counter[str] = Counter()
+        self._read(([_record(one.rejection)] for one in postponed), tally)
+        del tally["events_in"]  # counted when they were read for the first time
+        self._tally.update(tally)
 
     def _read(self, deliveries: Iterable[list[Record]], tally: Counter[str]) -> None:
         groups, row = self.groups, self.writer.row
