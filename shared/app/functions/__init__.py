@@ -1,0 +1,1 @@
+"""Profile functions: when they run, and what becomes of their results."""

@@ -1,0 +1,31 @@
+"""What running profile functions needs from the world."""
+
+from collections.abc import Sequence
+from typing import Protocol
+
+import msgspec
+
+from shared.core.functions import FunctionOutcome, User
+
+
+class FunctionInput(msgspec.Struct, frozen=True):
+    """One profile, ready to run its function: whose events, and their chunks (`core/history.py`).
+
+    The function gets the events since `since_ms` (ms UTC): the window ends at the profile's `updated_at`.
+    """
+
+    user: User
+    chunks: Sequence[bytes]
+    since_ms: int
+
+
+class ProfileFunction(Protocol):
+    """The profile function of one version of one builder, wherever it runs."""
+
+    def run(self, inputs: Sequence[FunctionInput], time_s: float | None = None) -> list[FunctionOutcome]:
+        """Run the function for each profile alone; what became of each, in their order.
+
+        `time_s` bounds each run; None: what the builder says. Raises only if the function cannot be run at
+        all now: nothing is known of any of them then.
+        """
+        ...

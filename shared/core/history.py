@@ -1,0 +1,230 @@
+"""The history of a profile: the events that it counted, for builders with a profile function.
+
+Events are kept as JSON text, as they were folded, in chunks that are never changed:
+
+    chunk = format, first, last, updated_at, [predecessor, ...], piece         msgpack
+    piece = zstd of ([time, ...], [id, ...], [text, ...]), in order            msgpack
+
+Every write of a profile that counted events adds a chunk, and a chunk names the one before it: so a profile
+only holds its **heads**, one after every write. A profile merged into another leaves its chunks where they
+are; they are reached through its heads, which the next chunk of the other names. What is reached so is just
+what was counted, for a profile names new heads in the same conditional write that counts.
+
+This module needs nothing of the engine: whoever runs a profile function opens chunks with it.
+"""
+
+from collections.abc import Iterable, Iterator, Sequence
+from hashlib import blake2b
+from heapq import heappop, heappush
+from itertools import pairwise
+from operator import attrgetter
+from typing import Any, Final, NamedTuple
+
+import msgspec
+import zstandard
+
+from shared.core.containers import decode_any
+
+PIECE_BYTES_MAX: Final = 128 * 1024
+"""JSON text of the events of one chunk, unless a single event is longer: what is decoded at once."""
+LEVEL: Final = 6
+"""Of zstd. Higher ones save little of texts this short."""
+NAME_BYTES: Final = 16
+"""A name: the revision that a write gives the profile, the chunk's number within the write, and a digest."""
+_REV_BYTES: Final = 8
+_NUMBER_BYTES: Final = 2
+_DIGEST_BYTES: Final = 6
+_FORMAT: Final = 1
+
+Kept = tuple[int, str, bytes]
+"""An event: its time (ms UTC), its id, and its JSON text. They sort in the order of a history."""
+
+
+class Head(NamedTuple):
+    """Where a chunk is: beside which profile, and its name, 32 hexadecimal digits."""
+
+    profile_id: str
+    name: str
+
+
+class Piece(NamedTuple):
+    """Some events, compressed: the first and the last event's time, and the latest arrival, ms UTC."""
+
+    first: int
+    last: int
+    arrived: int
+    data: bytes
+
+
+class Chunk(NamedTuple):
+    """A chunk as it is stored. The later ones of a history have the greater names."""
+
+    name: str
+    updated_at: int
+    data: bytes
+
+
+class Opened(NamedTuple):
+    """What a chunk says of itself. `before` are its predecessors; times are ms UTC.
+
+    `updated_at` is that of the profile when it had counted these events: no event of this chunk, nor of any
+    before it, is later.
+    """
+
+    first: int
+    last: int
+    updated_at: int
+    before: tuple[Head, ...]
+    piece: bytes
+
+
+class UnreadableChunkError(Exception):
+    """Bytes that are no chunk, or one of another release."""
+
+
+class _Chunk(msgspec.Struct, array_like=True):
+    """A chunk on the wire; a predecessor beside the same profile has no profile id."""
+
+    format: int
+    first: int
+    last: int
+    updated_at: int
+    before: list[tuple[str, bytes]]
+    piece: bytes
+
+
+class _Piece(msgspec.Struct, array_like=True):
+    """A piece, decompressed. Times are told from the one before."""
+
+    times: list[int]
+    ids: list[str]
+    texts: list[bytes]
+
+
+def pieces_of(events: Iterable[Kept], arrived: int) -> list[Piece]:
+    """Compress events that were counted, the last of which arrived then, in pieces of bounded size."""
+    found: list[Piece] = []
+    some: list[Kept] = []
+    size = 0
+    for one in sorted(events):
+        length = len(one[2])
+        if some and size + length > PIECE_BYTES_MAX:
+            found.append(_piece(some, arrived))
+            some, size = [], 0
+        some.append(one)
+        size += length
+    if some:
+        found.append(_piece(some, arrived))
+    return found
+
+
+def _piece(events: Sequence[Kept], arrived: int) -> Piece:
+    times = [one[0] for one in events]
+    gaps = [times[0], *(later - earlier for earlier, later in pairwise(times))]
+    plain = _ENCODER.encode(_Piece(gaps, [one[1] for one in events], [one[2] for one in events]))
+    compressor = zstandard.ZstdCompressor(level=LEVEL, write_content_size=True)
+    return Piece(times[0], times[-1], arrived, compressor.compress(plain))
+
+
+def chain(
+    profile_id: str, rev: int, heads: Sequence[Head], pieces: Iterable[Piece], updated_at: int
+) -> list[Chunk]:
+    """Put pieces behind the heads of a profile as one write does that gives it a revision; oldest first.
+
+    `updated_at` is that of the profile before these (ms UTC), 0 if there was none. The last chunk is the new
+    head.
+    """
+    chunks: list[Chunk] = []
+    before = [
+        ("" if one.profile_id == profile_id else one.profile_id, bytes.fromhex(one.name)) for one in heads
+    ]
+    for number, piece in enumerate(pieces):
+        updated_at = max(updated_at, piece.arrived)
+        data = _ENCODER.encode(
+            _Chunk(_FORMAT, piece.first, piece.last, updated_at, sorted(before), piece.data)
+        )
+        name = (
+            rev.to_bytes(_REV_BYTES, "big")
+            + number.to_bytes(_NUMBER_BYTES, "big")
+            + blake2b(data, digest_size=_DIGEST_BYTES).digest()
+        )
+        chunks.append(Chunk(name.hex(), updated_at, data))
+        before = [("", name)]
+    return chunks
+
+
+def open_chunk(data: bytes, profile_id: str = "") -> Opened:
+    """Read what a chunk beside a profile says of itself. Raises `UnreadableChunkError`."""
+    try:
+        one = _CHUNK.decode(data)
+    except msgspec.MsgspecError as error:
+        raise UnreadableChunkError(type(error).__name__) from error
+    if one.format != _FORMAT:
+        raise UnreadableChunkError(f"a chunk of format {one.format}")
+    before = tuple(Head(other or profile_id, name.hex()) for other, name in one.before)
+    return Opened(one.first, one.last, one.updated_at, before, one.piece)
+
+
+class Events:
+    """Events in order of (time, id), as JSON values: as often as wanted, and never all of them at once.
+
+    A chunk is opened when its first event is due, and an event is decoded when it is asked for. Two events of
+    the same time and id are one.
+    """
+
+    def __init__(self, chunks: Iterable[bytes], since_ms: int) -> None:
+        opened = [open_chunk(data) for data in chunks]
+        self._chunks = sorted((one for one in opened if one.last >= since_ms), key=attrgetter("first"))
+        self._since = since_ms
+
+    def __iter__(self) -> Iterator[dict[str, Any]]:
+        return map(decode_any, self.texts())
+
+    def texts(self) -> Iterator[bytes]:
+        """Yield the JSON texts of the events."""
+        since, told = self._since, (-1, "")
+        for time, event_id, text in self._merged():
+            if time >= since and (time, event_id) != told:
+                told = (time, event_id)
+                yield text
+
+    def _merged(self) -> Iterator[Kept]:
+        waiting = self._chunks[::-1]
+        heap: list[tuple[Kept, int, Iterator[Kept]]] = []  # the number tells equal ones apart
+        while waiting or heap:
+            while waiting and (not heap or waiting[-1].first <= heap[0][0][0]):
+                rows = _rows(waiting.pop().piece)
+                heappush(heap, (next(rows), len(waiting), rows))
+            kept, number, rows = heappop(heap)
+            yield kept
+            # Hot: until others have a say, the rows of one chunk follow each other.
+            until = heap[0][0] if heap else None
+            begins = waiting[-1].first if waiting else None
+            for following in rows:
+                if (begins is not None and following[0] >= begins) or (
+                    until is not None and following > until
+                ):
+                    heappush(heap, (following, number, rows))
+                    break
+                yield following
+
+
+def events_of(chunks: Iterable[bytes], since_ms: int) -> Events:
+    """Return the events of chunks, in any order, from a time on (ms UTC). Raises `UnreadableChunkError`."""
+    return Events(chunks, since_ms)
+
+
+def _rows(piece: bytes) -> Iterator[Kept]:
+    try:
+        found = _PIECE.decode(zstandard.ZstdDecompressor().decompress(piece))
+    except (msgspec.MsgspecError, zstandard.ZstdError) as error:
+        raise UnreadableChunkError(type(error).__name__) from error
+    time = 0
+    for gap, event_id, text in zip(found.times, found.ids, found.texts, strict=True):
+        time += gap
+        yield time, event_id, text
+
+
+_ENCODER: Final = msgspec.msgpack.Encoder()
+_CHUNK: Final = msgspec.msgpack.Decoder(_Chunk)
+_PIECE: Final = msgspec.msgpack.Decoder(_Piece)
