@@ -1,0 +1,199 @@
+"""One of everything that Kith keeps, as this release writes it: items, objects, a control record."""
+
+from base64 import b64encode
+from contextlib import ExitStack
+from random import Random
+from unittest.mock import patch
+
+import msgspec
+
+from shared.adapters.dynamo.store import DynamoStore
+from shared.adapters.quarantine import S3Quarantine
+from shared.app.backfill import Manifest, Written
+from shared.app.frozen import freeze
+from shared.app.ingest import Ingest
+from shared.app.quarantine import entries_of
+from shared.app.rebuild.formats import (
+    SpoolWriter,
+    block_record,
+    compress,
+    write_shuffled,
+)
+from shared.app.retries import Retries, retry_of
+from shared.core.archive import archive_line, archive_object
+from shared.core.compile import Builder
+from shared.core.control import Marker, control_record
+from shared.core.grammar import parse_definition
+from shared.core.profile import Profile
+from shared.core.records import Record, read_record
+from shared.core.spool import pack
+from tests.fakes.objects import FakeObjects
+from tests.kinesis import ARRIVAL, SEQUENCE, SHARD, aggregate_of, envelope, gzip_of, json_of
+from tests.people import HOUR, T0, a_definition, any_stream, contributions_of, in_batches
+from tests.simulation.dynamo import IDENTIFIERS, PROFILES, Dynamo
+
+LARGE, SMALL = 1, 2
+"""The versions that the tables hold: one as it comes, and one whose limits are reached by a few events."""
+FILES = {
+    "builder.yaml": """\
+name: shoppers
+identifiers:
+  user_id: {from: userId, known: true, limit: 2}
+  email: {from: [traits.email, context.traits.email], normalize: email, block: {exact: [shop@example.com]}}
+  phone: {from: traits.phone, normalize: phone}
+  cookie_id: {from: [anonymousId, previousId]}
+attributes:
+  source: {from: context.campaign.source, type: string, aggregation: first_last}
+  pages: {from: context.page.url, type: string, aggregation: list}
+  tags: {from: properties.tags, type: string, aggregation: unique_list, keep: newest}
+  spent: {from: properties.total, type: number, aggregation: sum, when: {event: Order Completed}}
+  orders: {aggregation: count, when: {event: Order Completed, properties.total: [1.5, 2, true]}}
+retention: {known: 24 months, other: 2 months}
+block: {regex: ["^test-"]}
+anonymous: {when: {context.consent: none}}
+env: {REGION: eu}
+""",
+    "transform.py": "def transform(event, context):\n    return None\n",
+}
+
+
+class Tables:
+    """A botocore client on tables that nothing ever goes wrong with."""
+
+    def __init__(self, items=()):
+        self.dynamo = Dynamo(lambda: T0 * 1000)
+        for table, some in items:
+            self.dynamo.execute("batch_write_item", _puts(table, some), None)
+
+    def __getattr__(self, name):
+        return lambda **arguments: self.dynamo.execute(name, arguments, lambda versions: versions[0])
+
+    def store(self, builder, version):
+        return DynamoStore(self, builder, version, PROFILES, IDENTIFIERS, Clock(), cache=False)
+
+
+class Clock:
+    """A clock that a golden state can be made by twice."""
+
+    def __init__(self):
+        self.us = T0 * 1000
+
+    def now_us(self):
+        self.us += 1
+        return self.us
+
+    def pause(self, attempt):
+        """Wait for nobody."""
+
+
+def builder():
+    """The builder whose profiles the tables hold: every aggregation, and three identifiers."""
+    return Builder(a_definition())
+
+
+def tables():
+    """Return what both tables hold after some people came by: {table: [item, ...]}."""
+    made = Tables()
+    random = Random("golden")
+    _ingest(made, random, LARGE, 90)
+    with ExitStack() as stack:
+        for name, value in {
+            "shared.core.plan.IDENTIFIERS_MAX": 5,
+            "shared.adapters.dynamo.writes.ITEM_BYTES_MAX": 600,
+            "shared.adapters.dynamo.overflow.CHUNK_BYTES_MAX": 250,
+        }.items():
+            stack.enter_context(patch(name, value))
+        _ingest(made, random, SMALL, 60, actions_max=8)
+    return {table: [item for _, item in sorted(items.items())] for table, items in made.dynamo.tables.items()}
+
+
+def _ingest(made, random, version, size, actions_max=100):
+    shoppers = builder()
+    stream = any_stream(random, size_min=size, size_max=size, gap_ms=HOUR // 2, people=3)
+    contributions = contributions_of(shoppers, stream)
+    store = made.store(shoppers, version)
+    for batch in in_batches(random, contributions[:-5]):
+        outcome = Ingest(shoppers, store, Clock(), actions_max).run(batch)
+        assert not outcome.failed
+    target = next(iter(store.pointers([contributions[-5].identifiers[0]], fresh=True).values()))
+    if target is not None and isinstance(
+        store.profiles([target.profile_id], fresh=True)[target.profile_id], Profile
+    ):
+        assert store.park(target.profile_id, f"{target.profile_id}/shard-1#7#0#golden", contributions[-5:])
+
+
+def objects():
+    """Return what the bucket holds, and the stream: {name: bytes}. What is compressed is named after that."""
+    stream = any_stream(Random("objects"), size_min=12, size_max=12)
+    contributions = contributions_of(builder(), stream)
+    frame = pack(contributions)
+    spool = SpoolWriter()
+    for one in (frame, pack([]), frame):
+        spool.add(one)
+    lines = [archive_line(record, key) for record, key in _records()]
+    data, _ = freeze(parse_definition(FILES["builder.yaml"]), FILES)
+    return {
+        "archive.jsonl.gz": archive_object(lines),
+        "control": control_record(Marker("0123456789abcdef" * 2, "customers-v3")),
+        "definition.json": data,
+        "frame": frame,
+        "manifest.json": msgspec.json.encode(_manifest()),
+        "quarantine.json": _quarantined(),
+        "shuffled": write_shuffled(4, [(1, compress(block_record(5, frame) + block_record(9, pack([]))))]),
+        "spool.zst": spool.finish(),
+        "waiting.json": _waiting(),
+    }
+
+
+def _records():
+    event = json_of({"type": "track", "messageId": "m1", "userId": "ü-1", "properties": {"total": 12}})
+    for number, data in enumerate((event, gzip_of(event), aggregate_of([event, event]), b"\xff", b"")):
+        yield Record(data, ARRIVAL + number, SHARD, f"{SEQUENCE}{number}"), "key-ü"
+
+
+def _rejections():
+    data = b'[{"userId": "u1"}, 7, "cut"]'
+    return [one for one in read_record(data, ARRIVAL, SHARD, SEQUENCE) if not hasattr(one, "body")]
+
+
+def _quarantined():
+    bucket = FakeObjects()
+    with patch("shared.adapters.quarantine.uuid4") as written:
+        written.return_value.hex = "0" * 32
+        S3Quarantine(bucket).put(entries_of("shoppers", 3, envelope(b""), _rejections()))
+    [(data, _)] = bucket.held.values()
+    return data
+
+
+def _waiting():
+    bucket = FakeObjects()
+    [entry] = entries_of("shoppers", 3, envelope(b""), _rejections())
+    Retries(bucket, lambda: T0).put("shoppers", 3, [retry_of(entry.envelope, 1, 30.5)])
+    [(data, _)] = bucket.held.values()
+    return data
+
+
+def _manifest():
+    return Manifest(
+        source="history.jsonl",
+        sha256="ab" * 32,
+        added_at="2026-09-21T13:33:20.000Z",
+        records=2,
+        bytes=120,
+        rejected={"no_arrival": 1},
+        first_arrival="2026-09-20T13:33:20.000Z",
+        last_arrival="2026-09-20T13:34:20.000Z",
+        objects=[Written("events/dt=2026-09-20/hour=13/backfill-x-1-2.jsonl.gz", 2)],
+    )
+
+
+def _puts(table, items):
+    return {"RequestItems": {table: [{"PutRequest": {"Item": item}} for item in items]}}
+
+
+def as_json(wire):
+    """Return an item as JSON holds it: bytes as base64."""
+    return {
+        name: {letter: b64encode(one).decode() if letter == "B" else one for letter, one in value.items()}
+        for name, value in wire.items()
+    }
