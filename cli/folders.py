@@ -31,12 +31,12 @@ class ReadBuilder(NamedTuple):
         from shared.adapters.clock import SystemClock
         from shared.app.frozen import TRANSFORM_FILE
         from shared.app.transform import local_transformer
-        from shared.core.chain import ChainError
+        from shared.core.user_code import UserCodeError
 
         path = self.folder / TRANSFORM_FILE
         try:
             return local_transformer(self.files, self.definition, _Logged(path).write, SystemClock().pause)
-        except ChainError as error:
+        except UserCodeError as error:
             raise Failure(f"{path}:{error.line}: {error}") from None
 
 

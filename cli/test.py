@@ -5,11 +5,14 @@ import subprocess
 import sys
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Annotated, Final
+from typing import TYPE_CHECKING, Annotated, Final
 
 import typer
 
 from cli.errors import Failure
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
 
 BUILDERS: Final = Path("builders")
 TESTS: Final = "tests"
@@ -53,12 +56,27 @@ def run_tests(
     from cli.folders import read_builder
 
     for one in chosen:
-        read_builder(one).transformer()  # Failure with path and line, if either cannot be read or run
+        builder = read_builder(one)
+        _check(one, builder.files)
+        builder.transformer()  # Failure with path and line, if either cannot be read or run
     given = [one.resolve() for one in events or ()]
     # One after the other, each in a process of its own: their modules have the same names.
     codes = [_run(folder.resolve(), given) for folder in chosen]
     if any(codes):
         raise typer.Exit(1)
+
+
+def _check(folder: Path, files: "Mapping[str, str]") -> None:
+    """Refuse what would run here and nowhere else: the tests find modules that the cloud does not have."""
+    from shared.app.folders import python_problems
+
+    problems = [
+        f"{folder / name}:{line}: {message}"
+        for name, text in files.items()
+        for line, message in python_problems(name, text)
+    ]
+    if problems:
+        raise Failure("\n".join(problems))
 
 
 def _run(folder: Path, events: list[Path]) -> int:

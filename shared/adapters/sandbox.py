@@ -15,6 +15,7 @@ from typing import Final, NamedTuple, TypeVar
 
 import msgspec
 
+from shared.adapters.hiding import hide_process
 from shared.adapters.sandbox_child import LENGTH
 from shared.core.chain import Failure
 from shared.core.sandbox import Answer, Loaded, Program, events_json
@@ -120,6 +121,7 @@ class _Process:
     """One process of `sandbox_child.py`, with its program loaded."""
 
     def __init__(self, program: Program, limits: Limits) -> None:
+        hide_process()  # it holds the credentials of the function
         self._buffer = bytearray()
         self._answered = 0
         command = [sys.executable, "-m", "shared.adapters.sandbox_child", str(limits.memory_bytes)]

@@ -14,8 +14,10 @@ from typing import BinaryIO, Final
 
 import msgspec
 
-from shared.core.chain import Chain, ChainError, Failure
+from shared.adapters.hiding import hide_process
+from shared.core.chain import Chain, Failure
 from shared.core.sandbox import Answer, Loaded, Program, answer_of
+from shared.core.user_code import UserCodeError
 from shared.core.user_context import Printed, UserContext
 
 LENGTH: Final = struct.Struct(">I")
@@ -27,6 +29,7 @@ _decode_events: Final = msgspec.json.Decoder(list[msgspec.Raw]).decode
 def main(memory_bytes: int) -> None:
     """Serve until the input ends."""
     incoming, outgoing = _take_pipes()
+    hide_process()  # from the code of other programs
     os.register_at_fork(after_in_child=outgoing.close)  # a fork of user code has nothing to answer
     with contextlib.suppress(ValueError, OSError):  # not every system can limit memory
         resource.setrlimit(resource.RLIMIT_DATA, (memory_bytes, memory_bytes))
@@ -42,8 +45,8 @@ def main(memory_bytes: int) -> None:
     printed = sys.stdout = sys.stderr = Printed(context.log)
     try:
         chain = Chain(program.source, context)
-    except ChainError as error:
-        _write(outgoing, Loaded(f"line {error.line}: {error}"))
+    except UserCodeError as error:
+        _write(outgoing, Loaded(context.mask(f"line {error.line}: {error}")))
         return
     _write(outgoing, Loaded())
     gc.freeze()
@@ -54,7 +57,10 @@ def main(memory_bytes: int) -> None:
             counts.clear()
             outcome = chain.run(bytes(event))
             printed.flush()
-            worn = isinstance(outcome, Failure) and outcome.detail.startswith("MemoryError")
+            worn = False
+            if isinstance(outcome, Failure):
+                worn = outcome.detail.startswith("MemoryError")
+                outcome = msgspec.structs.replace(outcome, detail=context.mask(outcome.detail))
             _write(outgoing, answer_of(outcome, lines=lines, counts=counts, worn=worn, number=next(numbers)))
 
 

@@ -10,6 +10,7 @@ from shared.app.reading import Postponed, Transformed, Transformer
 from shared.core.chain import Chain, Failure, Outcome, event_text, events_made, failed
 from shared.core.definition import Definition
 from shared.core.event import Event
+from shared.core.user_code import UserCodeError
 from shared.core.user_context import Printed, Sink, UserContext
 
 ATTEMPTS: Final = 3
@@ -28,7 +29,10 @@ class LocalTransformer:
         context = UserContext(definition.name, 0, dict(definition.env), self._say, counts)
         self._printed = Printed(context.log)
         with self._taking_prints():
-            self._chain = Chain(source, context)
+            try:
+                self._chain = Chain(source, context)
+            except UserCodeError as error:
+                raise UserCodeError(context.mask(str(error)), error.line) from None
 
     def run(self, events: Sequence[Event]) -> list[Transformed]:
         """Transform events, each alone; what becomes of each, in their order."""
@@ -91,7 +95,7 @@ def became(event: Event, outcome: Outcome, *, unreached: bool = False) -> Transf
 def local_transformer(
     files: Mapping[str, str], definition: Definition, log: Sink, pause: Callable[[int], None]
 ) -> Transformer | None:
-    """Make the transformer of a builder's folder, if it has a chain; ChainError if that cannot be run."""
+    """Make the transformer of a builder's folder, if it has a chain; UserCodeError if that cannot be run."""
     source = files.get(TRANSFORM_FILE)
     if source is None:
         return None

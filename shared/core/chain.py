@@ -8,22 +8,19 @@ What it returns becomes JSON at once, and so is read as an event from outside is
 
 import inspect
 import math
-import sys
 from collections.abc import Callable, Sequence
 from decimal import Decimal
-from itertools import count
-from types import ModuleType
 from typing import Any, Final, NamedTuple
 
 import msgspec
 
 from kith import Context, NoRetryError, RetryError
+from shared.core import user_code
 from shared.core.containers import EVENTS_MAX, Reason, UnreadableError, decode_any, decode_object
 from shared.core.event import Event, Position, event_of, message_id
 from shared.core.records import Rejection, reject
+from shared.core.user_code import TRANSFORM_FILE, UserCodeError, kind_of, run_file, told
 
-TRANSFORM_FILE: Final = "transform.py"
-"""What tracebacks call it."""
 RESULTS_MAX: Final = 1000
 """Events that one event may become."""
 RESULT_BYTES_MAX: Final = 2**22
@@ -33,17 +30,8 @@ RESULT_BYTES_MAX: Final = 2**22
 _ENCODER: Final = msgspec.json.Encoder(decimal_format="number", order="deterministic")
 _encode: Final = _ENCODER.encode
 _encode_event: Final = msgspec.json.Encoder(decimal_format="number").encode
-_numbers: Final = count()
 EXPECTED: Final = 'a dict, a list of dicts, "drop", False or None'
 """What a function of a chain may return."""
-
-
-class ChainError(Exception):
-    """A `transform.py` that is no chain; `line` counts from 1. The message is for its writer."""
-
-    def __init__(self, message: str, line: int = 1) -> None:
-        super().__init__(message)
-        self.line = line
 
 
 class Made(NamedTuple):
@@ -69,35 +57,56 @@ Outcome = list[Made] | Failure | None
 
 
 class Chain:
-    """The functions of a `transform.py`, ready to run; ChainError if it is no chain."""
+    """The functions of a `transform.py`, ready to run; UserCodeError if it is no chain."""
 
     def __init__(self, source: str, context: Context) -> None:
         self._context = context
-        self._functions = _load(source)
+        self._functions = _functions(run_file(source, TRANSFORM_FILE))
 
     def run(self, text: bytes) -> Outcome:
         """Run an event's JSON text through all functions. Raises nothing but KeyboardInterrupt."""
-        made = [("", text)]
         try:
-            for function in self._functions:
-                current, made = made, []
-                for suffix, one in current:
-                    self._apply(function, suffix, one, made)
-                if len(made) > RESULTS_MAX:
-                    return Failure("transform_result", f"an event becomes at most {RESULTS_MAX} events")
+            return self._run(text)
         except _FailedError as error:
             return error.failure
-        if len(made) == 1 and made[0][1] is text and not made[0][0]:
-            return None
-        if sum(len(one) for _, one in made) > RESULT_BYTES_MAX:
-            return Failure("transform_result", f"an event becomes at most {RESULT_BYTES_MAX} bytes of JSON")
-        return [Made(suffix, msgspec.Raw(one)) for suffix, one in made]
 
-    def _apply(
-        self, function: Callable[[Any, Any], Any], suffix: str, text: bytes, made: list[tuple[str, bytes]]
-    ) -> None:
-        """Run one function on one event; add to `made` what it makes of it."""
-        # Hot. Decoding the text again is the copy: nothing is quicker that is still a copy.
+    def _run(self, text: bytes) -> Outcome:
+        # Hot, and as long as an event stays one event there is nothing to keep beside its text.
+        current = text
+        for number, function in enumerate(self._functions, 1):
+            result = self._apply(function, current)
+            if isinstance(result, list):
+                made = [(f"#{index}", one) for index, one in enumerate(result)]
+                return self._checked(self._fan_out(self._functions[number:], made))
+            current = result
+        return None if current is text else self._checked([("", current)])
+
+    def _fan_out(
+        self, functions: Sequence[Callable[[Any, Any], Any]], made: list[tuple[str, bytes]]
+    ) -> list[tuple[str, bytes]]:
+        """Run the other functions on each of the events that one became."""
+        _check_count(made)
+        for function in functions:
+            current, made = made, []
+            for suffix, text in current:
+                result = self._apply(function, text)
+                if isinstance(result, list):
+                    made += [(f"{suffix}#{index}", one) for index, one in enumerate(result)]
+                else:
+                    made.append((suffix, result))
+            _check_count(made)
+        return made
+
+    def _checked(self, made: list[tuple[str, bytes]]) -> list[Made]:
+        if sum(len(text) for _, text in made) > RESULT_BYTES_MAX:
+            raise _FailedError(
+                Failure("transform_result", f"an event becomes at most {RESULT_BYTES_MAX} bytes of JSON")
+            )
+        return [Made(suffix, msgspec.Raw(text)) for suffix, text in made]
+
+    def _apply(self, function: Callable[[Any, Any], Any], text: bytes) -> bytes | list[bytes]:
+        """Run one function on one event: the text that it goes on as, or those that it becomes."""
+        # Decoding the text again is the copy: nothing is quicker that is still a copy.
         try:
             event = decode_any(text)
         except Exception as error:  # noqa: BLE001 - the function before returned what is no JSON
@@ -109,15 +118,13 @@ class Chain:
         except BaseException as error:  # noqa: BLE001 - user code may raise anything
             raise _FailedError(_raised(error)) from None
         if result is None:
-            made.append((suffix, text))
-            return
-        if result is False or (isinstance(result, str) and result == "drop"):
-            return
+            return text
         try:
-            if isinstance(result, list):
-                made += [(f"{suffix}#{index}", _event_text(each)) for index, each in enumerate(result)]
-            else:
-                made.append((suffix, _event_text(result)))
+            if type(result) is dict:
+                return _encode(result)
+            if result is False or (isinstance(result, str) and result == "drop"):
+                return []
+            return [_event_text(each) for each in result] if isinstance(result, list) else _event_text(result)
         except Exception as error:  # noqa: BLE001 - whatever cannot become JSON
             raise _FailedError(_unfit(error)) from None
 
@@ -130,6 +137,11 @@ class _FailedError(Exception):
     def __init__(self, failure: Failure) -> None:
         super().__init__(failure.reason)
         self.failure = failure
+
+
+def _check_count(made: Sequence[object]) -> None:
+    if len(made) > RESULTS_MAX:
+        raise _FailedError(Failure("transform_result", f"an event becomes at most {RESULTS_MAX} events"))
 
 
 def event_text(event: Event) -> bytes:
@@ -170,27 +182,19 @@ def _event_text(result: Any) -> bytes:
         return _encode(result)
     if inspect.iscoroutine(result):
         result.close()
-    raise _NoResultError(f"{EXPECTED} was expected, not {_kind(result)}")
+    raise _NoResultError(f"{EXPECTED} was expected, not {kind_of(result)}")
 
 
 def _unfit(error: Exception) -> Failure:
-    """Say why a result is no JSON, but not by the error's own text, which may quote it."""
-    if isinstance(error, _NoResultError):
-        return Failure("transform_result", str(error))
-    detail = type(error).__qualname__
-    if isinstance(error, RecursionError):
-        detail = "it holds itself, or is nested too deep"
-    elif isinstance(error, TypeError):  # its text names types and nothing else
-        detail = "keys must be text" if "str keys" in str(error) else str(error)
-    return Failure("transform_result", f"the result cannot become JSON: {detail}")
+    return Failure(
+        "transform_result", str(error) if isinstance(error, _NoResultError) else user_code.unfit(error)
+    )
 
 
 def _raised(error: BaseException) -> Failure:
-    """Say what a function raised and where; the message stays out, for it may quote the event."""
+    """Say what a function raised and where."""
+    detail = told(error, TRANSFORM_FILE)
     try:
-        # Half a surrogate pair is no text, and could not leave the process.
-        name = type(error).__qualname__.encode(errors="replace").decode()
-        detail = f"{name}{_place(error)}"
         if isinstance(error, RetryError):
             return Failure("transform_retry", detail, _delay_s(getattr(error, "delay_s", None)))
         return Failure("transform_no_retry" if isinstance(error, NoRetryError) else "transform_error", detail)
@@ -211,52 +215,13 @@ def _delay_s(value: object) -> float | None:
     return delay_s if math.isfinite(delay_s) and delay_s >= 0 else None
 
 
-def _place(error: BaseException) -> str:
-    """Return the last line of the user's own file that an error came through."""
-    line = None
-    frame = error.__traceback__
-    while frame is not None:
-        if frame.tb_frame.f_code.co_filename == TRANSFORM_FILE:
-            line = frame.tb_lineno
-        frame = frame.tb_next
-    return f" at {TRANSFORM_FILE}:{line}" if line else ""
-
-
-def _kind(value: Any) -> str:
-    return f"a value of type {type(value).__qualname__}"
-
-
-def _load(source: str) -> list[Callable[[Any, Any], Any]]:
-    """Run the file and take its functions; ChainError if that fails."""
-    # Dataclasses and the like look their module up; no two loads may share what they keep in it.
-    module = ModuleType(f"kith_transform_{next(_numbers)}")
-    module.__file__ = TRANSFORM_FILE
-    try:
-        code = compile(source, TRANSFORM_FILE, "exec")
-    except SyntaxError as error:
-        raise ChainError(error.msg, error.lineno or 1) from None
-    except ValueError as error:  # NUL bytes, before Python 3.12
-        raise ChainError(str(error)) from None
-    sys.modules[module.__name__] = module
-    try:
-        exec(code, module.__dict__)  # noqa: S102 - running the user's code is what this is for
-    except KeyboardInterrupt:
-        raise
-    except BaseException as error:
-        place = _place(error)
-        line = int(place.rpartition(":")[2]) if place else 1
-        # There is no event yet that the text could quote.
-        raise ChainError(f"cannot be run: {type(error).__qualname__}: {error}", line) from error
-    return _functions(module.__dict__)
-
-
 def _functions(names: dict[str, Any]) -> list[Callable[[Any, Any], Any]]:
     single, several = names.get("transform"), names.get("chain")
     if (single is None) == (several is None):
-        raise ChainError("must define `transform(event, context)`, or a list `chain` of such functions")
+        raise UserCodeError("must define `transform(event, context)`, or a list `chain` of such functions")
     functions = [single] if single is not None else several
     if not isinstance(functions, list | tuple) or not functions:
-        raise ChainError("`chain` must be a list of functions, and not empty")
+        raise UserCodeError("`chain` must be a list of functions, and not empty")
     for number, function in enumerate(functions):
         name = "transform" if single is not None else f"chain[{number}]"
         _check_function(function, name)
@@ -265,13 +230,13 @@ def _functions(names: dict[str, Any]) -> list[Callable[[Any, Any], Any]]:
 
 def _check_function(function: Any, name: str) -> None:
     if not callable(function):
-        raise ChainError(f"`{name}` must be a function of an event and a context, not {_kind(function)}")
+        raise UserCodeError(f"`{name}` must be a function of an event and a context, not {kind_of(function)}")
     line = getattr(getattr(function, "__code__", None), "co_firstlineno", 1)
     if inspect.iscoroutinefunction(function):
-        raise ChainError(f"`{name}` must be a plain function, not an async one", line)
+        raise UserCodeError(f"`{name}` must be a plain function, not an async one", line)
     try:
         inspect.signature(function).bind(None, None)
     except TypeError:
-        raise ChainError(f"`{name}` must take two arguments, an event and a context", line) from None
+        raise UserCodeError(f"`{name}` must take two arguments, an event and a context", line) from None
     except ValueError:  # written in C, without a signature
         return

@@ -35,17 +35,19 @@ def chain_problems(source: str, file: str) -> list[ChainProblem]:
     if problem is not None:
         return [problem]
     tree = ast.parse(source)
-    return [*_import_problems(tree), *_definition_problems(tree)]
+    return [*import_problems(tree), *_definition_problems(tree)]
 
 
-def _import_problems(tree: ast.Module) -> Iterator[ChainProblem]:
-    """Say which imports fail in the cloud. Those within `try` and `if` may be meant to."""
-    for node in tree.body:
+def import_problems(tree: ast.AST) -> Iterator[ChainProblem]:
+    """Say which imports fail in the cloud, also within functions. Those within `try` and `if` may mean to."""
+    for node in ast.iter_child_nodes(tree):
         if isinstance(node, ast.Import):
             names = [one.name for one in node.names]
         elif isinstance(node, ast.ImportFrom):
             names = ["." * node.level + (node.module or "")]
         else:
+            if not isinstance(node, ast.Try | ast.TryStar | ast.If):
+                yield from import_problems(node)
             continue
         for name in names:
             if name.partition(".")[0] not in _IMPORTED:

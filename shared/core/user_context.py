@@ -6,9 +6,8 @@ from collections.abc import Callable, Mapping
 from types import MappingProxyType
 from typing import Any, Final, NamedTuple
 
-MASK: Final = "***"
-MASKED_LENGTH_MIN: Final = 4
-"""Shorter values are no secrets, and masking them would tear up every line."""
+from shared.core.masking import Mask
+
 LINE_LENGTH_MAX: Final = 2000
 _COUNTER: Final = re.compile(r"[A-Za-z0-9_.]{1,64}")
 
@@ -26,11 +25,9 @@ class ProfileBuilder(NamedTuple):
 class UserLog:
     """Writes masked lines, fields after the message as `name=value`."""
 
-    def __init__(self, sink: Sink, env: Mapping[str, str]) -> None:
+    def __init__(self, sink: Sink, mask: Mask) -> None:
         self._sink = sink
-        # The longest first: one may be part of another.
-        secrets = {value for value in env.values() if len(value) >= MASKED_LENGTH_MIN}
-        self._secrets = sorted(secrets, key=len, reverse=True)
+        self._mask = mask
 
     def debug(self, message: object, /, **fields: object) -> None:
         """Write what helps to follow one event."""
@@ -50,10 +47,8 @@ class UserLog:
 
     def _write(self, level: str, message: object, fields: Mapping[str, object]) -> None:
         text = " ".join([str(message), *(f"{name}={value}" for name, value in fields.items())])
-        for secret in self._secrets:
-            text = text.replace(secret, MASK)
         # Half a surrogate pair is no text, and could not leave the process.
-        self._sink(level, text[:LINE_LENGTH_MAX].encode(errors="replace").decode())
+        self._sink(level, self._mask(text)[:LINE_LENGTH_MAX].encode(errors="replace").decode())
 
 
 class Printed(io.TextIOBase):
@@ -103,5 +98,6 @@ class UserContext:
     ) -> None:
         self.profile_builder: Any = ProfileBuilder(builder, version)
         self.env: Mapping[str, str] = MappingProxyType(dict(env))
-        self.log = UserLog(sink, env)
+        self.mask = Mask(env.values())
+        self.log = UserLog(sink, self.mask)
         self.metrics = UserMetrics(counts)

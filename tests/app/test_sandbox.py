@@ -236,6 +236,29 @@ def test_a_program_that_cannot_be_loaded_fails_all_events(source, detail):
     assert detail in answers[0].failure.detail
 
 
+def test_why_a_program_cannot_be_loaded_is_told_without_secrets():
+    source = """
+import sys
+frame = sys._getframe()
+while "program" not in frame.f_locals:
+    frame = frame.f_back
+raise ValueError(frame.f_locals["program"].env["KEY"])
+"""
+    [answer] = run(sandbox_of(source), "a")
+    assert answer.failure.detail == "transform.py: line 6: cannot be run: ValueError: ***"
+
+
+def test_a_class_named_after_a_secret_does_not_tell_it():
+    source = """
+def transform(event, context):
+    raise type(context.env["KEY"], (Exception,), {})()
+"""
+    sandbox = sandbox_of(source)
+    [answer] = run(sandbox, "a")
+    assert answer.failure.detail == "*** at transform.py:3"
+    sandbox.close()
+
+
 def test_a_program_that_only_starts_too_slowly_is_tried_again():
     sandbox = Sandbox(Program("b", 1, "import time; time.sleep(9)", {}), Limits(load_s=0.3))
     answers = run(sandbox, "a", "b")

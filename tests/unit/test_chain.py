@@ -12,7 +12,6 @@ from kith import RetryError
 from shared.core.chain import (
     RESULTS_MAX,
     Chain,
-    ChainError,
     Failure,
     event_text,
     events_made,
@@ -21,6 +20,7 @@ from shared.core.chain import (
 from shared.core.containers import EVENTS_MAX, UnreadableError, decode_object
 from shared.core.event import Position, event_of
 from shared.core.records import Rejection
+from shared.core.user_code import UserCodeError
 from shared.core.user_context import UserContext
 from tests.generators import any_json
 from tests.kinesis import ARRIVAL, json_of
@@ -334,7 +334,7 @@ NO_CHAINS = {
 @pytest.mark.parametrize("source", NO_CHAINS)
 def test_what_is_no_chain_is_told_with_its_line(source):
     line, message = NO_CHAINS[source]
-    with pytest.raises(ChainError) as raised:
+    with pytest.raises(UserCodeError) as raised:
         chain(source)
     assert message in str(raised.value)
     assert raised.value.line == line

@@ -2,8 +2,9 @@
 
 import pytest
 
-from shared.core.chain import Chain, ChainError
+from shared.core.chain import Chain
 from shared.core.chain_check import chain_problems
+from shared.core.user_code import UserCodeError
 from shared.core.user_context import UserContext
 
 GOOD = [
@@ -19,6 +20,8 @@ GOOD = [
     "if True:\n    def transform(event, context): pass",
     "try:\n    import nothing_like_it\nexcept ImportError:\n    def transform(event, context): pass",
     "class A:\n    def __call__(self, event, context): pass\ntransform = A()",
+    "def transform(event, context):\n    try:\n        import nothing_like_it\n    except ImportError: pass",
+    "def transform(event, context):\n    import json, kith\n    from os import path",
     "from functools import partial\ndef a(x, event, context): pass\nchain = [partial(a, 1)]",
     "def wrap(function):\n    return lambda *both: None\n@wrap\ndef transform(): pass",
     "def transform(event): pass\ndef transform(event, context): pass",
@@ -65,7 +68,7 @@ def test_what_is_no_chain_is_told_without_running_it(source):
     [problem] = chain_problems(source, "transform.py")
     assert problem.line == line
     assert message in problem.message
-    with pytest.raises(ChainError):
+    with pytest.raises(UserCodeError):
         load(source)
 
 
@@ -74,3 +77,16 @@ def test_what_only_running_tells_is_left_to_it():
         load_problems = chain_problems(source, "transform.py")
         assert all("must define" in one.message for one in load_problems)
     assert chain_problems("from os.path import *", "transform.py") == []
+
+
+@pytest.mark.parametrize(
+    ("source", "line"),
+    [
+        ("def transform(event, context):\n    with open('x'):\n        import helper", 3),
+        ("class A:\n    def __call__(self, a, b):\n        from helper import y\ntransform = A()", 3),
+        ("async def a(): import helper\nchain = [lambda *both: None]", 1),
+    ],
+)
+def test_an_import_within_a_function_fails_in_the_cloud_as_one_outside_does(source, line):
+    [problem] = chain_problems(source, "transform.py")
+    assert (problem.line, problem.message.split(",")[0]) == (line, "imports `helper`")

@@ -106,6 +106,16 @@ def test_tests_get_what_is_promised_and_what_fails_is_told():
         (
             "transform.py",
             "import os\nfrom helper import fix",
+            "transform.py:2: imports `helper`, which is not in the cloud",
+        ),
+        (
+            "transform.py",
+            "def transform(event, context):\n    import helper",
+            "transform.py:2: imports `helper`, which is not in the cloud",
+        ),
+        (
+            "transform.py",
+            "try:\n    import helper\nfinally:\n    pass\ndef transform(event, context): pass",
             "transform.py:2: cannot be run: ModuleNotFound",
         ),
     ],
