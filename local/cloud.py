@@ -7,14 +7,17 @@ import sys
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import cache, partial
 from pathlib import Path
 from typing import Any, Final
 
 from local import deploy, processes
 from local.engine import ACCESS_KEY, PORT_FIRST, REGION, ROOT, SECRET_KEY, Endpoint, Engine, free_port
 from local.event_sources.checkpoints import FileCheckpoints
-from local.event_sources.kinesis import KinesisStream, list_mappings
+from local.event_sources.kinesis import list_mappings
 from local.event_sources.ports import PortError, Stream
+from local.event_sources.settings import SERVICES, service_of
+from local.event_sources.sources import open_stream
 
 FOLDER: Final = ROOT / ".local"
 RUNNER_STOP_S_MAX: Final = 30
@@ -130,17 +133,19 @@ class LocalCloud:
         return deploy.environment(endpoint, self.folder)
 
     def is_caught_up(self) -> bool:
-        """Tell whether every consumer has dealt with every record of its stream."""
+        """Tell whether every consumer of a stream has dealt with every record of it."""
         endpoint = self.engine.find()
         if endpoint is None:
             return False
-        kinesis = deploy.client(endpoint, "kinesis")
         try:
             mappings = list_mappings(deploy.client(endpoint, "lambda"))
         except PortError:
             return False
+        client = cache(partial(deploy.client, endpoint))
         streams = {
-            item["UUID"]: KinesisStream(kinesis, item["EventSourceArn"], lambda: 0) for item in mappings
+            item["UUID"]: open_stream(item["EventSourceArn"], client, lambda: 0)
+            for item in mappings
+            if service_of(item) in SERVICES
         }
         return bool(streams) and all(
             _is_at_the_tip(stream, FileCheckpoints(self.checkpoints, uuid))

@@ -1,9 +1,9 @@
 """Starts the local engine with the few changes that this app needs; runs inside `.venv-engine`.
 
-- Its event source mappings for Kinesis ignore most of what a mapping says, so
-  `local.event_sources` runs them instead. Switching the engine's poller off where it lives,
+- Its event source mappings for Kinesis and the streams of tables ignore most of what a mapping says, so
+  `local.event_sources` runs them instead. Switching the engine's pollers off where they live,
   rather than disabling the mappings, leaves `Enabled` to the user, also across deployments, and
-  there is no moment in which both of them consume.
+  there is no moment in which both of them consume. Those for SQS it runs well enough itself.
 - It drops StartingPositionTimestamp of mappings.
 - It refuses alarms on metric math, which would fail the whole deployment.
 - It checks the permission to invoke an alias against the function, if the alias is a Qualifier.
@@ -43,7 +43,8 @@ def main() -> None:
     change(actions, "extract_resource_arn", name_the_alias)
     change(actions, "extract_resource_arn", lambda extract: note_the_mapped(extract, mappings))
     change(actions, "dynamodb_transaction_checks", check_statements)
-    change(functions, "_poll_kinesis", lambda _: lambda: False)
+    for poller in ("_poll_kinesis", "_poll_dynamodb_streams"):
+        change(functions, poller, lambda _: lambda: False)
     change(functions, "_create_esm", lambda create: keep_start(create, mappings))
     change(templates, "_cw_metric_alarm_record", accept_metric_math)
     importlib.import_module("ministack.app").main()

@@ -1,4 +1,4 @@
-"""`python -m local.event_sources`: runs the engine's Kinesis event source mappings until stopped.
+"""`python -m local.event_sources`: runs the engine's event source mappings of streams until stopped.
 
 It is told by the environment where the engine is and where checkpoints go (`environment`), and
 ends by itself when the engine has been gone for a minute.
@@ -15,9 +15,10 @@ from pathlib import Path
 import boto3
 
 from local.event_sources.checkpoints import FileCheckpoints
-from local.event_sources.kinesis import Clients, KinesisStream, LambdaInvoker, S3Destination, list_mappings
+from local.event_sources.kinesis import Clients, LambdaInvoker, S3Destination, list_mappings
 from local.event_sources.ports import Checkpoints, PortError, Stream
 from local.event_sources.settings import Settings
+from local.event_sources.sources import open_stream
 from local.event_sources.supervisor import Outside, Supervisor
 from local.event_sources.worker import Ports
 
@@ -67,7 +68,7 @@ def _outside(clients: Clients, folder: Path) -> Outside:
         # Reading the stream and writing failures take the function's role, as on AWS: with the
         # engine's IAM enforcement on, a permission that is missing there is missing here.
         theirs = clients.assume(invoker.role(settings.function_arn))
-        stream = KinesisStream(theirs.kinesis, settings.stream_arn, _now_ms)
+        stream = open_stream(settings.stream_arn, theirs.reader, _now_ms)
         return stream, Ports(invoker, S3Destination(theirs.s3), checkpoints, _now_ms)
 
     return Outside(connect, lambda uuid: FileCheckpoints(folder, uuid))

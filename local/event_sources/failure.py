@@ -5,7 +5,7 @@ from typing import Any
 
 from local.event_sources.lane import Discard
 from local.event_sources.records import event_of
-from local.event_sources.settings import Settings
+from local.event_sources.settings import DYNAMODB, Settings
 
 
 def failure_key(settings: Settings, shard_id: str, now_ms: int, unique: str) -> str:
@@ -29,7 +29,7 @@ def failure_document(
         },
         "version": "1.0",
         "timestamp": _iso(now_ms),
-        "KinesisBatchInfo": {
+        "DDBStreamBatchInfo" if settings.service == DYNAMODB else "KinesisBatchInfo": {
             "shardId": shard_id,
             "startSequenceNumber": first.sequence,
             "endSequenceNumber": last.sequence,

@@ -1,7 +1,6 @@
 """The runner's ports on the engine: Kinesis, Lambda and S3 through boto3."""
 
 import json
-from collections.abc import Callable
 from functools import cache
 from typing import Any, Final
 
@@ -11,14 +10,12 @@ from botocore.credentials import DeferredRefreshableCredentials, create_assume_r
 from botocore.exceptions import BotoCoreError, ClientError
 from botocore.session import get_session
 
+from local.event_sources.iterators import IteratingReader, Page, asked, code_of
 from local.event_sources.lane import Answer, NotInvoked, Outcome
-from local.event_sources.ports import Clock, PortError, Reading
+from local.event_sources.ports import Clock
 from local.event_sources.records import StreamRecord
 from local.event_sources.settings import Position
 from local.event_sources.shard import ShardInfo
-
-ITERATOR_MS_MAX = 60_000
-"""An iterator lives five minutes; asking anew long before that also heals one that went stale."""
 
 FUNCTION_S_MAX = 900
 
@@ -42,10 +39,13 @@ class Clients:
     def __init__(self, endpoint_url: str, session: boto3.Session) -> None:
         self._endpoint_url = endpoint_url
         self._session = session
-        self.kinesis: Any = self._client("kinesis", QUICK)
         self.mappings: Any = self._client("lambda", QUICK)
         self.functions: Any = self._client("lambda", PATIENT)
         self.s3: Any = self._client("s3", QUICK)
+
+    def reader(self, service: str) -> Any:
+        """Give the client that reads the streams of a service."""
+        return self._client(service, QUICK)
 
     def assume(self, role: str) -> "Clients":
         """Give the clients of a role: Lambda reads a stream with the role of the function it feeds."""
@@ -63,36 +63,29 @@ class Clients:
         return self._session.client(service, endpoint_url=self._endpoint_url, config=config)  # type: ignore[call-overload]
 
 
-class KinesisShardReader:
-    """Reads one shard, and keeps the iterator between reads that follow each other."""
+class KinesisShardReader(IteratingReader):
+    """Reads one shard of a Kinesis stream."""
 
     def __init__(self, client: Any, stream_arn: str, shard_id: str, clock: Clock) -> None:
+        super().__init__(clock)
         self._client = client
         self._stream_arn = stream_arn
         self._shard_id = shard_id
-        self._clock = clock
-        self._iterator: str | None = None
-        self._iterator_at: Position | None = None
-        self._iterator_ms = 0
 
-    def read(self, position: Position, limit: int) -> Reading:
-        """Read on from `position`; a shard that no longer exists is closed."""
-        try:
-            return self._read(position, limit)
-        except ClientError as error:
-            self._iterator = None
-            if _code(error) == "ResourceNotFoundException":
-                return Reading((), closed=True)
-            raise PortError(_code(error)) from error
-        except BotoCoreError as error:
-            self._iterator = None
-            raise PortError(type(error).__name__) from error
+    def find(self, position: Position) -> str:
+        """Give the iterator of a position."""
+        request: dict[str, Any] = {"StreamARN": self._stream_arn, "ShardId": self._shard_id}
+        request["ShardIteratorType"] = position.kind
+        if position.kind == "AT_TIMESTAMP":
+            request["Timestamp"] = int(position.value) / 1000
+        elif position.kind != "TRIM_HORIZON":
+            request["StartingSequenceNumber"] = position.value
+        return str(self._client.get_shard_iterator(**request)["ShardIterator"])
 
-    def _read(self, position: Position, limit: int) -> Reading:
+    def page(self, iterator: str, limit: int) -> Page:
+        """Give what an iterator leads to."""
         # The iterator alone would do; it is by the ARN that the engine finds the permission to check.
-        answer = self._client.get_records(
-            StreamARN=self._stream_arn, ShardIterator=self._iterator_for(position), Limit=limit
-        )
+        answer = self._client.get_records(StreamARN=self._stream_arn, ShardIterator=iterator, Limit=limit)
         records = tuple(
             StreamRecord(
                 sequence=item["SequenceNumber"],
@@ -102,22 +95,7 @@ class KinesisShardReader:
             )
             for item in answer["Records"]
         )
-        self._iterator = answer.get("NextShardIterator")
-        self._iterator_at = Position("AFTER_SEQUENCE_NUMBER", records[-1].sequence) if records else position
-        return Reading(records, closed=self._iterator is None)
-
-    def _iterator_for(self, position: Position) -> str:
-        fresh = self._clock() - self._iterator_ms < ITERATOR_MS_MAX
-        if self._iterator is not None and self._iterator_at == position and fresh:
-            return self._iterator
-        request: dict[str, Any] = {"StreamARN": self._stream_arn, "ShardId": self._shard_id}
-        request["ShardIteratorType"] = position.kind
-        if position.kind == "AT_TIMESTAMP":
-            request["Timestamp"] = int(position.value) / 1000
-        elif position.kind != "TRIM_HORIZON":
-            request["StartingSequenceNumber"] = position.value
-        self._iterator_ms = self._clock()
-        return str(self._client.get_shard_iterator(**request)["ShardIterator"])
+        return Page(records, answer.get("NextShardIterator"))
 
 
 class KinesisStream:
@@ -133,7 +111,7 @@ class KinesisStream:
         listed: list[ShardInfo] = []
         request: dict[str, Any] = {"StreamARN": self._stream_arn}
         while True:
-            answer = _asked(self._client.list_shards, **request)
+            answer = asked(self._client.list_shards, **request)
             listed.extend(_shard_info(item) for item in answer["Shards"])
             if not answer.get("NextToken"):
                 return listed
@@ -157,7 +135,7 @@ class LambdaInvoker:
             answer = self._client.invoke(FunctionName=function_arn, Payload=json.dumps(event).encode())
             payload = answer["Payload"].read()
         except ClientError as error:
-            return NotInvoked(_code(error))
+            return NotInvoked(code_of(error))
         except BotoCoreError as error:
             return NotInvoked(type(error).__name__)
         body, malformed = _decoded(payload)
@@ -171,7 +149,7 @@ class LambdaInvoker:
         )
 
     def _find_role(self, function_arn: str) -> str:
-        return str(_asked(self._client.get_function_configuration, FunctionName=function_arn)["Role"])
+        return str(asked(self._client.get_function_configuration, FunctionName=function_arn)["Role"])
 
 
 class S3Destination:
@@ -182,7 +160,7 @@ class S3Destination:
 
     def put(self, bucket: str, key: str, document: dict[str, Any]) -> None:
         """Store the document as one JSON object."""
-        _asked(self._client.put_object, Bucket=bucket, Key=key, Body=json.dumps(document).encode())
+        asked(self._client.put_object, Bucket=bucket, Key=key, Body=json.dumps(document).encode())
 
 
 def list_mappings(client: Any) -> list[dict[str, Any]]:
@@ -190,20 +168,11 @@ def list_mappings(client: Any) -> list[dict[str, Any]]:
     listed: list[dict[str, Any]] = []
     request: dict[str, Any] = {}
     while True:
-        answer = _asked(client.list_event_source_mappings, **request)
+        answer = asked(client.list_event_source_mappings, **request)
         listed.extend(answer["EventSourceMappings"])
         if not answer.get("NextMarker"):
             return listed
         request = {"Marker": answer["NextMarker"]}
-
-
-def _asked(call: Callable[..., Any], **request: Any) -> Any:
-    try:
-        return call(**request)
-    except ClientError as error:
-        raise PortError(_code(error)) from error
-    except BotoCoreError as error:
-        raise PortError(type(error).__name__) from error
 
 
 def _shard_info(item: Any) -> ShardInfo:
@@ -222,7 +191,3 @@ def _decoded(payload: bytes) -> tuple[Any, bool]:
         return json.loads(payload), False
     except ValueError:
         return None, True
-
-
-def _code(error: ClientError) -> str:
-    return str(error.response.get("Error", {}).get("Code", "ClientError"))

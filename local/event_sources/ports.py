@@ -1,4 +1,4 @@
-"""What the loop needs from the outside; `kinesis` and `checkpoints` provide it."""
+"""What the loop needs from the outside; `kinesis`, `dynamodb` and `checkpoints` provide it."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -33,7 +33,7 @@ class ShardReader(Protocol):
 
 
 class Stream(Protocol):
-    """A stream of shards. Kinesis today; DynamoDB streams fit the same port."""
+    """A stream of shards: of Kinesis, or of a DynamoDB table."""
 
     def shards(self) -> list[ShardInfo]:
         """List all shards, closed ones included; raises PortError."""

@@ -1,6 +1,7 @@
 """Records of a stream, and the event that a function receives for a batch of them."""
 
 import base64
+import json
 from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
@@ -16,7 +17,7 @@ ENVELOPE_BYTES = 700
 
 @dataclass(frozen=True, slots=True)
 class StreamRecord:
-    """One record of one shard; `arrived_ms` is the stream's own timestamp, UTC."""
+    """One record of one shard of Kinesis; `arrived_ms` is the stream's own timestamp, UTC."""
 
     sequence: str
     partition_key: str
@@ -34,28 +35,46 @@ class StreamRecord:
         # JSON escapes a character of the key to at most 6 bytes per UTF-16 unit.
         return 4 * -(-len(self.data) // 3) + 12 * len(self.partition_key) + ENVELOPE_BYTES
 
+    def delivered(self, settings: Settings, shard_id: str, role: str) -> dict[str, Any]:
+        """Build what a function receives for this record."""
+        return {
+            "kinesis": {
+                "kinesisSchemaVersion": "1.0",
+                "partitionKey": self.partition_key,
+                "sequenceNumber": self.sequence,
+                "data": base64.b64encode(self.data).decode("ascii"),
+                "approximateArrivalTimestamp": self.arrived_ms / 1000,
+            },
+            "eventSource": "aws:kinesis",
+            "eventVersion": "1.0",
+            "eventID": f"{shard_id}:{self.sequence}",
+            "eventName": "aws:kinesis:record",
+            "invokeIdentityArn": role,
+            "awsRegion": region_of(settings.stream_arn),
+            "eventSourceARN": settings.stream_arn,
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class ChangeRecord(StreamRecord):
+    """One record of a table's stream: `data` is its JSON, and its partition key is the key of the item."""
+
+    @property
+    def payload_bytes(self) -> int:
+        """Bound the bytes that this record takes in the payload of an invocation."""
+        return len(self.data) + ENVELOPE_BYTES
+
+    def delivered(self, settings: Settings, shard_id: str, role: str) -> dict[str, Any]:  # noqa: ARG002 - as above
+        """Build what a function receives for this record."""
+        change: dict[str, Any] = json.loads(self.data)
+        return change | {"eventSourceARN": settings.stream_arn}
+
 
 def event_of(records: Iterable[StreamRecord], settings: Settings, shard_id: str, role: str) -> dict[str, Any]:
-    """Build the event that Lambda hands to a function for these records of a Kinesis shard."""
-    region = settings.stream_arn.split(":")[3]
-    return {
-        "Records": [
-            {
-                "kinesis": {
-                    "kinesisSchemaVersion": "1.0",
-                    "partitionKey": record.partition_key,
-                    "sequenceNumber": record.sequence,
-                    "data": base64.b64encode(record.data).decode("ascii"),
-                    "approximateArrivalTimestamp": record.arrived_ms / 1000,
-                },
-                "eventSource": "aws:kinesis",
-                "eventVersion": "1.0",
-                "eventID": f"{shard_id}:{record.sequence}",
-                "eventName": "aws:kinesis:record",
-                "invokeIdentityArn": role,
-                "awsRegion": region,
-                "eventSourceARN": settings.stream_arn,
-            }
-            for record in records
-        ]
-    }
+    """Build the event that Lambda hands to a function for these records of a shard."""
+    return {"Records": [record.delivered(settings, shard_id, role) for record in records]}
+
+
+def region_of(arn: str) -> str:
+    """Read the region that an ARN names."""
+    return arn.split(":")[3]

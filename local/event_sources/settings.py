@@ -5,12 +5,16 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, Final, Literal
 
+from local.event_sources.filters import Filters, UnsupportedFilterError, read_filters
+
 PositionKind = Literal["TRIM_HORIZON", "AT_TIMESTAMP", "AT_SEQUENCE_NUMBER", "AFTER_SEQUENCE_NUMBER"]
 
-SERVICES: Final = frozenset({"kinesis"})
+KINESIS: Final = "kinesis"
+DYNAMODB: Final = "dynamodb"
+SERVICES: Final = frozenset({KINESIS, DYNAMODB})
 """The sources run here; mappings of other services stay with the engine."""
 
-UNSUPPORTED: Final = ("FilterCriteria", "TumblingWindowInSeconds")
+UNSUPPORTED: Final = ("TumblingWindowInSeconds",)
 
 
 class UnsupportedMappingError(Exception):
@@ -42,6 +46,13 @@ class Settings:
     age_ms_max: int | None = None
     failure_bucket: str | None = None
     start: Position = Position("TRIM_HORIZON")
+    filters: Filters = ()
+    """What a record must be like to be delivered: like one of them, if there are any."""
+
+    @property
+    def service(self) -> str:
+        """Name the service of the source."""
+        return self.stream_arn.split(":")[2]
 
 
 def service_of(mapping: Mapping[str, Any]) -> str:
@@ -69,6 +80,7 @@ def read_settings(mapping: Mapping[str, Any]) -> Settings:
         age_ms_max=_limit(mapping.get("MaximumRecordAgeInSeconds"), unit=1000),
         failure_bucket=_failure_bucket(mapping),
         start=_start(mapping),
+        filters=_filters(mapping),
     )
 
 
@@ -86,10 +98,23 @@ def _failure_bucket(mapping: Mapping[str, Any]) -> str | None:
     return str(destination).removeprefix("arn:aws:s3:::")
 
 
+def _filters(mapping: Mapping[str, Any]) -> Filters:
+    criteria = mapping.get("FilterCriteria") or {}
+    try:
+        filters = read_filters(criteria)
+    except UnsupportedFilterError as error:
+        raise UnsupportedMappingError(f"the local cloud does not support {error}") from None
+    if filters and service_of(mapping) != DYNAMODB:
+        raise UnsupportedMappingError("only streams of tables are filtered by the local cloud")
+    return filters
+
+
 def _start(mapping: Mapping[str, Any]) -> Position:
     kind = mapping.get("StartingPosition", "TRIM_HORIZON")
     if kind == "TRIM_HORIZON":
         return Position("TRIM_HORIZON")
+    if service_of(mapping) == DYNAMODB:
+        raise UnsupportedMappingError("streams of tables are read from TRIM_HORIZON by the local cloud")
     # The engine keeps no StartingPositionTimestamp for mappings that CloudFormation makes.
     # Like LATEST, such a mapping starts when it was made: an instant, unlike the tip of a
     # shard, still means the same records after a restart.

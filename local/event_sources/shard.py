@@ -4,6 +4,7 @@ import zlib
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
+from local.event_sources.filters import is_wanted
 from local.event_sources.lane import Lane
 from local.event_sources.records import StreamRecord
 from local.event_sources.settings import Position, Settings
@@ -47,8 +48,11 @@ class Shard:
                 self.lanes[index].done = sequence
 
     def offer(self, records: Sequence[StreamRecord], now_ms: int) -> None:
-        """Hand records that were just read, in order, to their lanes."""
+        """Hand records that were just read, in order, to their lanes, but for those that are filtered out."""
+        filters = self._settings.filters
         for record in records:
+            if filters and not is_wanted(record.delivered(self._settings, "", ""), filters):
+                continue
             lane = self.lanes[lane_of(record.partition_key, len(self.lanes))]
             if lane.done is None or record.ordinal > int(lane.done):
                 lane.offer((record,), now_ms)
