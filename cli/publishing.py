@@ -36,8 +36,8 @@ Grace = Annotated[
     str | None,
     typer.Option(
         metavar="TIME",
-        help="Keep the version that is replaced for so long, like 30m, 24h or 7d. Default: the stack's "
-        "setting `cleanup_grace_h`.",
+        help="Keep the version that is replaced for so long, like 30m, 24h or 7d; versions before it that "
+        "are still kept go with it, whatever grace they had. Default: the stack's setting `cleanup_grace_h`.",
         show_default=False,
     ),
 ]

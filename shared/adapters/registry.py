@@ -9,6 +9,7 @@ from pynamodb.attributes import NumberAttribute, UnicodeAttribute
 from pynamodb.connection import Connection, TableConnection
 from pynamodb.connection.base import MetaTable
 from pynamodb.exceptions import PutError, PynamoDBException, TransactWriteError
+from pynamodb.expressions.condition import Condition
 from pynamodb.expressions.operand import Path
 from pynamodb.models import Model
 from pynamodb.transactions import TransactWrite
@@ -124,20 +125,24 @@ class DynamoRegistry:
             transaction.save(pointer, condition=unmoved)
         return written
 
-    def put_draft(self, draft: Draft) -> None:
-        """Keep the newest draft of its builder."""
-        older = self._row.created_at.does_not_exist() | (self._row.created_at <= draft.created_at)
-        with _conflicts(f"{draft.builder} has a newer draft"):
-            self._row(version=contract.REGISTRY_DRAFT, **asdict(draft)).save(older)
+    def put_draft(self, draft: Draft, was: Draft | None) -> None:
+        """Keep a draft in the place of `was`; RegistryConflictError if its builder has another one by now."""
+        unchanged = self._row.sha256.does_not_exist() if was is None else self._is(was)
+        with _conflicts(f"{draft.builder} has another draft"):
+            self._row(version=contract.REGISTRY_DRAFT, **asdict(draft)).save(unchanged | self._is(draft))
 
     def drop_draft(self, draft: Draft) -> None:
         """Remove a draft, unless a newer one has taken its place."""
         row = self._row(draft.builder, contract.REGISTRY_DRAFT)
         try:
-            row.delete((self._row.sha256 == draft.sha256) & (self._row.created_at == draft.created_at))
+            row.delete(self._is(draft))
         except PynamoDBException as error:
             if error.cause_response_code not in _CONFLICT_CODES:
                 raise
+
+    def _is(self, draft: Draft) -> Condition:
+        same: Condition = (self._row.sha256 == draft.sha256) & (self._row.created_at == draft.created_at)
+        return same
 
     def _get(self, builder: str, version: str) -> RegistryRow | None:
         try:

@@ -1,16 +1,18 @@
 """The state machine that builds versions, on Step Functions.
 
-An execution's name says what it is for, so that nothing is ever started twice: the name of one that has ended
-is taken for 90 days, and version numbers never come again.
+An execution's name says what it is for, so that no build is ever started twice: the name of one that has
+ended is taken for 90 days, and version numbers never come again.
 """
 
+import itertools
 from datetime import datetime
 from typing import Any, Final
+from uuid import uuid4
 
 import msgspec
 
 from shared import contract
-from shared.app.executions import STATES, Execution
+from shared.app.executions import RUNNING, STATES, Execution
 
 STATES_LOOKED_AT_MAX: Final = 100
 """Newest events of a history that are searched for the state that it is in."""
@@ -23,22 +25,32 @@ class StepFunctions:
         self._client = client
         self._machine = machine
 
-    def start(self, builder: str, version: int, grace_s: int | None) -> None:
-        """Start the build of a version, unless it was ever started."""
+    def start(self, builder: str, version: int, grace_s: int | None) -> bool:
+        """Start the build of a version, unless it was ever started; say whether this call has started it."""
         options = {} if grace_s is None else {"grace_s": grace_s}
-        self._start(contract.version_alias(builder, version), builder, version, options)
+        return self._start(contract.version_alias(builder, version), builder, version, options)
 
     def stop(self, builder: str, version: int, cause: str) -> None:
         """End the build of a version, if it runs."""
         arn = self._arn(contract.version_alias(builder, version))
         execution = self._describe(arn)
-        if execution is not None and execution["status"] == "RUNNING":
+        if execution is not None and execution["status"] == RUNNING:
             self._client.stop_execution(executionArn=arn, error="Cancelled", cause=cause)
 
     def clean_up(self, builder: str, version: int) -> None:
-        """Start to delete what a version that failed has left, unless that was ever started."""
+        """Start to delete what a version that failed has left, unless that is going on.
+
+        Where an execution that was to do so has ended, another one goes on from where it came to.
+        """
         name = contract.version_alias(builder, version) + "-clean-up"
-        self._start(name, builder, version, {"clean_up": True})
+        names = itertools.chain((name,), (f"{name}-{number}" for number in itertools.count(2)))
+        for one in names:
+            execution = self._describe(self._arn(one))
+            if execution is None:
+                self._start(one, builder, version, {"clean_up": True})
+                return
+            if execution["status"] == RUNNING:
+                return
 
     def of(self, builder: str, version: int) -> Execution | None:
         """Return how far the build of a version is; None if it was never started."""
@@ -54,14 +66,16 @@ class StepFunctions:
             entered_at=entered_at,
         )
 
-    def _start(self, name: str, builder: str, version: int, options: dict[str, Any]) -> None:
-        payload = {"builder": builder, "version": version, **options}
+    def _start(self, name: str, builder: str, version: int, options: dict[str, Any]) -> bool:
+        # Of equal inputs under one name, each is told that it has started the execution.
+        payload = {"builder": builder, "version": version, **options, "request": uuid4().hex}
         try:
             self._client.start_execution(
                 stateMachineArn=self._machine, name=name, input=msgspec.json.encode(payload).decode()
             )
         except self._client.exceptions.ExecutionAlreadyExists:
-            return
+            return False
+        return True
 
     def _describe(self, arn: str) -> dict[str, Any] | None:
         try:

@@ -4,6 +4,7 @@ Every step may be repeated: a deploy that died between any two of them is finish
 """
 
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from enum import StrEnum
 from typing import Final
@@ -12,7 +13,7 @@ from shared import contract
 from shared.app.consumers import Consumer, Consumers
 from shared.app.folders import BuilderFolder, Candidate, read_folders
 from shared.app.frozen import DefinitionObjects
-from shared.app.registry import Draft, Registry, Status, Version
+from shared.app.registry import Draft, Registry, RegistryConflictError, Status, Version
 
 FIRST_VERSION: Final = 1
 DEPLOYED_BY: Final = "deploy"
@@ -110,7 +111,10 @@ class Deployer:
         self.consumers.ensure_mapping(version.builder, version.version, version.t0, consumer)
 
     def _draft(self, candidate: Candidate, version: Version, now: int) -> Outcome:
-        """Keep the folder as draft if it differs from the version; drop a deploy's draft if it does not."""
+        """Keep the folder as draft if it differs from the version; drop a deploy's draft if it does not.
+
+        Of a draft that somebody sets at the same moment, one of the two stays.
+        """
         draft = self.registry.draft(candidate.name)
         if candidate.sha256 == version.sha256:
             if draft is not None and draft.created_by == DEPLOYED_BY:
@@ -119,15 +123,15 @@ class Deployer:
         if draft is None or draft.sha256 != candidate.sha256:
             key = contract.definition_key(candidate.name, contract.REGISTRY_DRAFT, candidate.sha256)
             self.objects.put(key, candidate.data)
-            self.registry.put_draft(
-                Draft(
-                    builder=candidate.name,
-                    definition_key=key,
-                    sha256=candidate.sha256,
-                    created_at=now,
-                    created_by=DEPLOYED_BY,
-                )
+            newer = Draft(
+                builder=candidate.name,
+                definition_key=key,
+                sha256=candidate.sha256,
+                created_at=now,
+                created_by=DEPLOYED_BY,
             )
+            with suppress(RegistryConflictError):
+                self.registry.put_draft(newer, draft)
         return Outcome.DRAFTED
 
     def _version(self, builder: str, version: int) -> Version:

@@ -30,8 +30,8 @@ class Execution:
 class Executions(Protocol):
     """Starts and stops builds. All but `of` may be called again and again: once has the same effect."""
 
-    def start(self, builder: str, version: int, grace_s: int | None) -> None:
-        """Start the build of a version, unless it was ever started.
+    def start(self, builder: str, version: int, grace_s: int | None) -> bool:
+        """Start the build of a version, unless it was ever started; say whether this call has started it.
 
         `grace_s`: for how long the version that it replaces is kept; None leaves that to the stack's setting.
         """
@@ -40,7 +40,7 @@ class Executions(Protocol):
         """End the build of a version, if it runs."""
 
     def clean_up(self, builder: str, version: int) -> None:
-        """Start to delete what a version that failed has left, unless that was ever started."""
+        """Start to delete what a version that failed has left, unless that is going on."""
 
     def of(self, builder: str, version: int) -> Execution | None:
         """Return how far the build of a version is; None if it was never started."""

@@ -60,9 +60,9 @@ class Publisher:
             builder=name, definition_key=key, sha256=candidate.sha256, created_at=now, created_by=by
         )
         try:
-            self.registry.put_draft(draft)
+            self.registry.put_draft(draft, older)
         except RegistryConflictError:
-            raise CannotPublishError(f"somebody has just set a newer draft of {name}") from None
+            raise CannotPublishError(f"somebody has just set another draft of {name}") from None
         return draft
 
     def publish_draft(self, builder: str, asked: Asked) -> Version:
@@ -90,13 +90,18 @@ class Publisher:
         return self._publish(earlier, asked)
 
     def cancel(self, builder: str, by: str, now: int) -> Version:
-        """End the build of a version, and have what it has made deleted. The active version serves on."""
+        """End the build of a version, and have what it has made deleted. The active version serves on.
+
+        Where none is building, what versions that failed have left is deleted, if that was broken off.
+        """
         versions = self.registry.versions(builder)
         building = _building(versions)
         if building is not None:
             return self._cancel(building, by, now)
-        if _was_cancelled(versions):
-            self._end(versions[-1])  # whoever cancelled it may not have come this far
+        failed = self._end_failed(versions)
+        if failed:
+            return failed[-1]
+        if versions and is_cancelled(versions[-1]):
             return versions[-1]
         raise CannotPublishError(f"no version of {builder} is building: {_numbers(versions)}")
 
@@ -114,13 +119,12 @@ class Publisher:
         building = _building(versions)
         if building is not None:
             if self._is_begun(building, source):
-                self.executions.start(building.builder, building.version, asked.grace_s)
+                self._start(building, asked)
                 return building
             if not asked.replaces:
                 self._refuse(building, source)
             self._cancel(building, asked.by, asked.now)
-        elif _was_cancelled(versions):
-            self._end(versions[-1])
+        self._end_failed(versions)
         return self._build(source, 1 + (versions[-1].version if versions else 0), asked)
 
     def _is_begun(self, building: Version, source: Draft | Version) -> bool:
@@ -160,11 +164,14 @@ class Publisher:
         try:
             self.registry.add(version)
         except RegistryConflictError:
-            raise CannotPublishError(
-                f"somebody else has just published version {number} of {builder}: see `kith builds {builder}`"
-            ) from None
-        self.executions.start(builder, number, asked.grace_s)
+            raise _published_by_another(version) from None
+        self._start(version, asked)
         return version
+
+    def _start(self, version: Version, asked: Asked) -> None:
+        """Start to build a version. Of those who find one whose build is not started yet, one starts it."""
+        if not self.executions.start(version.builder, version.version, asked.grace_s):
+            raise _published_by_another(version)
 
     def _cancel(self, building: Version, by: str, now: int) -> Version:
         """Mark a version as failed, however often its build writes the row meanwhile, and end its build."""
@@ -192,6 +199,19 @@ class Publisher:
         self.executions.stop(cancelled.builder, cancelled.version, cancelled.reason)
         self.executions.clean_up(cancelled.builder, cancelled.version)
 
+    def _end_failed(self, versions: list[Version]) -> list[Version]:
+        """End all that failed and have left something, if nobody is at it; return them.
+
+        Whoever cancelled one may not have come this far, and a clean-up may have died. The execution of one
+        that failed cleans up itself, unless it has ended.
+        """
+        failed = [one for one in versions if one.status is Status.FAILED and not one.cleaned_at]
+        for one in failed:
+            execution = None if is_cancelled(one) else self.executions.of(one.builder, one.version)
+            if execution is None or not execution.runs:
+                self._end(one)
+        return failed
+
     def _read(self, source: Draft | Version) -> bytes:
         found = self.objects.get(source.definition_key)
         if found is None:
@@ -213,8 +233,16 @@ def _building(versions: list[Version]) -> Version | None:
     return next((one for one in reversed(versions) if one.status is Status.BUILDING), None)
 
 
-def _was_cancelled(versions: list[Version]) -> bool:
-    return bool(versions) and versions[-1].reason.startswith(CANCELLED)
+def is_cancelled(version: Version) -> bool:
+    """Say whether somebody has ended the build of a version."""
+    return version.status is Status.FAILED and version.reason.startswith(CANCELLED)
+
+
+def _published_by_another(version: Version) -> CannotPublishError:
+    return CannotPublishError(
+        f"somebody else has just published version {version.version} of {version.builder}: see "
+        f"`kith builds {version.builder}`"
+    )
 
 
 def _not_of_a_deploy(building: Version) -> None:

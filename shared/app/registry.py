@@ -86,8 +86,8 @@ class Registry(Protocol):
         RegistryConflictError if the version is stale or the pointer has moved.
         """
 
-    def put_draft(self, draft: Draft) -> None:
-        """Keep the newest draft of its builder."""
+    def put_draft(self, draft: Draft, was: Draft | None) -> None:
+        """Keep a draft in the place of `was`; RegistryConflictError if its builder has another one by now."""
 
     def drop_draft(self, draft: Draft) -> None:
         """Remove a draft, unless a newer one has taken its place."""

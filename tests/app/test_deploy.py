@@ -124,8 +124,32 @@ def test_a_deploy_never_drops_a_draft_that_a_person_made():
     cloud = Cloud()
     cloud.deploy(folder())
     mine = Draft(builder="customers", definition_key="k", sha256="s", created_at=NOW, created_by="ann")
-    cloud.registry.put_draft(mine)
+    cloud.registry.put_draft(mine, None)
     cloud.deploy(folder())
+    assert cloud.registry.draft("customers") == mine
+
+
+def test_a_changed_folder_replaces_a_draft_that_was_made_by_a_clock_ahead():
+    cloud = Cloud()
+    cloud.deploy(folder())
+    mine = Draft(builder="customers", definition_key="k", sha256="s", created_at=NOW + 99, created_by="ann")
+    cloud.registry.put_draft(mine, None)
+    assert cloud.deploy(folder("customers", "a")) == {"customers": [Outcome.DRAFTED]}
+    assert cloud.registry.draft("customers").created_by == "deploy"
+
+
+def test_a_draft_that_is_set_while_a_deploy_goes_on_stays():
+    cloud = Cloud()
+    cloud.deploy(folder())
+    mine = Draft(builder="customers", definition_key="k", sha256="s", created_at=NOW, created_by="ann")
+    put = cloud.registry.put_draft
+
+    def slower(draft, was):
+        put(mine, None)
+        put(draft, was)
+
+    cloud.registry.put_draft = slower
+    assert cloud.deploy(folder("customers", "a")) == {"customers": [Outcome.DRAFTED]}
     assert cloud.registry.draft("customers") == mine
 
 

@@ -5,6 +5,7 @@ from dataclasses import dataclass, field, replace
 import pytest
 
 from shared.app.deploy import DEPLOYED_BY
+from shared.app.executions import RUNNING, Execution
 from shared.app.folders import BuilderFolder, read_folders
 from shared.app.frozen import DamagedDefinitionError
 from shared.app.publish import Asked, CannotPublishError, Publisher
@@ -96,16 +97,23 @@ def test_a_draft_that_says_what_the_active_version_says_is_none(cloud):
 def test_a_draft_that_has_meanwhile_become_the_active_version_is_dropped(cloud):
     draft = cloud.registry.draft("customers")
     cloud.published("traits.id")
-    cloud.registry.put_draft(draft)
+    cloud.registry.put_draft(draft, None)
     with pytest.raises(CannotPublishError, match="which is active"):
         cloud.publisher.publish_draft("customers", ASKED)
     assert cloud.registry.draft("customers") is None
     assert len(cloud.statuses()) == 2
 
 
-def test_an_older_draft_does_not_replace_a_newer_one(cloud):
-    with pytest.raises(CannotPublishError, match="newer draft"):
+def test_of_two_who_set_a_draft_at_once_one_wins_whatever_their_clocks_say(cloud):
+    def other():
         cloud.publisher.set_draft(candidate("other"), "bob", NOW - 1)
+
+    registry = Meanwhile(cloud.registry, "put_draft", other)
+    with pytest.raises(CannotPublishError, match="another draft"):
+        Publisher(registry, cloud.objects, cloud.executions).set_draft(candidate("mine"), "ann", NOW + 1)
+    assert cloud.registry.draft("customers").created_by == "bob"
+    cloud.publisher.set_draft(candidate("mine"), "eve", NOW - 2)
+    assert cloud.registry.draft("customers").created_by == "eve"
 
 
 def test_a_second_build_is_refused(cloud):
@@ -154,6 +162,20 @@ def test_of_two_who_publish_at_once_one_wins(cloud):
     assert cloud.registry.version("customers", 2).created_by == "bob"
 
 
+def test_of_two_who_both_start_the_build_of_one_version_one_wins(cloud):
+    """The second finds the row of the first, who has not started the build yet, or may never."""
+    told = []
+
+    def other():
+        told.append(cloud.publisher.publish_draft("customers", replace(ASKED, by="bob")))
+
+    executions = Meanwhile(cloud.executions, "start", other)
+    with pytest.raises(CannotPublishError, match="somebody else has just published version 2"):
+        Publisher(cloud.registry, cloud.objects, executions).publish_draft("customers", ASKED)
+    assert [one.version for one in told] == [2]
+    assert cloud.registry.draft("customers") is None
+
+
 def test_an_earlier_version_is_published_again(cloud):
     cloud.published("traits.id")
     version = cloud.publisher.rollback("customers", 1, ASKED)
@@ -182,6 +204,46 @@ def test_a_build_is_cancelled_and_its_draft_stays_gone(cloud):
     assert (cancelled.reason, cancelled.finished_at) == ("cancelled by bob", NOW + 5)
     assert cloud.executions.cleaning == [("customers", 2)]
     assert cloud.publisher.cancel("customers", "eve", NOW + 6) == cancelled, "again is the same as once"
+    assert cloud.executions.cleaning == [("customers", 2)]
+
+
+def cleaned(cloud, version):
+    row = cloud.registry.version("customers", version)
+    return cloud.registry.replace(row, replace(row, cleaned_at=NOW))
+
+
+def failed(cloud, reason, status):
+    """Publish the draft, and have its build fail; its execution cleans up, or has ended."""
+    version = cloud.publisher.publish_draft("customers", ASKED)
+    cloud.registry.replace(version, replace(version, status=Status.FAILED, reason=reason))
+    cloud.executions.running["customers", 2] = Execution(status=status, state="Replay")
+
+
+@pytest.mark.parametrize("reason", ["cancelled by bob", "Replay: no"])
+def test_a_version_whose_clean_up_died_is_cleaned_up_by_another_cancel(cloud, reason):
+    failed(cloud, reason, "FAILED")
+    for _ in range(2):
+        assert cloud.publisher.cancel("customers", "eve", NOW).reason == reason
+        assert cloud.executions.cleaning == [("customers", 2)]
+    cloud.executions.cleaning.clear()  # it died
+    cloud.publisher.cancel("customers", "eve", NOW)
+    assert cloud.executions.cleaning == [("customers", 2)]
+
+
+def test_a_version_whose_own_execution_cleans_up_is_left_to_it(cloud):
+    failed(cloud, "Replay: no", RUNNING)
+    cloud.publisher.cancel("customers", "eve", NOW)
+    assert cloud.executions.of("customers", 2).runs
+    assert cloud.executions.cleaning == []
+
+
+def test_what_is_cleaned_up_is_not_cleaned_up_again(cloud):
+    failed(cloud, "Replay: no", "FAILED")
+    cleaned(cloud, 2)
+    with pytest.raises(CannotPublishError, match=r"no version of customers is building: .*2 \(failed\)"):
+        cloud.publisher.cancel("customers", "ann", NOW)
+    cloud.publisher.rollback("customers", 1, ASKED)
+    assert cloud.executions.cleaning == []
 
 
 def test_only_what_builds_can_be_cancelled(cloud):

@@ -9,10 +9,12 @@ class FakeExecutions:
         self.graces: dict[tuple[str, int], int | None] = {}
         self.cleaning: list[tuple[str, int]] = []
 
-    def start(self, builder: str, version: int, grace_s: int | None) -> None:
-        if (builder, version) not in self.running:
-            self.running[builder, version] = Execution(status=RUNNING, state="Plan")
-            self.graces[builder, version] = grace_s
+    def start(self, builder: str, version: int, grace_s: int | None) -> bool:
+        if (builder, version) in self.running:
+            return False
+        self.running[builder, version] = Execution(status=RUNNING, state="Plan")
+        self.graces[builder, version] = grace_s
+        return True
 
     def stop(self, builder: str, version: int, cause: str) -> None:
         assert cause

@@ -48,9 +48,8 @@ class FakeRegistry:
         self.pointers[version.builder] = version.version
         return written
 
-    def put_draft(self, draft: Draft) -> None:
-        current = self.drafts.get(draft.builder)
-        if current is not None and current.created_at > draft.created_at:
+    def put_draft(self, draft: Draft, was: Draft | None) -> None:
+        if self.drafts.get(draft.builder) not in (was, draft):
             raise RegistryConflictError
         self.drafts[draft.builder] = draft
 

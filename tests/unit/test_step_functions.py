@@ -1,5 +1,6 @@
 """Builds as executions: what is asked of Step Functions, and what its answers mean."""
 
+import json
 from datetime import UTC, datetime
 
 import botocore.session
@@ -32,18 +33,38 @@ def executions(stub):
 
 
 def started(stub, name, payload):
+    """What one execution is started for; the input of each call is its own."""
+    request = AnyRequest(payload)
     stub.add_response(
         "start_execution",
         {"executionArn": BUILD, "startDate": AT},
-        {"stateMachineArn": MACHINE, "name": name, "input": payload},
+        {"stateMachineArn": MACHINE, "name": name, "input": request},
     )
+    return request
 
 
-def described(stub, status):
+class AnyRequest(str):
+    """JSON that is equal to other JSON but for its `request`, which it keeps."""
+
+    __slots__ = ("request",)
+
+    def __eq__(self, other):
+        found = json.loads(other)
+        self.request = found.pop("request")
+        return found == json.loads(str(self))
+
+    def __ne__(self, other):
+        return not self == other
+
+    __hash__ = str.__hash__
+
+
+def described(stub, status, name="customers-v7"):
+    arn = BUILD.replace("customers-v7", name)
     stub.add_response(
         "describe_execution",
-        {"executionArn": BUILD, "stateMachineArn": MACHINE, "status": status, "startDate": AT},
-        {"executionArn": BUILD},
+        {"executionArn": arn, "stateMachineArn": MACHINE, "status": status, "startDate": AT},
+        {"executionArn": arn},
     )
 
 
@@ -53,7 +74,15 @@ def entered(name):
 
 def test_a_build_is_named_by_its_version(stub, executions):
     started(stub, "customers-v7", '{"builder":"customers","version":7}')
-    executions.start("customers", 7, None)
+    assert executions.start("customers", 7, None)
+
+
+def test_two_that_start_a_build_ask_for_different_things(stub, executions):
+    """Of equal inputs under one name, Step Functions tells each that it has started the execution."""
+    requests = [started(stub, "customers-v7", '{"builder":"customers","version":7}') for _ in range(2)]
+    for _ in range(2):
+        executions.start("customers", 7, None)
+    assert len({one.request for one in requests}) == 2
 
 
 def test_a_grace_period_is_passed_on(stub, executions):
@@ -62,13 +91,27 @@ def test_a_grace_period_is_passed_on(stub, executions):
 
 
 def test_cleaning_up_has_a_name_of_its_own(stub, executions):
+    stub.add_client_error("describe_execution", "ExecutionDoesNotExist")
     started(stub, "customers-v7-clean-up", '{"builder":"customers","version":7,"clean_up":true}')
+    executions.clean_up("customers", 7)
+
+
+def test_cleaning_up_that_goes_on_is_left_alone(stub, executions):
+    described(stub, "RUNNING", "customers-v7-clean-up")
+    executions.clean_up("customers", 7)
+
+
+def test_cleaning_up_that_died_is_begun_again_under_the_next_name(stub, executions):
+    described(stub, "FAILED", "customers-v7-clean-up")
+    described(stub, "ABORTED", "customers-v7-clean-up-2")
+    stub.add_client_error("describe_execution", "ExecutionDoesNotExist")
+    started(stub, "customers-v7-clean-up-3", '{"builder":"customers","version":7,"clean_up":true}')
     executions.clean_up("customers", 7)
 
 
 def test_what_was_started_is_not_started_again(stub, executions):
     stub.add_client_error("start_execution", "ExecutionAlreadyExists")
-    executions.start("customers", 7, None)
+    assert not executions.start("customers", 7, None)
 
 
 def test_only_what_runs_is_stopped(stub, executions):
