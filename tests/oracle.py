@@ -65,12 +65,28 @@ def profiles_of(
     builder: Builder, contributions: list[Contribution], limits: Limits = DEFAULTS
 ) -> list[bytes]:
     """Return the canonical lines of every latest life, sorted by profile id."""
+    people = people_of(builder, contributions, limits)
+    lines = [(person.id, canonical_json(_present(builder, person))) for person in people]
+    return [line for _, line in sorted(lines)]
+
+
+def people_of(builder: Builder, contributions: list[Contribution], limits: Limits = DEFAULTS) -> list[Person]:
+    """Return every latest life."""
     people: list[Person] = []
     graves: list[Person] = []
     for event in sorted(contributions, key=lambda one: (one.arrival, one.key[1])):
         _take(builder, people, graves, event, limits)
-    lines = [(person.id, canonical_json(_present(builder, person))) for person in people]
-    return [line for _, line in sorted(lines)]
+    return people
+
+
+def history_of(person: Person, window_ms: int) -> list[bytes]:
+    """Return the texts of the events in the window of a person, in order; of equal times and ids one."""
+    since = person.updated_at() - window_ms
+    found: dict[tuple[int, str], bytes] = {}
+    for time, event_id, text in sorted((*one.key[:2], one.text) for one in person.events):
+        if time >= since:
+            found.setdefault((time, event_id), text)
+    return list(found.values())
 
 
 def _take(builder, people, graves, event, limits):

@@ -8,6 +8,7 @@ from threading import Lock
 
 from shared.app.ports import Committed, Conflict, Result, SegmentGoneError
 from shared.core.compile import Builder, Contribution
+from shared.core.history import Head, reachable
 from shared.core.identity.identifiers import Identifier
 from shared.core.profile import Profile
 from shared.core.snapshot import Pointer, Redirect, Stored
@@ -21,6 +22,7 @@ class MemoryStore:
         self.pointed: dict[Identifier, Pointer] = {}
         self.stored: dict[str, Stored] = {}
         self.parked: dict[str, list[Contribution]] = {}
+        self.chunked: dict[Head, bytes] = {}
         self._lock = Lock()
 
     def pointers(
@@ -52,8 +54,16 @@ class MemoryStore:
         with self._lock:
             return {name: self.parked[name] for name in names if name in self.parked}
 
+    def chunks(self, profile: Profile, since_ms: int) -> list[bytes]:
+        """Return the chunks of a profile's history, as far back as events since then may be."""
+        with self._lock:
+            return reachable(profile.heads, since_ms, self.chunked.get)
+
     def commit(self, plans: Sequence[Plan]) -> list[Result]:
         """Write each plan whole, or not at all."""
+        for plan in plans:  # first, and whatever comes of the plan: a store of items does it so
+            for put in plan.puts:
+                self.chunked.update({Head(put.profile.id, one.name): one.data for one in put.chunks})
         return [self._commit(one) for one in plans]
 
     def park(self, profile_id: str, name: str, contributions: Sequence[Contribution]) -> bool:

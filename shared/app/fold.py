@@ -284,4 +284,4 @@ def _in_order(contributions: Sequence[Contribution]) -> list[Contribution]:
 
 
 def _content(one: Contribution) -> str:
-    return repr((one.key, one.identifiers, one.values, one.traits))
+    return repr((one.key, one.identifiers, one.values, one.traits, one.text))

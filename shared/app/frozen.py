@@ -5,8 +5,9 @@ from collections.abc import Mapping
 from typing import Final, Protocol
 
 import msgspec
+from msgspec.structs import replace
 
-from shared.core.definition import Definition, with_custom_id
+from shared.core.definition import Definition, with_custom_id, with_window
 
 BUILDER_FILE: Final = "builder.yaml"
 TRANSFORM_FILE: Final = "transform.py"
@@ -42,8 +43,16 @@ _DECODER: Final = msgspec.json.Decoder(Frozen)
 
 
 def complete(definition: Definition, files: Mapping[str, str]) -> Definition:
-    """Return what a definition is together with the files beside it: a transformation brings `custom_id`."""
-    return with_custom_id(definition) if TRANSFORM_FILE in files else definition
+    """Return what a definition is together with the files beside it.
+
+    A transformation brings `custom_id`. What says how a profile function runs tells, from here on, whether
+    there is one: without a window no history is kept.
+    """
+    if TRANSFORM_FILE in files:
+        definition = with_custom_id(definition)
+    if PROFILE_FILE in files:
+        return with_window(definition)
+    return replace(definition, profile_function=()) if definition.profile_function else definition
 
 
 def freeze(definition: Definition, files: Mapping[str, str]) -> tuple[bytes, str]:

@@ -10,7 +10,7 @@ import msgspec
 
 from shared.core.aggregations.base import Aggregation, Key, Value
 from shared.core.aggregations.registry import aggregation_of
-from shared.core.definition import Condition, DecimalNumber, Definition, Path, Scalar
+from shared.core.definition import Condition, DecimalNumber, Definition, Path, Scalar, window_days
 from shared.core.event import Event, Position, corrected, message_id
 from shared.core.identity.identifiers import (
     Identifier,
@@ -20,6 +20,7 @@ from shared.core.identity.identifiers import (
     identifier_paths,
 )
 from shared.core.memory import event_hash
+from shared.core.retention import DAY_MS
 from shared.core.shape import Shape, Slots, tree_of, walk
 from shared.core.times import parse_time
 from shared.core.traits import flatten
@@ -30,6 +31,8 @@ EVENT_OVERHEAD_BYTES: Final = 512
 VALUE_OVERHEAD_BYTES: Final = 160
 """Upper bound of what a value adds beside its own text: a time, punctuation, 76 digits of a number."""
 
+_text_of: Final = msgspec.json.Encoder(decimal_format="number").encode
+
 Reading = Value | list[Value]
 """What an attribute reads from one event: a value, or several where it takes arrays."""
 
@@ -39,7 +42,8 @@ class Contribution(msgspec.Struct, gc=False):
 
     `values` holds what each attribute of the definition read, in their order; None where that is nothing.
     `traits` is None unless the event is an `identify`. `weight` is an upper bound of the bytes by which the
-    event can lengthen a profile's canonical form. `hash` is what a memory remembers of the id. Times ms UTC.
+    event can lengthen a profile's canonical form. `hash` is what a memory remembers of the id. `text` is the
+    event's JSON, only where the builder keeps a history. Times ms UTC.
     """
 
     key: Key
@@ -50,6 +54,7 @@ class Contribution(msgspec.Struct, gc=False):
     traits: dict[str, Any] | None
     weight: int
     position: Position
+    text: bytes | None = None
 
     @property
     def order(self) -> tuple[int, str]:
@@ -120,6 +125,9 @@ class Builder:
         self.attributes = definition.attributes
         self.aggregations: tuple[Aggregation[Any], ...] = tuple(map(aggregation_of, definition.attributes))
         self.known = frozenset(kind.name for kind in definition.identifiers if kind.known)
+        days = window_days(definition)
+        self.window_ms = None if days is None else days * DAY_MS
+        """How much of the history its profile function gets, ms; None: it has none, and keeps no history."""
         self.limits = {kind.name: kind.limit for kind in definition.identifiers if kind.limit is not None}
         self._slot_of: dict[Path, int] = {}
         for path in _STANDARD:
@@ -149,7 +157,10 @@ class Builder:
         slots: Slots = [None] * self._slots
         walk(self._tree, event.body, slots)
         key = (event.time, event.id, 0)
-        return self._contribute(slots, key, event.arrival, event.size, event.position, tally)
+        found = self._contribute(slots, key, event.arrival, event.size, event.position, tally)
+        if self.window_ms is not None and type(found) is Contribution:
+            found.text = _text_of(event.body)
+        return found
 
     def read(
         self, text: bytes, arrival: int | None, position: Position, tally: Counter[str]
@@ -176,7 +187,10 @@ class Builder:
         else:
             received = slots[_RECEIVED]
         time = arrival if time is None else corrected(time, slots[_ORIGINAL], slots[_SENT], received, arrival)
-        return self._contribute(slots, (time, event_id, 0), arrival, len(text), position, tally)
+        found = self._contribute(slots, (time, event_id, 0), arrival, len(text), position, tally)
+        if self.window_ms is not None and type(found) is Contribution:
+            found.text = text.strip()
+        return found
 
     def identifier_values(self, text: bytes) -> Values | None:
         """Return what may tell whose the event in a text is, for a first look: it may be no event yet.

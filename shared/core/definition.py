@@ -89,6 +89,9 @@ class Definition(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     profile_function: tuple[tuple[str, str], ...] = ()
 
 
+WINDOW_DEFAULT: Final = "365 days"
+_WINDOW: Final = "window"
+
 CUSTOM_ID: Final = IdentifierType("custom_id", paths=(("custom_id",), ("JITSU_PROFILE_ID",)), known=True)
 """The type of the identifier that a transformation gives an event; it has the highest priority."""
 
@@ -98,6 +101,21 @@ def with_custom_id(definition: Definition) -> Definition:
     if any(kind.name == CUSTOM_ID.name for kind in definition.identifiers):
         return definition
     return msgspec.structs.replace(definition, identifiers=(CUSTOM_ID, *definition.identifiers))
+
+
+def with_window(definition: Definition) -> Definition:
+    """Return the definition of a builder that has a profile function: the window is said, given or not."""
+    options = dict(definition.profile_function)
+    if _WINDOW in options:
+        return definition
+    options[_WINDOW] = WINDOW_DEFAULT
+    return msgspec.structs.replace(definition, profile_function=tuple(options.items()))
+
+
+def window_days(definition: Definition) -> int | None:
+    """Return how many days of events the profile function gets; None for a builder that has none."""
+    window = dict(definition.profile_function).get(_WINDOW)
+    return None if window is None else int(window.partition(" ")[0])
 
 
 def definition_json(definition: Definition) -> bytes:

@@ -13,7 +13,7 @@ what was counted, for a profile names new heads in the same conditional write th
 This module needs nothing of the engine: whoever runs a profile function opens chunks with it.
 """
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from hashlib import blake2b
 from heapq import heappop, heappush
 from itertools import pairwise
@@ -80,6 +80,10 @@ class Opened(NamedTuple):
 
 class UnreadableChunkError(Exception):
     """Bytes that are no chunk, or one of another release."""
+
+
+class HistoryGoneError(Exception):
+    """A chunk that is named is not there: its profile has been removed since it was read."""
 
 
 class _Chunk(msgspec.Struct, array_like=True):
@@ -163,6 +167,27 @@ def open_chunk(data: bytes, profile_id: str = "") -> Opened:
         raise UnreadableChunkError(f"a chunk of format {one.format}")
     before = tuple(Head(other or profile_id, name.hex()) for other, name in one.before)
     return Opened(one.first, one.last, one.updated_at, before, one.piece)
+
+
+def reachable(heads: Iterable[Head], since_ms: int, read: Callable[[Head], bytes | None]) -> list[bytes]:
+    """Return the chunks that heads lead to, as far back as events since then may be.
+
+    Raises `HistoryGoneError` when one of them is not there.
+    """
+    found: list[bytes] = []
+    waiting = list(heads)
+    known = set(waiting)
+    while waiting:
+        head = waiting.pop()
+        data = read(head)
+        if data is None:
+            raise HistoryGoneError(f"a chunk of {head.profile_id} is gone")
+        opened = open_chunk(data, head.profile_id)
+        if opened.updated_at >= since_ms:
+            found.append(data)
+            waiting += [one for one in opened.before if one not in known]
+            known.update(opened.before)
+    return found
 
 
 class Events:

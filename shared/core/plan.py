@@ -24,8 +24,8 @@ from shared.core.profile import (
     IDENTIFIERS_MAX,
     Merge,
     Profile,
-    canonical,
     count,
+    counted_bytes,
     merge,
     new_profile,
     removed_bytes,
@@ -250,13 +250,11 @@ class Planner:
                 one.type for one in identifiers if self.ownership.owner(one) in (profile.id, secondary.id)
             )
             how = Merge(secondary.id, contribution.arrival, linked_by)
-            primary.pending += life.pending
             counted_twice = merge(self.builder, profile, secondary, how)
             if counted_twice:
                 self.tally["invariant_violations"] += counted_twice
                 self.is_unverified = True  # a stale read had its event counted as somebody else's
-            primary.known = primary.known or life.known
-            primary.inherited |= life.inherited
+            primary.take_over(life)
             forward = redirect and life.stored is not None
             self.ownership.hand_over(secondary, profile.id, pointers=not forward)
             if forward:
@@ -298,7 +296,7 @@ class Planner:
             profile = life.settle(self.builder)
             profile.bytes_max = canonical_bytes_max(self.builder, profile) + removed_bytes(profile)
             if profile.bytes_max > CANONICAL_BYTES_MAX:
-                profile.bytes_max = len(canonical(self.builder, profile)) + removed_bytes(profile)
+                profile.bytes_max = counted_bytes(self.builder, profile) + removed_bytes(profile)
             if profile.bytes_max > CANONICAL_BYTES_MAX:
                 reason = "size"
         if reason:
@@ -317,8 +315,10 @@ class Planner:
         rev = self.rev_floor if life.stored is None else max(life.stored.rev + 1, self.rev_floor)
         self.tombstones[profile.id] = Tombstone(profile.id, rev, traces, profile.parked)
         # Only its identifiers still matter, and there may be very many of these.
-        life.pending = []
-        life.profile = msgspec.structs.replace(profile, attributes=[], traits={}, memory=Memory())
+        life.forget()
+        life.profile = msgspec.structs.replace(
+            profile, attributes=[], traits={}, memory=Memory(), heads=(), computed=None
+        )
 
     def _actions(self) -> int:
         """Return how many actions a transaction of what is planned so far takes, at most."""
@@ -329,11 +329,18 @@ class Planner:
         """Fold what has only been counted so far: it takes memory until then."""
         for life in self.lives.values():
             life.settle(self.builder)
+            life.compress()
 
     def standing(self, taken: int) -> list[Profile]:
         """Return the profiles that are live after so many contributions."""
         self.tally["events_folded"] = taken - self.tally["events_duplicate"]
         return [self._settled(life, self.tally) for life in self.lives.values()]
+
+    def standing_with_history(self, taken: int) -> list[Put]:
+        """Return the profiles that are live after so many contributions, with their histories."""
+        window_ms = self.builder.window_ms or 0
+        self.standing(taken)
+        return [Put(life.profile, None, life.history(window_ms)) for life in self.lives.values()]
 
     def finish(self, taken: int, rest: Sequence[Contribution]) -> Plan:
         """Turn what has been decided of so many contributions into writes."""
@@ -392,7 +399,8 @@ class Planner:
             profile.children_until = children_until(self.retention, ends, known=life.known)
             if life.stored is not None:
                 plan.extends.append(Extend(life.stored, profile.children_until))
-        plan.puts.append(Put(profile, expected))
+        window_ms = self.builder.window_ms
+        plan.puts.append(Put(profile, expected, () if window_ms is None else life.history(window_ms)))
 
     def _settled(self, life: Life, tally: Counter[str]) -> Profile:
         profile = life.settle(self.builder)
@@ -471,3 +479,13 @@ def play(builder: Builder, contributions: Sequence[Contribution]) -> tuple[list[
     for contribution in contributions:
         planner.take(contribution)
     return planner.standing(len(contributions)), planner.tally
+
+
+def play_with_history(
+    builder: Builder, contributions: Sequence[Contribution]
+) -> tuple[list[Put], Counter[str]]:
+    """Return what `play` does, each profile with its history, for a builder that keeps one."""
+    planner = Planner(builder, Snapshot(), rev_floor=1, actions_max=None)
+    for contribution in contributions:
+        planner.take(contribution)
+    return planner.standing_with_history(len(contributions)), planner.tally

@@ -14,6 +14,7 @@ import msgspec
 from shared.core.aggregations.base import Entry, Key, Keyed
 from shared.core.canonical import encode, plain
 from shared.core.compile import Builder, Contribution, Reading
+from shared.core.history import Head
 from shared.core.identity.identifiers import Identifier
 from shared.core.memory import MINUTE_MS, Memory
 from shared.core.retention import expires_at
@@ -39,13 +40,27 @@ class Merge(NamedTuple):
     linked_by: tuple[str, ...]
 
 
+class Computed(msgspec.Struct, frozen=True):
+    """What the builder's profile function returned when it ran last.
+
+    `basis` are the heads of the history that it was given. A trait that is None hides the profile's own.
+    """
+
+    traits: dict[str, Any]
+    basis: tuple[Head, ...]
+    published_id: str | None = None
+    destination_id: str | None = None
+    table_name: str | None = None
+
+
 class Profile(msgspec.Struct):
     """A profile's state.
 
     `identifiers` maps each to its first arrival here; `attributes` holds one aggregation state (or None) per
     attribute of the definition. `bytes_max` is an upper bound of the canonical form, exact when it was last
     measured. `aliases` are ids of merged profiles whose pointers may still lead through a redirect. `parked`
-    names deltas that wait beside the stored profile. Times are ms UTC; `rev` counts writes.
+    names deltas that wait beside the stored profile. `heads` is where its history begins, sorted; `computed`
+    the last result of its function. Times are ms UTC; `rev` counts writes.
     """
 
     id: str
@@ -63,6 +78,13 @@ class Profile(msgspec.Struct):
     rev: int = 0
     children_until: int = 0
     parked: tuple[str, ...] = ()
+    heads: tuple[Head, ...] = ()
+    computed: Computed | None = None
+
+    @property
+    def is_due(self) -> bool:
+        """Whether its function is to run: it has counted what the last result did not see."""
+        return self.heads != (() if self.computed is None else self.computed.basis)
 
 
 def new_profile(builder: Builder, profile_id: str, founder: Identifier, arrival: int) -> Profile:
@@ -143,8 +165,8 @@ def _elements(key: Key, reading: Reading) -> list[Keyed]:
 def merge(builder: Builder, primary: Profile, secondary: Profile, how: Merge) -> int:
     """Merge a profile into another; return how many events both had counted, which must be none.
 
-    The primary keeps its id and founder. Raises `NotLoadedError` when parts of the secondary, or of either
-    memory, are not loaded.
+    The primary keeps its id and founder, and what was computed of it until that is computed anew. Raises
+    `NotLoadedError` when parts of the secondary, or of either memory, are not loaded.
     """
     shared = primary.memory.unite(secondary.memory)
     primary.created_at = min(primary.created_at, secondary.created_at)
@@ -161,9 +183,15 @@ def merge(builder: Builder, primary: Profile, secondary: Profile, how: Merge) ->
     ]
     merge_traits(primary.traits, secondary.traits)
     primary.bytes_max += secondary.bytes_max
+    primary.heads = united(primary.heads, secondary.heads)
     merges = sorted({*primary.merges, *secondary.merges, how}, key=lambda one: (one.at, one.secondary))
     primary.merges = tuple(merges[-MERGES_KEPT:])
     return shared
+
+
+def united(heads: tuple[Head, ...], others: tuple[Head, ...]) -> tuple[Head, ...]:
+    """Return the heads of two histories as those of one."""
+    return tuple(sorted({*heads, *others})) if others else heads
 
 
 def missing_segments(builder: Builder, profile: Profile) -> list[str]:
@@ -238,8 +266,19 @@ def removed_bytes(profile: Profile) -> int:
 
 
 def present_traits(profile: Profile) -> dict[str, Any]:
-    """Return the traits that are not removed."""
+    """Return the profile's own traits that are not removed."""
     return {name: value for name, (_, value) in profile.traits.items() if value is not None}
+
+
+def _over(computed: Computed, shown: dict[str, Any], traits: dict[str, Any]) -> dict[str, Any]:
+    """Lay what a profile function returned over what a profile shows; `traits` are its traits to be shown."""
+    together = shown["traits"] | traits
+    shown["traits"] = {name: value for name, value in together.items() if value is not None}
+    for name in ("published_id", "destination_id", "table_name"):
+        value = getattr(computed, name)
+        if value is not None:
+            shown[name] = value
+    return shown
 
 
 def present(builder: Builder, profile: Profile) -> dict[str, Any]:
@@ -247,7 +286,9 @@ def present(builder: Builder, profile: Profile) -> dict[str, Any]:
 
     Raises `NotLoadedError` when parts of long lists are not loaded.
     """
-    return _present(builder, profile, present_traits(profile), present_attributes(builder, profile))
+    shown = _present(builder, profile, present_traits(profile), present_attributes(builder, profile))
+    computed = profile.computed
+    return shown if computed is None else _over(computed, shown, computed.traits)
 
 
 def _present(
@@ -267,6 +308,21 @@ def _present(
 
 def canonical(builder: Builder, profile: Profile) -> bytes:
     """Return the canonical form: one line of JSON. Raises `NotLoadedError` like `present`."""
+    shown = _plainly(builder, profile)
+    computed = profile.computed
+    return encode(shown if computed is None else _over(computed, shown, plain(computed.traits)))
+
+
+def counted_bytes(builder: Builder, profile: Profile) -> int:
+    """Return how much of the canonical form counts towards its limit: not what was computed of the profile.
+
+    Raises `NotLoadedError` like `present`.
+    """
+    return len(encode(_plainly(builder, profile)))
+
+
+def _plainly(builder: Builder, profile: Profile) -> dict[str, Any]:
+    """Return what a profile shows, but for what was computed of it, as the encoder takes it."""
     # Hot: only traits and numbers can hold what the encoder would not write plainly.
     traits = plain(present_traits(profile))
-    return encode(_present(builder, profile, traits, present_attributes(builder, profile, plain)))
+    return _present(builder, profile, traits, present_attributes(builder, profile, plain))

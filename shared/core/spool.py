@@ -45,7 +45,7 @@ class _Arrival(msgspec.Struct, array_like=True):
 class _Row(msgspec.Struct, array_like=True, gc=False):
     """A contribution: `arrival` is ms UTC, `delay` from the event to it; an id that is a UUID takes 16 bytes.
 
-    The sequence number is bytes where it is plain digits, which is always.
+    The sequence number is bytes where it is plain digits, which is always. A row without a `text` ends there.
     """
 
     arrival: int
@@ -59,6 +59,7 @@ class _Row(msgspec.Struct, array_like=True, gc=False):
     index: int
     values: list[Any]
     traits: dict[str, Any] | None
+    text: bytes | None = None
 
 
 class FrameWriter:
@@ -71,24 +72,23 @@ class FrameWriter:
         """Return the row of a contribution."""
         (time, event_id, value_index), (shard, sequence, index) = one.key, one.position
         traits = one.traits
-        return _ENCODER.encode(
-            _Row(
-                one.arrival,
-                one.arrival - time,
-                bytes.fromhex(event_id.replace("-", "")) if _UUID.fullmatch(event_id) else event_id,
-                value_index,
-                one.hash,
-                one.weight,
-                self.shards.setdefault(shard, len(self.shards)),
-                _pack_digits(sequence),
-                index,
-                [
-                    value if value.__class__ in _PLAIN else _packable(value)  # hot: no call for most of them
-                    for value in one.values
-                ],
-                _packable(traits) if traits else traits,
-            )
+        row = (
+            one.arrival,
+            one.arrival - time,
+            bytes.fromhex(event_id.replace("-", "")) if _UUID.fullmatch(event_id) else event_id,
+            value_index,
+            one.hash,
+            one.weight,
+            self.shards.setdefault(shard, len(self.shards)),
+            _pack_digits(sequence),
+            index,
+            [
+                value if value.__class__ in _PLAIN else _packable(value)  # hot: no call for most of them
+                for value in one.values
+            ],
+            _packable(traits) if traits else traits,
         )
+        return _ENCODER.encode(row if one.text is None else (*row, one.text))
 
     def frame(self, groups: Iterable[tuple[Identifiers, Sequence[bytes]]]) -> bytes:
         """Return the frame of rows by identifiers."""
@@ -160,6 +160,7 @@ class Rows:
             row.traits,
             row.weight,
             Position(shards[row.shard], _digits(row.sequence), row.index),
+            row.text,
         )
 
 

@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 import msgspec
 
 from shared.core.compile import Contribution
+from shared.core.history import Chunk
 from shared.core.identity.identifiers import Identifier
 from shared.core.identity.resolve import Repair
 from shared.core.profile import Profile
@@ -14,10 +15,14 @@ from shared.core.snapshot import Pointer, Tombstone
 
 
 class Put(NamedTuple):
-    """Write a profile, if the stored revision is `expected` (None: if there is none)."""
+    """Write a profile, if the stored revision is `expected` (None: if there is none).
+
+    The `chunks` of its history are written first: the profile names the last of them.
+    """
 
     profile: Profile
     expected: int | None
+    chunks: tuple[Chunk, ...] = ()
 
 
 class Point(NamedTuple):

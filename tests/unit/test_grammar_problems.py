@@ -218,8 +218,8 @@ def test_an_identifier_name_is_plain(name):
         ("fetch: [a]", "fetch", "must be a mapping (`key: value`)"),
         (
             "profile_function: {window: 1 year}",
-            "profile_function",
-            "`window` must be from `1 day` to `365 days`",
+            "profile_function.window",
+            "must be a number of days from `7 days` to `365 days`",
         ),
         ("retention:", "retention", "empty; give it a value, or remove the key"),
     ],

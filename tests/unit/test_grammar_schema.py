@@ -40,8 +40,8 @@ GOOD = (
     *("fetch: true", "fetch: false", "fetch: {}", "fetch: {timeout: 2.5, proxy: x, retry: true}"),
     *("retention: {}", "retention: {known: 1 month, other: 120 months}", "retention: {known: 99 month}"),
     *("retention: {known: 109 months}", "retention: {other: 1 months}"),
-    *(f"profile_function: {{window: {days}}}" for days in ("1 day", "90 days", "299 days", "365 days")),
-    *("profile_function: {}", "profile_function: {memory: 512, eager: true}"),
+    *(f"profile_function: {{window: {days}}}" for days in ("7 days", "90 days", "299 days", "365 days")),
+    "profile_function: {}",
     *(attribute(f"{{aggregation: count, when: {{x: {x}}}}}") for x in ("1", "1.5", "1e3", "[a, true]")),
     *(attribute(f"{{from: {path}, aggregation: count}}") for path in ("a", "[a.b, c d]", ".".join("a" * 16))),
     attribute("{from: a, type: ip, aggregation: unique_list, keep: newest}"),
@@ -59,9 +59,9 @@ BAD = (
     ),
     *(
         f"profile_function: {{window: {days}}}"
-        for days in ("0 days", "366 days", "400 days", "1000 days", "1 year", "90", "true", "[1 day]")
+        for days in ("6 days", "366 days", "400 days", "1000 days", "1 year", "90", "true", "[7 days]")
     ),
-    *("profile_function: true", "profile_function: {x: {a: b}}"),
+    *("profile_function: true", "profile_function: {x: {a: b}}", "profile_function: {memory: 512}"),
     *(
         attribute(f"{{aggregation: count, when: {x}}}")
         for x in ("{}", "{x: []}", "{x: [[a]]}", "{'a..b': 1}")

@@ -44,6 +44,7 @@ def any_contribution():
         position=st.builds(
             Position, st.sampled_from(["shardId-000000000000", "b"]), any_sequence(), st.integers(0, 9999)
         ),
+        text=st.none() | st.binary(),
     )
 
 

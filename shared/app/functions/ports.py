@@ -6,6 +6,7 @@ from typing import Protocol
 import msgspec
 
 from shared.core.functions import FunctionOutcome, User
+from shared.core.profile import Profile
 
 
 class FunctionInput(msgspec.Struct, frozen=True):
@@ -27,5 +28,16 @@ class ProfileFunction(Protocol):
 
         `time_s` bounds each run; None: what the builder says. Raises only if the function cannot be run at
         all now: nothing is known of any of them then.
+        """
+        ...
+
+
+class Histories(Protocol):
+    """Where the histories of profiles are: every store of profiles has them."""
+
+    def chunks(self, profile: Profile, since_ms: int) -> list[bytes]:
+        """Return the chunks of a profile as it was read, as far back as events since then may be (ms UTC).
+
+        Raises `core.history.HistoryGoneError` when the profile has been removed since.
         """
         ...

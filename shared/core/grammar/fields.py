@@ -21,6 +21,7 @@ NAME_PATTERN: Final = "^[a-z][a-z0-9_]{0,63}$"
 ENVIRONMENT_PATTERN: Final = "^[A-Za-z_][A-Za-z0-9_]{0,127}$"
 ATTRIBUTE_PATTERN: Final = r"^[^\x00-\x1f\x7f-\x9f]*$"
 MONTHS_PATTERN: Final = "^([1-9][0-9]?|1[01][0-9]|120) months?$"
+WINDOW_PATTERN: Final = "^([7-9]|[1-9][0-9]|[12][0-9]{2}|3[0-5][0-9]|36[0-5]) days$"
 
 
 def parse_path(value: Any) -> Path:
@@ -46,6 +47,13 @@ def parse_months(value: Any) -> int:
     if match is None:
         raise ValueError("must be a number of months from `1 month` to `120 months`")
     return int(match[1])
+
+
+def parse_window(value: Any) -> str:
+    """Return a number of days as written. Raises ValueError for anything but `7 days` ... `365 days`."""
+    if not isinstance(value, str) or not re.fullmatch(WINDOW_PATTERN, value):
+        raise ValueError("must be a number of days from `7 days` to `365 days`")
+    return value
 
 
 def scalar_text(value: Plain) -> str:
@@ -108,4 +116,8 @@ BlockRegex = Annotated[str, Field(max_length=REGEX_CHARACTERS_MAX), AfterValidat
 Months = Annotated[
     int,
     PlainValidator(parse_months, json_schema_input_type=Annotated[str, Field(pattern=MONTHS_PATTERN)]),
+]
+Window = Annotated[
+    str,
+    PlainValidator(parse_window, json_schema_input_type=Annotated[str, Field(pattern=WINDOW_PATTERN)]),
 ]

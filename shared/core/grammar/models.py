@@ -3,13 +3,12 @@
 The text under each key is its description in that schema; editors show it while one types.
 """
 
-import re
 from typing import Annotated, Any, Final
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationInfo, field_validator
 
 from shared.core.aggregations.registry import AGGREGATIONS
-from shared.core.definition import Keep, Normalizer, ValueType
+from shared.core.definition import WINDOW_DEFAULT, Keep, Normalizer, ValueType
 from shared.core.grammar.fields import (
     AttributeName,
     BlockedValue,
@@ -19,8 +18,8 @@ from shared.core.grammar.fields import (
     Name,
     Options,
     Paths,
-    ScalarValue,
     When,
+    Window,
 )
 from shared.core.grammar.problems import listed, suggestion
 
@@ -30,7 +29,6 @@ VALUE_TYPES: Final = ("string", "number", "boolean", "datetime", "ip")
 IDENTIFIERS_MAX: Final = 22
 """Identifiers that one event may carry, beside the two of `custom_id`: a structural change of one event must
 fit one transaction of 100 actions, and an identifier takes up to four of them."""
-_WINDOW_PATTERN: Final = "^([1-9][0-9]?|[12][0-9]{2}|3[0-5][0-9]|36[0-5]) days?$"
 
 
 def allowed_types(aggregation: str) -> list[str]:
@@ -151,6 +149,13 @@ class AnonymousModel(_Model):
     """Dotted path -> value, or list of values: all must hold."""
 
 
+class ProfileFunctionModel(_Model):
+    """How the function in `profile.py` runs."""
+
+    window: Window = WINDOW_DEFAULT
+    """How many days of events it gets, up to the profile's last one; `365 days` unless given."""
+
+
 class BuilderModel(_Model):
     """A builder: how events become profiles."""
 
@@ -178,11 +183,8 @@ class BuilderModel(_Model):
     """Environment variables of the builder's Python code."""
     fetch: Annotated[Options, BeforeValidator(_switch, json_schema_input_type=bool | Options)] = {}
     """Whether and how the builder's Python code may fetch from the network."""
-    profile_function: Annotated[
-        Options,
-        Field(json_schema_extra={"properties": {"window": {"type": "string", "pattern": _WINDOW_PATTERN}}}),
-    ] = {}
-    """Options of `profile.py`: `window`, the days of events it gets, such as `365 days`."""
+    profile_function: ProfileFunctionModel = ProfileFunctionModel()
+    """How the function in `profile.py` runs."""
 
     @field_validator("identifiers")
     @classmethod
@@ -195,14 +197,6 @@ class BuilderModel(_Model):
             )
         return identifiers
 
-    @field_validator("profile_function")
-    @classmethod
-    def _window_is_days(cls, options: dict[str, ScalarValue]) -> dict[str, ScalarValue]:
-        window = options.get("window", "1 day")
-        if not isinstance(window, str) or not re.fullmatch(_WINDOW_PATTERN, window):
-            raise ValueError("`window` must be from `1 day` to `365 days`")
-        return options
-
 
 MODELS: Final[dict[tuple[str, ...], type[BaseModel]]] = {
     (): BuilderModel,
@@ -212,5 +206,6 @@ MODELS: Final[dict[tuple[str, ...], type[BaseModel]]] = {
     ("retention",): RetentionModel,
     ("block",): BuilderBlockModel,
     ("anonymous",): AnonymousModel,
+    ("profile_function",): ProfileFunctionModel,
 }
 """Which keys are allowed where."""

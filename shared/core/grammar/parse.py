@@ -148,7 +148,7 @@ def _definition(builder: BuilderModel) -> Definition:
         anonymous_profiles=builder.anonymous_profiles,
         env=tuple(builder.env.items()),
         fetch=_options(builder.fetch),
-        profile_function=_options(builder.profile_function),
+        profile_function=_options(builder.profile_function.model_dump(exclude_unset=True)),
     )
 
 

@@ -1,0 +1,86 @@
+"""From a profile to what its function gets, and from what that returned back to the profile.
+
+Whoever runs functions does it so: ingestion's queue for profiles that changed, a rebuild, `kith fold`.
+"""
+
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from typing import Final
+
+from shared.app.functions.ports import FunctionInput, ProfileFunction
+from shared.core.compile import Builder
+from shared.core.functions import FunctionFailure, FunctionResult, User
+from shared.core.profile import Computed, Profile, copy, present_identifiers, present_traits
+from shared.core.writes import Plan, Put
+
+USER_ID: Final = ("userId",)
+ANONYMOUS_ID: Final = ("anonymousId",)
+RUN_TOGETHER: Final = 100
+"""Profiles that are handed over at once."""
+
+
+def user_of(builder: Builder, profile: Profile) -> User:
+    """Return what a profile function is told of a profile."""
+    return User(
+        profile_id=profile.id,
+        user_id=_id_at(builder, profile, USER_ID),
+        anonymous_id=_id_at(builder, profile, ANONYMOUS_ID),
+        traits=present_traits(profile),
+        identifiers=present_identifiers(profile),
+    )
+
+
+def _id_at(builder: Builder, profile: Profile, path: tuple[str, ...]) -> str | None:
+    """Return the identifier of a type with this path that was seen first; of several, the smallest."""
+    kinds = {kind.name for kind in builder.definition.identifiers if path in kind.paths}
+    found = [(seen, one.value) for one, seen in profile.identifiers.items() if one.type in kinds]
+    return min(found)[1] if found else None
+
+
+def since_of(builder: Builder, profile: Profile) -> int:
+    """Return where the window of a profile's function begins, ms UTC: it ends with the last arrival."""
+    return profile.updated_at - (builder.window_ms or 0)
+
+
+def input_of(builder: Builder, profile: Profile, chunks: Sequence[bytes]) -> FunctionInput:
+    """Return what the function of a profile gets, with its chunks."""
+    return FunctionInput(user_of(builder, profile), chunks, since_of(builder, profile))
+
+
+def computed_of(profile: Profile, result: FunctionResult | None) -> Computed:
+    """Return what a profile keeps of a result that came of its history as it is."""
+    if result is None:
+        return Computed({}, profile.heads)
+    return Computed(
+        result.traits, profile.heads, result.published_id, result.destination_id, result.table_name
+    )
+
+
+def plan_of_result(builder: Builder, profile: Profile, result: FunctionResult | None, rev_floor: int) -> Plan:
+    """Plan to write a result, if what is stored is still the profile that was read.
+
+    `rev_floor` is at least the time in microseconds, as for any plan.
+    """
+    changed = copy(builder, profile)
+    changed.computed = computed_of(profile, result)
+    changed.rev = max(profile.rev + 1, rev_floor)
+    return Plan(puts=[Put(changed, profile.rev)])
+
+
+def compute(builder: Builder, puts: Iterable[Put], function: ProfileFunction, tally: Counter[str]) -> None:
+    """Run the function for new profiles, whose whole histories are at hand, and put in what it returns.
+
+    One that fails leaves its profile without a result, and due. Counts `functions_run` and
+    `functions_failed`, by reason as well.
+    """
+    due = [put for put in puts if put.profile.is_due]
+    for start in range(0, len(due), RUN_TOGETHER):
+        some = due[start : start + RUN_TOGETHER]
+        inputs = [input_of(builder, put.profile, [one.data for one in put.chunks]) for put in some]
+        for put, outcome in zip(some, function.run(inputs), strict=True):
+            tally["functions_run"] += 1
+            if isinstance(outcome, FunctionFailure):
+                tally["functions_failed"] += 1
+                tally[f"functions_failed.{outcome.reason}"] += 1
+            else:
+                put.profile.computed = computed_of(put.profile, outcome)
