@@ -356,7 +356,8 @@ class Planner:
             plan.buries.append(Bury(tombstone, expected, self.buried_at[profile_id_]))
             self._release(plan, life.profile, tombstone)
         self._point(plan)
-        written = {put.profile.id for put in plan.puts}
+        written = {put.profile.id: put.profile for put in plan.puts}
+        self._extend_merged(plan, written)
         plan.repairs = [one for one in self.ownership.repairs if one.target in written]
         # What was attached and then removed within this plan leaves no write that says nobody owned it.
         plan.is_unverified = self.is_unverified or any(
@@ -401,6 +402,16 @@ class Planner:
                 plan.extends.append(Extend(life.stored, profile.children_until))
         window_ms = self.builder.window_ms
         plan.puts.append(Put(profile, expected, () if window_ms is None else life.history(window_ms)))
+
+    def _extend_merged(self, plan: Plan, written: dict[str, Profile]) -> None:
+        """Let pointers that a merge leaves where they are live as long as the profile that lists them now.
+
+        Before they follow, which may never be; whoever merges it later extends what leads to its aliases.
+        """
+        for remove in self.removes:
+            primary = written.get(remove.redirect) if remove.redirect else None
+            if primary is not None and primary.children_until > remove.profile.children_until:
+                plan.extends.append(Extend(remove.profile, primary.children_until))
 
     def _settled(self, life: Life, tally: Counter[str]) -> Profile:
         profile = life.settle(self.builder)

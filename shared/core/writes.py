@@ -72,9 +72,10 @@ class Plan(msgspec.Struct):
 
     Without structural change, `puts` are independent of each other. A `creation` is one point, then one
     put. Otherwise everything up to `checks` is one transaction. `extends` come before it, `repairs`,
-    `released` pointers and `folded_deltas` after it; they are idempotent. `rest` was not planned: it is to
-    be planned again once this is written. `is_unverified` says that something was decided by reads which no
-    write of the plan would find to be stale: it may be written only if they were fresh.
+    `released` pointers and `folded_deltas` after it, but for those `astray`; they are idempotent. `rest`
+    was not planned: it is to be planned again once this is written. `is_unverified` says that something was
+    decided by reads which no write of the plan would find to be stale: it may be written only if they were
+    fresh.
     """
 
     puts: list[Put] = []
@@ -105,6 +106,15 @@ class Plan(msgspec.Struct):
             and not (self.buries or self.removes or self.checks)
             and not self.points[0].expected
         )
+
+    @property
+    def astray(self) -> list[Point]:
+        """The released pointers that do not lead to their tombstone already: they are written with it.
+
+        Otherwise, if what comes after were lost, events that come again by these identifiers alone would
+        not find what the removed profile remembered of them, and count twice.
+        """
+        return [one for one in self.released if one.pointer.profile_id not in one.expected]
 
     @property
     def is_structural(self) -> bool:

@@ -3,15 +3,19 @@
 import contextlib
 import itertools
 from random import Random
+from unittest.mock import patch
 
 import msgspec
 import pytest
+from botocore.exceptions import ReadTimeoutError
 
+from shared.adapters.dynamo.keys import body_name
 from shared.adapters.memory_store import MemoryStore
 from shared.app.ingest import Ingest
 from shared.core.compile import Builder
+from shared.core.profile import expiry, missing_segments
 from tests import oracle
-from tests.contracts.worlds import FakeClock, assert_consistent, lines
+from tests.contracts.worlds import FakeClock, assert_consistent, lines, live
 from tests.people import DAY, T0, a_definition, an_event, any_stream, contributions_of, in_batches
 
 BUILDER = Builder(a_definition())
@@ -225,3 +229,89 @@ def test_a_crash_while_pointers_follow_a_redirect_is_repaired_by_who_passes(dyna
     everything = [*people["old"], *people["new"], *link, *again]
     assert lines(dynamo, BUILDER) == oracle.profiles_of(BUILDER, everything)
     assert_consistent(dynamo, BUILDER)
+
+
+@pytest.mark.parametrize("after", [False, True])
+def test_what_leads_to_a_merged_profile_lives_as_long_as_its_primary_whoever_dies_before_it_follows(
+    dynamo, after
+):
+    """The merged one is nobody known, and its pointers go after weeks; its primary stays for a year."""
+    dynamo.reset()
+    known = [an_event(messageId="known", arrival=T0, userId="user", anonymousId="known-0")]
+    other = [
+        an_event(messageId=f"other-{at}", arrival=T0 + 1 + at, anonymousId="other", previousId=f"other-{at}")
+        for at in range(8)
+    ]
+    link = [an_event(messageId="link", arrival=T0 + 100, anonymousId="other", userId="user")]
+    for events in (known, other):
+        ingest(dynamo.store(BUILDER), contributions_of(BUILDER, events))
+    for calls in itertools.count(1):
+        with contextlib.suppress(Crash):
+            client = MortalClient(dynamo.client, calls, after=after)
+            ingest(dynamo.store(BUILDER, client), contributions_of(BUILDER, link), actions_max=8)
+        profiles = live(dynamo, BUILDER)
+        if len(profiles) == 1:
+            break
+    until = {int(item["expires_at"]["N"]) for item in dynamo.items(dynamo.identifiers_table)}
+    assert min(until) * 1000 >= expiry(BUILDER, profiles[0])
+
+
+@pytest.mark.parametrize("after", [False, True])
+def test_what_a_broken_profile_remembers_is_found_by_identifiers_that_it_had_just_got(dynamo, after):
+    dynamo.reset()
+    first = contributions_of(BUILDER, [an_event(messageId="first", arrival=T0, userId="user")])
+    batch = contributions_of(
+        BUILDER,
+        [
+            an_event(messageId="new", arrival=T0 + 1, anonymousId="new-0"),
+            an_event(messageId="link", arrival=T0 + 2, anonymousId="new-0", userId="user"),
+            an_event(messageId="more", arrival=T0 + 3, anonymousId="new-1", userId="user"),
+        ],
+    )
+    with patch("shared.core.plan.IDENTIFIERS_MAX", 2):
+        ingest(dynamo.store(BUILDER), first)
+        ingest_through_crashes(dynamo, batch, after=after)
+        ingest(dynamo.store(BUILDER), batch[:1])
+    assert lines(dynamo, BUILDER) == []
+
+
+def test_a_segment_that_is_written_when_its_write_has_long_failed_takes_no_time_from_another(dynamo):
+    """It is the same segment, for a profile that was to go sooner."""
+    dynamo.reset()
+    late = []
+
+    class Late:
+        def __getattr__(self, name):
+            return getattr(dynamo.client, name)
+
+        def batch_write_item(self, **arguments):
+            late.append(arguments)
+            raise ReadTimeoutError(endpoint_url="")
+
+    events = contributions_of(
+        BUILDER,
+        [
+            an_event(
+                messageId=f"{at:02}", arrival=T0 + at, anonymousId="somebody", properties={"page": f"/{at}"}
+            )
+            for at in range(40)
+        ],
+    )
+    [known] = contributions_of(
+        BUILDER, [an_event(messageId="known", arrival=T0 + 41, anonymousId="somebody", userId="user")]
+    )
+    ingest(dynamo.store(BUILDER), events[:1])
+    assert Ingest(BUILDER, dynamo.store(BUILDER, Late()), FakeClock()).run(events[1:]).failed
+    ingest(dynamo.store(BUILDER), [*events[1:], known])
+    for arguments in late:
+        dynamo.client.batch_write_item(**arguments)
+    [whole] = live(dynamo, BUILDER)
+    [stored] = dynamo.store(BUILDER, cache=False).profiles([whole.id], fresh=True).values()
+    listed = missing_segments(BUILDER, stored)
+    until = [
+        int(item["expires_at"]["N"])
+        for item in dynamo.items(dynamo.profiles_table)
+        if body_name(item) in listed
+    ]
+    assert len(until) == len(listed) > 0
+    assert min(until) * 1000 >= expiry(BUILDER, stored)

@@ -7,7 +7,7 @@ import sys
 import pytest
 
 from tests.simulation.mutants import MUTANTS
-from tests.simulation.recorded import SEEDS
+from tests.simulation.recorded import FOUND, SEEDS
 
 
 def simulate(*arguments):
@@ -24,6 +24,12 @@ def simulate(*arguments):
 @pytest.mark.parametrize("store", ["dynamo", "memory"])
 def test_the_first_worlds_come_to_a_right_end(store):
     run = simulate("--seeds", "0:60", "--store", store)
+    assert run.returncode == 0, run.stdout
+
+
+@pytest.mark.parametrize("seed", FOUND)
+def test_worlds_that_once_went_wrong_come_to_a_right_end(seed):
+    run = simulate("--seeds", str(seed))
     assert run.returncode == 0, run.stdout
 
 

@@ -118,7 +118,7 @@ def test_a_profile_survives_its_item(profile):
 @given(any_profile())
 def test_a_profile_survives_its_chunks(profile):
     item = ITEMS.profile(profile)
-    slim, chunks = overflow(item)
+    slim, chunks = overflow(item, "1")
     assert list(chunks) == chunk_names(slim)
     restored = whole(slim, chunks)
     del restored["chunks"]

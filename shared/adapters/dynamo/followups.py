@@ -94,28 +94,32 @@ class FollowUps:
         self._client.update(self._tables.profiles, key, f"SET {TTL_ATTRIBUTE} = :until", is_redirect, 0)
 
     def _move(self, moves: Iterable[tuple[Identifier, tuple[str, ...], Profile]]) -> None:
-        """Let pointers lead to the profile that lists them, where they still lead to one merged into it."""
+        """Let pointers lead to the profile that lists them, where they still lead to one merged into it.
+
+        Their TTL is that profile's already, and may be later by now.
+        """
         updates = []
         for identifier, sources, primary in moves:
             leads_there = leading_to(sources)
-            values = {":to": {"S": primary.id}, ":until": seconds(primary.children_until)}
-            condition = Condition(leads_there.expression, {**leads_there.values, **values})
+            condition = Condition(leads_there.expression, {**leads_there.values, ":to": {"S": primary.id}})
             updates.append((self._tables.identifiers, self._keyspace.pointer(identifier), condition))
             self._reads.pointed.drop(identifier)
-        self._update_all(f"SET profile_id = :to, {TTL_ATTRIBUTE} = :until", updates)
+        self._update_all("SET profile_id = :to", updates)
 
     def _release(self, plan: Plan) -> None:
-        """Let the pointers of removed profiles lead to their tombstones, and go with them."""
+        """Let the pointers of removed profiles go with their tombstones, which they lead to already."""
         until = self.grave_until()
+        astray = {one.identifier for one in plan.astray}
+        released = [one for one in plan.released if one.identifier not in astray]
 
         def release(at: int) -> None:
-            point = plan.released[at]
+            point = released[at]
             item = self._items.pointer(point, until)
             with suppress(ConditionFailedError):  # a successor has it already
                 self._client.put(self._tables.identifiers, item, may_point(point), size_of(item))
             self._reads.pointed.drop(point.identifier)
 
-        for _ in self._executor.map(release, range(len(plan.released))):
+        for _ in self._executor.map(release, range(len(released))):
             pass
 
     def _update_all(self, expression: str, updates: Iterable[tuple[str, Item, Condition]]) -> None:

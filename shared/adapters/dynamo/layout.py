@@ -219,17 +219,18 @@ class NewSegment(NamedTuple):
 class Layout:
     """Lays out one profile for one write.
 
-    `revision` is the stored one that the write replaces (of a new profile, its own): it goes into the names
-    of segments, so that a segment left behind by a lost race can be deleted without harm to anybody else's.
+    `attempt` is what no other write has: it goes into the names of segments, so that one which is left behind
+    by a lost race can be deleted, and one which is written late, when the write has long failed, does no harm
+    to anybody else's: it would bring back an earlier TTL.
     """
 
     def __init__(
-        self, items: Items, builder: Builder, before: Listed, revision: int, contents: Contents, known: Known
+        self, items: Items, builder: Builder, before: Listed, attempt: str, contents: Contents, known: Known
     ) -> None:
         self._items = items
         self._builder = builder
         self._before = before
-        self._revision = revision
+        self._attempt = attempt
         self._contents = contents
         self._known = known
         self.new: dict[str, NewSegment] = {}
@@ -275,7 +276,7 @@ class Layout:
     def write(self, pile: Pile[Piece, Ref], label: str, pieces: Sequence[Piece], level: int) -> Ref:
         """Make a new segment."""
         item = pile.encode(pieces)
-        seed = f"{self._revision} {label} ".encode() + msgspec.msgpack.encode(item)
+        seed = f"{self._attempt} {label} ".encode() + msgspec.msgpack.encode(item)
         name = blake2b(seed, digest_size=NAME_BYTES).hexdigest()
         self.new[name] = NewSegment(name, item, pieces)
         return pile.refer(name, pieces, level)

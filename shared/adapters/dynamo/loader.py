@@ -112,13 +112,14 @@ class DynamoLoader:
                 yield _insert(self._tables.identifiers, self._items.pointer(point, self._kept(until)))
 
     def _profile(self, profile: Profile) -> Iterator[_Insert]:
-        layout = Layout(self._items, self._builder, Listed(), profile.rev, _no_contents, _unknown)
+        attempt = str(profile.rev)  # the same each time: what exists is left as it is
+        layout = Layout(self._items, self._builder, Listed(), attempt, _no_contents, _unknown)
         layout.lay_out(profile)
         bodies = {name: one.item for name, one in layout.new.items()}
         item = self._items.profile(profile)
         item[TTL_ATTRIBUTE] = seconds(self._kept(expiry(self._builder, profile)))
         if size_of(item) > ITEM_BYTES_MAX:
-            item, chunks = overflow(item)
+            item, chunks = overflow(item, attempt)
             bodies.update(chunks)
         until = seconds(self._kept(profile.children_until))
         for name, body in bodies.items():

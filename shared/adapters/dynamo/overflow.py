@@ -21,14 +21,14 @@ CHUNKS: Final = "chunks"
 FORMAT: Final = b"\x01"
 
 
-def overflow(item: Item) -> tuple[Item, dict[str, Item]]:
+def overflow(item: Item, attempt: str) -> tuple[Item, dict[str, Item]]:
     """Return the item without its bulk, and the chunks by name, without key and TTL.
 
-    The revision goes into the names, so that no two writes share a chunk.
+    `attempt` goes into the names, so that no two writes share a chunk.
     """
     bulk = {name: item[name] for name in BULKY if name in item}
     data = FORMAT + zlib.compress(msgspec.msgpack.encode(bulk), 6)
-    seed = item["rev"]["N"].encode() + b" " + data
+    seed = attempt.encode() + b" " + data
     digest = blake2b(seed, digest_size=8).hexdigest()
     parts = [data[start : start + CHUNK_BYTES_MAX] for start in range(0, len(data), CHUNK_BYTES_MAX)]
     chunks: dict[str, Item] = {

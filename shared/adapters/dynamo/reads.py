@@ -120,5 +120,5 @@ class Reads:
             self.cached.drop(put.profile.id)
         for profile_id in (*plan.checks, *(one for one, _ in removed(plan))):
             self.cached.drop(profile_id)
-        for point in plan.points:
+        for point in (*plan.points, *plan.released):
             self.pointed.drop(point.identifier)

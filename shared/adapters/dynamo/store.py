@@ -70,7 +70,7 @@ class DynamoStore:
         access = Access(self._client, builder, tables, keyspace, items, self._bodies)
         self._reads = Reads(access, self._writers, cache=cache)
         self._follow_ups = FollowUps(access, self._reads, followers, clock)
-        self._writes = Writes(access, self._reads, self._follow_ups)
+        self._writes = Writes(access, self._reads, self._follow_ups, clock)
 
     @property
     def units(self) -> Units:

@@ -87,6 +87,9 @@ def actions_of(
     for point in plan.points:
         item = items.pointer(point, point.until)
         actions.append((None, Action("Put", tables.identifiers, item, may_point(point), size_of(item))))
+    for point in plan.astray:
+        item = items.pointer(point, grave_until)
+        actions.append((None, Action("Put", tables.identifiers, item, may_point(point), size_of(item))))
     return actions
 
 

@@ -20,7 +20,7 @@ from shared.adapters.dynamo.transactions import (
 )
 from shared.adapters.dynamo.units import size_of
 from shared.adapters.dynamo.wire import Item
-from shared.app.ports import Committed, Conflict, Failed, Result
+from shared.app.ports import Clock, Committed, Conflict, Failed, Result
 from shared.core.profile import Profile
 from shared.core.snapshot import Stored
 from shared.core.writes import Plan, Put
@@ -56,11 +56,13 @@ class Writes:
         access: Access,
         reads: Reads,
         follow_ups: FollowUps,
+        clock: Clock,
     ) -> None:
         self._access = access
         self._client, self._builder, self._tables, self._keyspace, self._items, self._bodies = access
         self._reads = reads
         self._follow_ups = follow_ups
+        self._clock = clock
 
     def write(self, plan: Plan) -> Result:
         """Write a plan, whole.
@@ -131,6 +133,8 @@ class Writes:
             self._won(one)
         for point in plan.points:
             self._reads.pointed.put(point.identifier, point.pointer)
+        for point in plan.astray:
+            self._reads.pointed.drop(point.identifier)
         for profile_id, _ in removed(plan):
             self._reads.cached.drop(profile_id)
         return Committed()
@@ -139,11 +143,12 @@ class Writes:
         """Lay a profile out, and write what its item will list."""
         profile = put.profile
         before = self._reads.listed_at(profile.id, put.expected)
+        attempt = f"{put.expected} {profile.rev} {self._clock.now_us()}"
         layout = Layout(
             self._items,
             self._builder,
             before,
-            profile.rev if put.expected is None else put.expected,
+            attempt,
             self._bodies.contents(profile.id),
             self._bodies.known(profile.id),
         )
@@ -152,7 +157,7 @@ class Writes:
         size = size_of(item)
         bodies = {name: one.item for name, one in layout.new.items()}
         if size > bytes_max:
-            item, parts = overflow(item)
+            item, parts = overflow(item, attempt)
             bodies.update(parts)
             size = size_of(item)
         if bodies:
@@ -184,8 +189,8 @@ class Writes:
     def _withdraw(self, prepared: Prepared, found: Item | None, *, is_known: bool) -> None:
         """Delete the bodies of a lost write, unless they may be listed by what is stored instead.
 
-        Their names hold the revision that they were to replace. That revision is gone, so nobody can come
-        to list them from now on; a twin of this write may have done so before.
+        Their names are those of this attempt alone. It has lost, so nobody can come to list them from now
+        on; it may have won before, when its answer was lost and the call made again.
         """
         if not prepared.written or not is_known:
             return
