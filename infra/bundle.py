@@ -184,8 +184,11 @@ def _build_once(folder: Path, build: Callable[[Path], None]) -> Path:
     try:
         build(unfinished)
         unfinished.chmod(0o755)
-        if not folder.exists():
+        try:
             unfinished.rename(folder)
+        except OSError:
+            if not folder.exists():  # else somebody else was faster, and built the same
+                raise
     finally:
         shutil.rmtree(unfinished, ignore_errors=True)
     return folder
