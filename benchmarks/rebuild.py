@@ -209,7 +209,7 @@ def work(state: str, folder: Path) -> Took:
         for part in parts:
             scan(build, part, objects, nowhere, nowhere)
     elif state == "link":
-        linking.link(name, objects, nowhere)
+        linking.link(nowhere, name, objects, nowhere)
     elif state == "shuffle":
         for part in parts:
             shuffle(name, PartNumber(part.part), objects, nowhere)

@@ -141,6 +141,7 @@ class Rebuild(Construct):
         clean_up = self._function("clean_up", "Deletes what a version has left", timeout=LONG)
         self._give_tables(clean_up, "dynamodb:BatchWriteItem", "dynamodb:Scan")
         self._give_consumers(clean_up, verbs=("Delete",))
+        clean_up.tell({contract.ENV_REBUILD_WRITE_UNITS: str(self._settings.rebuild_write_units)})
         clean_up.allow("dynamodb:Query", on=[self._storage.registry.table_arn])
         self._archive.allow_listing(clean_up)
         self._archive.allow_objects(
@@ -176,6 +177,7 @@ class Rebuild(Construct):
                 contract.ENV_ARCHIVE_BUCKET: self._archive.bucket.bucket_name,
             },
         )
+        function.tell({contract.ENV_RELEASE: function.digest})
         function.allow(
             "dynamodb:GetItem",
             "dynamodb:PutItem",
@@ -195,7 +197,7 @@ class Rebuild(Construct):
 
     def _give_markers(self, function: Function) -> None:
         """Let a function put a marker on every shard, and see who has come by it."""
-        function.allow("kinesis:ListShards", "kinesis:PutRecord", on=[self._stream.stream.stream_arn])
+        function.allow("kinesis:ListShards", "kinesis:PutRecords", on=[self._stream.stream.stream_arn])
         function.tell(
             {
                 contract.ENV_STREAM: self._stream.stream.stream_name,

@@ -20,11 +20,13 @@ ENV_TRANSFORM_FUNCTION: Final = "KITH_TRANSFORM_FUNCTION"
 ENV_CONSUMER: Final = "KITH_CONSUMER"
 """JSON: the arguments of Lambda's CreateEventSourceMapping for a version's consumer, all but
 `FunctionName`; the alias is the publisher's to name."""
+ENV_RELEASE: Final = "KITH_RELEASE"
+"""Digest of the code of the functions that build versions."""
 ENV_REBUILD_LEAD_S: Final = "KITH_REBUILD_LEAD_S"
 ENV_REBUILD_MARKER_DELAY_S: Final = "KITH_REBUILD_MARKER_DELAY_S"
 ENV_REBUILD_POLL_S: Final = "KITH_REBUILD_POLL_S"
 ENV_REBUILD_WRITE_UNITS: Final = "KITH_REBUILD_WRITE_UNITS"
-"""Write units per second of all Replay workers together."""
+"""Write units per second of all Replay workers together, and of CleanUp."""
 ENV_REBUILD_CONCURRENCY: Final = "KITH_REBUILD_CONCURRENCY"
 
 # Keys of the DynamoDB tables.

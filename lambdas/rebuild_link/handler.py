@@ -2,7 +2,6 @@
 
 from typing import Any, Final
 
-from shared.app.rebuild.build import ensure_building
 from shared.app.rebuild.link import link
 from shared.runtime.log import logger
 from shared.runtime.rebuild import Answer, Call, Outcome, Rebuild, RebuildSettings, done
@@ -17,8 +16,8 @@ def handler(event: dict[str, Any], context: Any) -> Answer:
 
 
 def _link(call: Call) -> Outcome:
-    ensure_building(REBUILD.registry, call.name)
-    linked = link(call.name, REBUILD.objects, REBUILD.progress)
+    REBUILD.ensure_building(call.name)
+    linked = link(REBUILD.registry, call.name, REBUILD.objects, REBUILD.progress)
     return done(
         linked,
         shuffle=linked.shuffle_manifest,

@@ -27,5 +27,6 @@ def _plan(call: Call) -> Outcome:
         call.name,
         now_ms(),
         REBUILD.settings.timing,
+        REBUILD.settings.release,
     )
     return done(planned, manifest=planned.manifest) if planned.done else waiting(planned, planned.wait_s)

@@ -4,7 +4,6 @@ from typing import Any, Final
 
 import msgspec
 
-from shared.app.rebuild.build import ensure_building
 from shared.app.rebuild.shuffle import PartNumber, shuffle
 from shared.runtime.log import logger
 from shared.runtime.rebuild import Answer, Call, Outcome, Rebuild, RebuildSettings, done
@@ -19,6 +18,6 @@ def handler(event: dict[str, Any], context: Any) -> Answer:
 
 
 def _shuffle(call: Call) -> Outcome:
-    ensure_building(REBUILD.registry, call.name)
+    REBUILD.ensure_building(call.name)
     part = msgspec.convert(call.event["item"], PartNumber)
     return done(shuffle(call.name, part, REBUILD.objects, REBUILD.progress))

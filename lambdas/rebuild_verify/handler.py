@@ -2,7 +2,6 @@
 
 from typing import Any, Final
 
-from shared.app.rebuild.build import ensure_building
 from shared.app.rebuild.verify import verify
 from shared.runtime.log import logger
 from shared.runtime.rebuild import Answer, Call, Outcome, TableSettings, done
@@ -18,6 +17,6 @@ def handler(event: dict[str, Any], context: Any) -> Answer:
 
 
 def _verify(call: Call) -> Outcome:
-    ensure_building(REBUILD.registry, call.name)
+    REBUILD.ensure_building(call.name)
     active = REBUILD.active(call.name.builder)
     return done(verify(call.name, REBUILD.objects, REBUILD.lines(call.name, active), active))

@@ -5,7 +5,7 @@ from contextlib import contextmanager
 from dataclasses import asdict, replace
 from typing import Any
 
-from pynamodb.attributes import NumberAttribute, UnicodeAttribute
+from pynamodb.attributes import BooleanAttribute, NumberAttribute, UnicodeAttribute
 from pynamodb.connection import Connection, TableConnection
 from pynamodb.connection.base import MetaTable
 from pynamodb.exceptions import PutError, PynamoDBException, TransactWriteError
@@ -46,6 +46,8 @@ class RegistryRow(Model):
     finished_at = NumberAttribute(null=True)
     reason = UnicodeAttribute(null=True)
     cleaned_at = NumberAttribute(null=True)
+    release = UnicodeAttribute(null=True)
+    has_items = BooleanAttribute(null=True)
     rev = NumberAttribute(null=True)
     active_version = NumberAttribute(null=True)
 
@@ -192,6 +194,8 @@ def _version(row: RegistryRow) -> Version:
         finished_at=int(row.finished_at or 0),
         reason=row.reason or "",
         cleaned_at=int(row.cleaned_at or 0),
+        release=row.release or "",
+        has_items=row.has_items is not False,
         rev=int(row.rev),
     )
 

@@ -46,7 +46,7 @@ class Archiver:
         for record in records:
             marker = control_of(record.data)
             if marker is not None and marker.reader == READER_ARCHIVE:
-                self._markers.acknowledge(marker.token, record.shard)
+                self._markers.acknowledge(marker, record.shard)
         oldest = min((record.arrival for record in records), default=None)
         return Archived(len(records), len(hours), size, oldest)
 

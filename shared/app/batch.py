@@ -117,7 +117,7 @@ class Batch:
                 return
             marker = control_of(record.data)
             if marker is not None and marker.reader == reader:
-                self._markers.acknowledge(marker.token, record.shard)
+                self._markers.acknowledge(marker, record.shard)
 
 
 def _first(records: Iterable[Record], failed: set[str]) -> str | None:

@@ -160,6 +160,7 @@ class Publisher:
             t0=0,  # the build chooses it
             created_at=asked.now,
             created_by=asked.by,
+            has_items=False,
         )
         try:
             self.registry.add(version)

@@ -39,7 +39,9 @@ class Version:
 
     The version counts the records that arrived at `t0` or later; 0 counts the whole stream. `finished_at` is
     when it became active, or failed; 0 while it is building. `reason` says why a version failed. `cleaned_at`
-    is when all it had left was deleted; 0 before. `rev` grows with every write of the row.
+    is when all it had left was deleted; 0 before. `release` is that of Kith whose workers build it, empty
+    before they begin. `has_items` is False as long as nothing of it can be stored but this row and objects.
+    `rev` grows with every write of the row.
     """
 
     builder: str
@@ -53,6 +55,8 @@ class Version:
     finished_at: int = 0
     reason: str = ""
     cleaned_at: int = 0
+    release: str = ""
+    has_items: bool = True
     rev: int = 1
 
 

@@ -13,15 +13,22 @@ READER_ARCHIVE: Final = "archive"
 CONTROL_BYTES_MAX: Final = 4096
 """A larger control record is none that Kith knows."""
 
+MARKERS_MAX: Final = 500
+"""Of one set on one shard: as many as are put on it in one request."""
+
 _PREFIX: Final = b'{"kith_control":'
 """What each control record begins with, to the byte: a glance tells an event from it."""
 
 
-class Marker(msgspec.Struct, frozen=True, tag_field="kind", tag="marker"):
-    """A mark on one shard, for one reader; `token` names the set of marks that were put together."""
+class Marker(msgspec.Struct, frozen=True, omit_defaults=True, tag_field="kind", tag="marker"):
+    """A mark on one shard, for one reader; `token` names the set of marks that were put together.
+
+    `number` tells those on one shard apart.
+    """
 
     token: Annotated[str, msgspec.Meta(pattern=r"^[0-9a-f]{32}\Z")]
     reader: Annotated[str, msgspec.Meta(min_length=1, max_length=256)]
+    number: Annotated[int, msgspec.Meta(ge=0, lt=MARKERS_MAX)] = 0
 
 
 class _Control(msgspec.Struct, forbid_unknown_fields=True):

@@ -15,7 +15,14 @@ from shared import contract
 from shared.adapters.registry import DynamoProgress, DynamoRegistry
 from shared.adapters.s3 import S3Objects
 from shared.app.frozen import Frozen, thaw
-from shared.app.rebuild.build import Build, BuildEndedError, BuildFailedError, BuildName, ensure_building
+from shared.app.rebuild.build import (
+    Build,
+    BuildEndedError,
+    BuildFailedError,
+    BuildName,
+    ensure_building,
+    ensure_same_release,
+)
 from shared.app.rebuild.give_up import give_up
 from shared.app.rebuild.plan import Timing
 from shared.app.rebuild.ports import MayGoOn
@@ -45,6 +52,7 @@ class RebuildSettings(msgspec.Struct, frozen=True):
     stage: str = msgspec.field(name=contract.ENV_STAGE)
     registry_table: str = msgspec.field(name=contract.ENV_REGISTRY_TABLE)
     archive_bucket: str = msgspec.field(name=contract.ENV_ARCHIVE_BUCKET)
+    release: str = msgspec.field(name=contract.ENV_RELEASE)
 
 
 class ScanSettings(RebuildSettings, frozen=True):
@@ -88,9 +96,13 @@ class TableSettings(RebuildSettings, frozen=True):
 
 
 class CleanUpSettings(TableSettings, frozen=True):
-    """Of the function that deletes what a version has left, its consumer too; `ingest_function` is an ARN."""
+    """Of the function that deletes what a version has left, `write_units` per second, and its consumer.
+
+    `ingest_function` is an ARN.
+    """
 
     ingest_function: str = msgspec.field(name=contract.ENV_INGEST_FUNCTION)
+    write_units: int = msgspec.field(name=contract.ENV_REBUILD_WRITE_UNITS)
 
 
 class ReplaySettings(TableSettings, frozen=True):
@@ -157,9 +169,15 @@ class Rebuild(Generic[S]):
         self.objects = S3Objects(aws.client("s3"), self.settings.archive_bucket)
         self._definitions: dict[str, Known] = {}
 
-    def build(self, name: BuildName) -> Build:
-        """Return the build of a version, with its compiled definition; BuildEndedError if it has ended."""
+    def ensure_building(self, name: BuildName) -> Version:
+        """Return a version's row; BuildEndedError if it has ended, BuildFailedError if it is of others."""
         row = ensure_building(self.registry, name)
+        ensure_same_release(row, self.settings.release)
+        return row
+
+    def build(self, name: BuildName) -> Build:
+        """Return the build of a version, with its compiled definition; likewise."""
+        row = self.ensure_building(name)
         return Build(self._known(row).builder, row.version, row.t0)
 
     def definition(self, name: BuildName) -> Known:

@@ -45,9 +45,9 @@ class TableRebuild(Rebuild[T]):
         }
         return DynamoLines(self.dynamodb, builders, self.tables, CLOCK)
 
-    def items(self) -> DynamoVersionItems:
-        """Return the items of all versions."""
-        return DynamoVersionItems(self.dynamodb, self.tables, CLOCK)
+    def items(self, units_per_s: float) -> DynamoVersionItems:
+        """Return the items of all versions, of which so many write units a second are deleted."""
+        return DynamoVersionItems(self.dynamodb, self.tables, CLOCK, units_per_s=units_per_s)
 
 
 def loader(rebuild: TableRebuild[ReplaySettings], build: Build, partitions: int) -> DynamoLoader:

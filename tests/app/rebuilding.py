@@ -201,7 +201,7 @@ class World:
         for shard, data in self.shards.records:
             marker = control_of(data)
             if marker.reader == reader:
-                Markers(self.objects).acknowledge(marker.token, shard)
+                Markers(self.objects).acknowledge(marker, shard)
 
     def lines_of(self, key: str, kind):
         data, _ = self.objects.get(key)
@@ -217,7 +217,7 @@ class World:
                 ),
                 self.objects,
             )
-        self.surely(lambda objects: link(self.name, objects, self.progress), self.objects)
+        self.surely(lambda objects: link(self.registry, self.name, objects, self.progress), self.objects)
         for part in self.shuffled(self.numbers(self.name.shuffle_manifest)):
             self.surely(
                 lambda objects, part=part: shuffle(

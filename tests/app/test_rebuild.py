@@ -60,6 +60,20 @@ def test_planning_fixes_t0_once_then_waits_for_it_and_for_the_archiver():
     assert call(T0 + 200_000) == planned
 
 
+def test_a_build_is_planned_for_the_workers_of_one_release():
+    world = a_world([a_record(1, userId="u")])
+    ports = (world.registry, world.progress, world.objects, world.shards, world.name)
+    plan(*ports, T0, TIMING, "one")
+    assert world.registry.version("people", NEW).release == "", "whoever lists the archive begins"
+    plan(*ports, T0 + 180_000, TIMING, "one")
+    world.acknowledge("archive")
+    assert plan(*ports, T0 + 190_000, TIMING, "two").done
+    assert world.registry.version("people", NEW).release == "two"
+    assert plan(*ports, T0 + 190_000, TIMING, "two").done
+    with pytest.raises(BuildFailedError, match="another release of Kith was deployed"):
+        plan(*ports, T0 + 200_000, TIMING, "three")
+
+
 def test_an_empty_archive_is_one_part_without_objects_and_builds_an_empty_version():
     world = a_world([])
     world.plan(T0)
@@ -243,6 +257,16 @@ def test_what_the_transformation_never_got_is_given_to_it_again_and_again():
 # Link
 
 
+def test_a_version_may_have_items_once_it_is_linked():
+    world = a_world([a_record(1, userId="u")])
+    row = world.registry.version("people", NEW)
+    world.registry.replace(row, replace(row, has_items=False))
+    world.plan(LATER)
+    assert not world.registry.version("people", NEW).has_items
+    world.rebuild()
+    assert world.registry.version("people", NEW).has_items
+
+
 @settings(deadline=None)
 @given(
     st.lists(st.lists(st.integers(0, 30), min_size=1, max_size=3, unique=True), max_size=30),
@@ -284,7 +308,7 @@ def test_partitions_are_filled_in_order_up_to_about_their_target():
 def test_a_spool_that_lacks_a_component_or_is_damaged_fails_the_build_by_its_name():
     records = [a_record(number, userId=f"u{number}") for number in range(5)]
     world = rebuilt(records)
-    key = world.name.spool(0)
+    [key] = [one for one in world.objects.held if one.startswith(f"{world.name.prefix}spool/")]
     data, _ = world.objects.get(key)
     for damaged in (data[:-20], data[:20] + b"\x00" * 20 + data[40:], b"none"):
         world.objects.put(key, damaged)

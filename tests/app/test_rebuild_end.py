@@ -1,11 +1,13 @@
 """How builds end: verified and cut over, failed, cancelled, cleaned up."""
 
 import json
+from dataclasses import replace
 from random import Random
 
 import pytest
 
 from shared.app.rebuild.build import BuildEndedError, BuildFailedError, BuildName
+from shared.app.rebuild.clean_up import clean_up
 from shared.app.rebuild.fail import fail
 from shared.app.rebuild.plan import plan
 from shared.app.rebuild.results import Result
@@ -149,6 +151,18 @@ def test_a_version_that_loses_a_race_with_a_cancel_stays_as_it_is():
     with pytest.raises(RegistryConflictError):
         world.cut_over()
     assert world.registry.active() == {"people": OLD}
+
+
+def test_the_tables_are_not_looked_through_for_a_version_that_never_had_items():
+    world = a_world([a_record(1, userId="u")])
+    row = world.registry.version("people", NEW)
+    world.registry.replace(row, replace(row, has_items=False))
+    world.plan(T0 + 1)
+    ended(world.registry, world.name, Status.FAILED, "no")
+    nobody = None  # whoever sweeps the tables
+    assert clean_up(world.registry, world.consumers, nobody, world.objects, world.name, 5, lambda: True).done
+    assert not [key for key in world.objects.held if key.startswith(world.name.prefix)]
+    assert world.registry.version("people", NEW).cleaned_at == 5
 
 
 def test_cleaning_up_leaves_nothing_of_a_version_but_its_row(monkeypatch):

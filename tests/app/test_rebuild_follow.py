@@ -4,11 +4,13 @@ from dataclasses import replace
 
 import pytest
 
+from shared.app.markers import Markers, markers_for
 from shared.app.rebuild.build import BuildEndedError, BuildFailedError
-from shared.app.rebuild.follow import BEHIND_MS_MAX, FOLLOWS_H_MAX
+from shared.app.rebuild.follow import BEHIND_MS_MAX, FOLLOWS_H_MAX, follow
 from shared.app.rebuild.plan import WAIT_S_MAX, Timing, plan
 from shared.app.registry import Status
 from shared.contract import STREAM_RETENTION_H
+from shared.core.control import control_of
 from tests.app.rebuilding import CONSUMER, NEW, TIMING, a_record, a_world, ended, rebuilt
 from tests.fakes.consumers import FakeConsumers
 from tests.people import DAY, HOUR, T0
@@ -53,6 +55,39 @@ def test_a_consumer_that_came_by_old_markers_has_new_ones_to_come_by():
     caught_up(world)
     assert world.following(at + BEHIND_MS_MAX).done
     assert world.consumers.mappings[ALIAS] == (world.t0, CONSUMER)
+
+
+def test_several_lanes_of_a_shard_have_each_to_come_by_a_marker_of_theirs():
+    world = a_build()
+    consumer = CONSUMER | {"ParallelizationFactor": 4}
+
+    def following():
+        return follow(
+            *(world.registry, world.consumers, consumer, world.objects, world.shards),
+            world.name,
+            world.t0 + 1,
+            TIMING,
+        )
+
+    assert not following().done
+    markers = [(shard, control_of(data)) for shard, data in world.shards.records if ALIAS.encode() in data]
+    assert len(markers) == 2 * markers_for(4)
+    for shard, marker in markers:
+        assert not following().done
+        Markers(world.objects).acknowledge(marker, shard)
+    assert following().done
+
+
+def test_markers_for_fewer_lanes_say_nothing_of_more():
+    world = a_build()
+    assert not world.following(world.t0 + 1).done
+    caught_up(world)
+    assert world.following(world.t0 + 1).done
+    more = CONSUMER | {"ParallelizationFactor": 2}
+    ports = (world.registry, world.consumers, more, world.objects, world.shards, world.name)
+    assert not follow(*ports, world.t0 + 2, TIMING).done
+    caught_up(world)
+    assert follow(*ports, world.t0 + 3, TIMING).done
 
 
 def test_a_build_fails_before_the_stream_loses_what_it_has_to_read():

@@ -31,6 +31,7 @@ from tests.fakes.rebuild import MemoryActiveProfiles, MemoryLoader
 from tests.people import DAY, HOUR, T0, a_definition, an_event, any_stream, contributions_of
 
 BUILDER = Builder(a_definition())
+UNITS_PER_S = 0.001
 
 
 @pytest.fixture(autouse=True)
@@ -252,16 +253,23 @@ def test_all_items_of_a_version_are_deleted_in_slices_and_none_of_another(dynamo
     dynamo.reset()
     a_loader(dynamo).insert([planned([an_event(messageId="1", userId="stays")])])
     kept = lines(dynamo, BUILDER)
-    sweep = DynamoVersionItems(dynamo.client, tables(dynamo), FakeClock()).sweep
+    waits = []
+    items = DynamoVersionItems(
+        dynamo.client, tables(dynamo), FakeClock(), units_per_s=UNITS_PER_S, wait=waits.append
+    )
     cursor, deleted, calls = "", 0, 0
     while cursor is not None:
-        turns = iter([True, False])
-        cursor, some = sweep(gone.builder, gone.version, cursor, lambda turns=turns: next(turns))
+        turns = iter(range(1 + calls))
+        cursor, some = items.sweep(
+            gone.builder, gone.version, cursor, lambda turns=turns: next(turns, None) is not None
+        )
         deleted, calls = deleted + some, calls + 1
     assert deleted > 60
     assert calls > 1
     assert lines(dynamo, BUILDER) == kept
     assert_consistent(dynamo, BUILDER)
+    # What is deleted takes its size, however small its key is: the segments of the large profile above all.
+    assert max(waits) * UNITS_PER_S > deleted // 2, "each delete after those before it"
     dynamo.version -= 1
     assert dynamo.items(dynamo.profiles_table) == dynamo.items(dynamo.identifiers_table) == []
     dynamo.version += 1

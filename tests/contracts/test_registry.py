@@ -93,7 +93,13 @@ def test_an_empty_registry_knows_nothing(registry):
 
 
 def test_a_version_comes_back_as_it_was_added(registry):
-    one = version(reason="why", finished_at=1_700_000_000_456, cleaned_at=1_700_000_000_789)
+    one = version(
+        reason="why",
+        finished_at=1_700_000_000_456,
+        cleaned_at=1_700_000_000_789,
+        release="abc",
+        has_items=False,
+    )
     registry.add(one)
     assert registry.version("customers", 1) == one
 

@@ -1,6 +1,6 @@
 """The shards of a stream in memory, which may split and merge between any two calls."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 WIDTH = 2**64
 
@@ -18,7 +18,10 @@ class FakeShards:
         self._before_call(self)
         return {shard: str(start) for shard, start in self.starts.items()}
 
-    def put(self, data: bytes, hash_key: str) -> str:
+    def put(self, data: Sequence[bytes], hash_key: str) -> list[str]:
+        return [self._put(one, hash_key) for one in data]
+
+    def _put(self, data: bytes, hash_key: str) -> str:
         self._before_call(self)
         shard = max((start, shard) for shard, start in self.starts.items() if start <= int(hash_key))[1]
         self.records.append((shard, data))

@@ -37,6 +37,7 @@ ENVIRONMENT = {
     contract.ENV_INGEST_FUNCTION: FUNCTION,
     contract.ENV_TRANSFORM_FUNCTION: "arn:aws:lambda:eu-central-1:1:function:transform",
     contract.ENV_CONSUMER: '{"MaximumRecordAgeInSeconds": 3600}',
+    contract.ENV_RELEASE: "this",
     contract.ENV_REBUILD_LEAD_S: "60",
     contract.ENV_REBUILD_MARKER_DELAY_S: "120",
     contract.ENV_REBUILD_POLL_S: "15",
@@ -62,6 +63,7 @@ VERSION = Version(
     t0=1_000,
     created_at=0,
     created_by="ann",
+    release="this",
 )
 VERIFIED = Verified(7, 3, 1, 1, 1, 1, 3, 0, 0, 0)
 LINKED = Linked(1, 2, 3, "rebuild/shuffle.jsonl", "rebuild/replay.jsonl")
@@ -196,6 +198,18 @@ def test_workers_share_the_write_units_of_the_stage(module):
     settings = module("replay").REBUILD.settings
     assert settings.write_units_each(partitions=8) == 500
     assert settings.write_units_each(partitions=1000) == 80
+
+
+@pytest.mark.parametrize("state", ["scan", "link", "shuffle", "replay", "verify"])
+def test_what_another_release_has_begun_is_not_gone_on_with(module, state, monkeypatch):
+    loaded = module(state)
+    registry = loaded.REBUILD.registry
+    monkeypatch.setattr(loaded, state, UseCase(a_result(state)))
+    registry.replace(VERSION, replace(VERSION, release="other"))
+    answered = loaded.handler(event(state), CONTEXT)
+    assert answered["status"] == "failed"
+    assert "another release of Kith was deployed" in answered["reason"]
+    assert registry.version("customers", 2).status is Status.FAILED
 
 
 @pytest.mark.parametrize("state", STATES)

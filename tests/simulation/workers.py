@@ -28,8 +28,8 @@ class _Markers:
     def __init__(self, objects):
         self._objects = objects
 
-    def acknowledge(self, token, shard):
-        self._objects.put(f"{PREFIX_MARKERS}{token}/{shard}", b"{}")
+    def acknowledge(self, marker, shard):
+        self._objects.put(f"{PREFIX_MARKERS}{marker.token}/{shard}", b"{}")
 
 
 class Clock:

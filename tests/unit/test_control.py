@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from shared.core.control import CONTROL_BYTES_MAX, Marker, control_of, control_record, is_control
+from shared.core.control import CONTROL_BYTES_MAX, MARKERS_MAX, Marker, control_of, control_record, is_control
 from tests.kinesis import json_of
 
 TOKEN = "0123456789abcdef" * 2
@@ -22,9 +22,13 @@ def test_a_marker_is_plain_json_that_says_whose_it_is():
     assert json.loads(record) == {"kith_control": PLAIN | {"reader": "customers-v2"}}
 
 
-@given(st.text("0123456789abcdef", min_size=32, max_size=32), st.text(min_size=1, max_size=256))
-def test_a_marker_comes_back_as_it_was_put(token, reader):
-    marker = Marker(token, reader)
+@given(
+    st.text("0123456789abcdef", min_size=32, max_size=32),
+    st.text(min_size=1, max_size=256),
+    st.integers(0, MARKERS_MAX - 1),
+)
+def test_a_marker_comes_back_as_it_was_put(token, reader, number):
+    marker = Marker(token, reader, number)
     assert is_control(control_record(marker))
     assert control_of(control_record(marker)) == marker
 
@@ -39,6 +43,8 @@ def test_a_marker_comes_back_as_it_was_put(token, reader):
         control(token=TOKEN.upper()),
         control(reader=""),
         control(reader=7),
+        control(number=-1),
+        control(number=MARKERS_MAX),
         control(reader="r" * CONTROL_BYTES_MAX),
         json_of({"kith_control": PLAIN, "type": "track"}),
         json_of({"kith_control": None}),

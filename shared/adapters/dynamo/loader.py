@@ -13,7 +13,6 @@ The role of the function needs `dynamodb:PartiQLInsert`.
 import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from threading import Lock
 from typing import Any, Final, NamedTuple
 
 from shared.adapters.dynamo.access import Tables
@@ -21,6 +20,7 @@ from shared.adapters.dynamo.items import Items, seconds
 from shared.adapters.dynamo.keys import Keyspace
 from shared.adapters.dynamo.layout import Layout, Listed, Pile
 from shared.adapters.dynamo.overflow import ITEM_BYTES_MAX, overflow
+from shared.adapters.dynamo.pace import Pace
 from shared.adapters.dynamo.units import Units, size_of, write_units
 from shared.adapters.dynamo.wire import Item
 from shared.app.ports import Clock, SegmentGoneError
@@ -84,7 +84,7 @@ class DynamoLoader:
         self._clock = clock
         self._keyspace = Keyspace(builder.name, version)
         self._items = Items(builder, self._keyspace)
-        self._pace = _Pace(units_per_s, wait)
+        self._pace = Pace(units_per_s, wait)
         self._writers = ThreadPoolExecutor(WRITERS, "kith-loader")
         self.units = Units()
 
@@ -147,27 +147,6 @@ class DynamoLoader:
                 return
             self._clock.pause(attempt)
         raise NotInsertedError(f"{len(waiting)} items were refused {ATTEMPTS_MAX} times")
-
-
-class _Pace:
-    """Spreads write units evenly over time, of all threads."""
-
-    def __init__(self, units_per_s: float, wait: Callable[[float], None]) -> None:
-        self._units_per_s = units_per_s
-        self._wait = wait
-        self._free_at = time.monotonic()
-        self._lock = Lock()
-
-    def take(self, units: int) -> None:
-        """Wait until so many units may be taken."""
-        if not self._units_per_s:
-            return
-        with self._lock:
-            now = time.monotonic()
-            starts_at = max(now, self._free_at)
-            self._free_at = starts_at + units / self._units_per_s
-        if starts_at > now:
-            self._wait(starts_at - now)
 
 
 def _calls(inserts: Iterator[_Insert]) -> Iterator[list[_Insert]]:

@@ -1,13 +1,17 @@
 """Deletes all items of one version: by a scan of whole tables, as no key leads to them, in slices of time."""
 
+import time
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, Final
 
 import msgspec
 
 from shared.adapters.dynamo.access import Tables
-from shared.adapters.dynamo.client import Client
+from shared.adapters.dynamo.client import WRITE_ITEMS_MAX, Client, chunks
 from shared.adapters.dynamo.keys import SEPARATOR
+from shared.adapters.dynamo.pace import Pace
+from shared.adapters.dynamo.units import size_of, write_units
 from shared.adapters.dynamo.wire import Item
 from shared.app.ports import Clock
 from shared.app.rebuild.ports import MayGoOn, Swept
@@ -15,8 +19,6 @@ from shared.contract import IDENTIFIERS_PK, PROFILES_PK, PROFILES_SK
 
 SEGMENTS: Final = 8
 """Parts of a table that are scanned at once."""
-WRITE_UNITS: Final = 1
-"""What a delete is counted as: the scan reads keys only, so sizes are not known."""
 
 
 class _Cursor(msgspec.Struct):
@@ -27,11 +29,20 @@ class _Cursor(msgspec.Struct):
 
 
 class DynamoVersionItems:
-    """Implements `VersionItems`."""
+    """Implements `VersionItems`; deletes take about `units_per_s` write units, 0 for as many as there are."""
 
-    def __init__(self, client: Any, tables: Tables, clock: Clock) -> None:
+    def __init__(
+        self,
+        client: Any,
+        tables: Tables,
+        clock: Clock,
+        *,
+        units_per_s: float = 0,
+        wait: Callable[[float], None] = time.sleep,
+    ) -> None:
         self._raw = client
         self._client = Client(client, clock)
+        self._pace = Pace(units_per_s, wait)
         self._tables = (
             (tables.identifiers, [IDENTIFIERS_PK]),
             (tables.profiles, [PROFILES_PK, PROFILES_SK]),
@@ -49,7 +60,7 @@ class DynamoVersionItems:
                         return Swept(msgspec.json.encode(at).decode(), deleted)
                     pages = sweepers.map(
                         lambda segment, table=at.table, after=at.after: self._page(
-                            table, segment, after[segment], prefix
+                            table, segment, after[segment], prefix, may_go_on
                         ),
                         range(SEGMENTS),
                     )
@@ -60,9 +71,12 @@ class DynamoVersionItems:
         return Swept(None, deleted)
 
     def _page(
-        self, table: int, segment: int, after: dict[str, str] | None, prefix: str
+        self, table: int, segment: int, after: dict[str, str] | None, prefix: str, may_go_on: MayGoOn
     ) -> tuple[dict[str, str] | None, int]:
-        """Delete what one page of a scan finds; return where the next one begins, and how many that were."""
+        """Delete what one page of a scan finds; return where the next one begins, and how many that were.
+
+        It begins where this one did, if there was no time for all.
+        """
         if after is None:
             return None, 0
         name, keys = self._tables[table]
@@ -73,14 +87,20 @@ class DynamoVersionItems:
             TotalSegments=SEGMENTS,
             FilterExpression=f"begins_with({PROFILES_PK}, :prefix)",
             ExpressionAttributeValues={":prefix": {"S": prefix}},
-            ProjectionExpression=", ".join(keys),
             ConsistentRead=True,
             **start,
         )
-        found: list[Item] = answer["Items"]
-        self._client.write(name, [], [(item, WRITE_UNITS) for item in found])
+        # Whole items: a scan costs the same, and what a delete takes is a matter of their sizes.
+        found = [({key: item[key] for key in keys}, size_of(item)) for item in answer["Items"]]
+        deleted = 0
+        for some in chunks(found, WRITE_ITEMS_MAX):
+            if not may_go_on():
+                return after, deleted
+            self._pace.take(sum(write_units(size) for _, size in some))
+            self._client.write(name, [], some)
+            deleted += len(some)
         last = answer.get("LastEvaluatedKey")
-        return ({key: wire["S"] for key, wire in last.items()} if last else None), len(found)
+        return ({key: wire["S"] for key, wire in last.items()} if last else None), deleted
 
 
 def _wire(key: dict[str, str]) -> Item:

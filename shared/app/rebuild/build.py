@@ -62,13 +62,13 @@ class BuildName:
         """Return the key of the token and the shards of the markers put for a reader."""
         return f"{self.prefix}markers/{reader}.json"
 
-    def spool(self, part: int) -> str:
+    def spool(self, part: int, digest: str) -> str:
         """Return the key of a part's contributions, by their component within the part."""
-        return f"{self.prefix}spool/{part:06d}"
+        return f"{self.prefix}spool/{part:06d}-{digest}"
 
-    def links(self, part: int) -> str:
-        """Return the key of what links a part's components to those of other parts."""
-        return f"{self.prefix}links/{part:06d}"
+    def links(self, part: int, digest: str) -> str:
+        """Return the key of what links the components of a spool to those of other parts."""
+        return f"{self.prefix}links/{part:06d}-{digest}"
 
     def assignments(self, part: int) -> str:
         """Return the key of where each component of a part belongs."""
@@ -125,3 +125,12 @@ def ensure_building(registry: Registry, name: BuildName) -> Version:
     if row.status is not Status.BUILDING:
         raise BuildEndedError(f"version {name.version} of {name.builder} is {row.status}: {row.reason}")
     return row
+
+
+def ensure_same_release(row: Version, release: str) -> None:
+    """Raise BuildFailedError if workers of another release have begun the build.
+
+    Their objects may mean other things, and one version's profiles are made by one engine.
+    """
+    if row.release != release:
+        raise BuildFailedError("another release of Kith was deployed while it was being built: publish again")

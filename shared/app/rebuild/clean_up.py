@@ -59,7 +59,8 @@ def clean_up(
     older = to_clean_up(registry, name) if row is not None and row.status is Status.RETIRED else []
     if older:
         row, name = older[0], BuildName(name.builder, older[0].version)
-    cleaned = _clean_up(consumers, items, objects, name, may_go_on)
+    is_stored = row is None or row.has_items
+    cleaned = _clean_up(consumers, items if is_stored else None, objects, name, may_go_on)
     if cleaned.done and row is not None:
         registry.replace(row, replace(row, cleaned_at=now))
     return CleanedUp(done=cleaned.done and not older, deleted=cleaned.deleted)
@@ -75,13 +76,16 @@ def to_clean_up(registry: Registry, name: BuildName) -> list[Version]:
 
 
 def _clean_up(
-    consumers: Consumers, items: VersionItems, objects: Objects, name: BuildName, may_go_on: MayGoOn
+    consumers: Consumers, items: VersionItems | None, objects: Objects, name: BuildName, may_go_on: MayGoOn
 ) -> CleanedUp:
-    """Go on with one version: first its consumer, if a worker that was late has brought it back."""
+    """Go on with one version: first its consumer, if a worker that was late has brought it back.
+
+    No `items`: it can have none, and the tables need not be looked through.
+    """
     consumers.remove(name.builder, name.version)
     found = objects.get(name.sweep)
     at = msgspec.json.decode(found[0], type=Sweep) if found else Sweep()
-    if at.number <= SWEEPS:
+    if items is not None and at.number <= SWEEPS:
         swept = items.sweep(name.builder, name.version, at.cursor, may_go_on)
         ended = swept.cursor is None
         left = Sweep(at.number + 1) if ended else Sweep(at.number, swept.cursor or "")

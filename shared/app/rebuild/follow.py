@@ -19,6 +19,7 @@ BEHIND_MS_MAX: Final = HOUR_MS
 """How far behind the stream a version counts as caught up; far below the age at which records are skipped."""
 RECORD_AGE: Final = "MaximumRecordAgeInSeconds"
 ANY_AGE: Final = -1
+LANES: Final = "ParallelizationFactor"
 
 
 class Followed(msgspec.Struct, frozen=True):
@@ -38,12 +39,12 @@ def follow(
     now: int,
     timing: Timing,
 ) -> Followed:
-    """Start the consumer, put a marker on every shard for it, and see whether it has come by them all.
+    """Start the consumer, put markers on every shard for it, and see whether it has come by them all.
 
     BuildFailedError when that takes so long (`now` is ms UTC) that the stream loses what is still to be read.
     """
     row = ensure_building(registry, name)
-    done = _has_caught_up(objects, shards, name, now)
+    done = _has_caught_up(objects, shards, name, now, consumer.get(LANES, 1))
     if not done and now - row.t0 > FOLLOWS_H_MAX * HOUR_MS:
         raise BuildFailedError(
             f"it has not caught up {FOLLOWS_H_MAX} hours after T0, and the stream keeps records for "
@@ -60,14 +61,14 @@ def follow(
     return Followed(done=True) if done else Followed(done=False, wait_s=timing.wait_s(now - row.t0))
 
 
-def _has_caught_up(objects: Objects, shards: Shards, name: BuildName, now: int) -> bool:
+def _has_caught_up(objects: Objects, shards: Shards, name: BuildName, now: int, lanes: int) -> bool:
     """Tell whether the consumer is about where the stream is: markers put lately are behind it.
 
     While it came to the first ones the stream went on: what took hours puts others, as often as it takes.
     """
     reader = contract.version_alias(name.builder, name.version)
     number = 0
-    while (at := read_up_to(objects, shards, name, reader, now, number)) is not None:
+    while (at := read_up_to(objects, shards, name, reader, now, number, lanes)) is not None:
         if now - at <= BEHIND_MS_MAX:
             return True
         number += 1

@@ -8,17 +8,19 @@ is the one state whose memory grows with the archive: about 20 bytes for every c
 """
 
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from typing import Any, Final
 
 import msgspec
 import numpy as np
 
-from shared.app.rebuild.build import BuildName
+from shared.app.rebuild.build import SCAN, BuildName, ensure_building
 from shared.app.rebuild.formats import compress, decompress, fetch, fetch_json
 from shared.app.rebuild.plan import Extent
 from shared.app.rebuild.ports import Objects
-from shared.app.rebuild.results import Linked
-from shared.app.registry import Progress
+from shared.app.rebuild.results import Linked, Result
+from shared.app.registry import Progress, Registry
 
 PARTITION_BYTES: Final = 2**27
 """Bytes of contributions, not compressed, that one Replay worker takes: half a million or so. A component
@@ -27,17 +29,21 @@ that is larger is a partition of its own."""
 LINKS_MAX: Final = 2**25
 """Identifiers that are linked at a time: they take about 45 bytes each."""
 
+READERS: Final = 16
+"""Results that are read at once."""
+
 Array = np.ndarray[Any, np.dtype[Any]]
 
 
-def link(name: BuildName, objects: Objects, progress: Progress) -> Linked:
-    """Link all parts, and assign their components to partitions."""
+def link(registry: Registry, name: BuildName, objects: Objects, progress: Progress) -> Linked:
+    """Link all parts, and assign their components to partitions; from here on the version may have items."""
     parts = fetch_json(objects, name.extent, Extent).parts
-    sizes, weights, held = _measure(name, objects, parts)
+    keys = _keys(name, objects, parts)
+    sizes, weights, held = _measure(objects, keys)
     labels: Array = np.arange(len(weights), dtype=np.uint32)
     slices = -(-held // LINKS_MAX)
     for at in range(slices):
-        labels = joined(labels, *_read(name, objects, sizes, at, slices))
+        labels = joined(labels, *_read(objects, keys, sizes, at, slices))
     component_of = numbered(labels)
     del labels
     count = int(component_of.max()) + 1 if len(component_of) else 0
@@ -50,6 +56,9 @@ def link(name: BuildName, objects: Objects, progress: Progress) -> Linked:
         data = np.uint32(partition_count).astype("<u4").tobytes() + pairs.tobytes()
         objects.put(name.assignments(part), compress(data))
         start += size
+    row = ensure_building(registry, name)
+    if not row.has_items:
+        registry.replace(row, replace(row, has_items=True))
     linked = Linked(parts, count, partition_count, name.shuffle_manifest, name.replay_manifest)
     objects.put(name.shuffle_manifest, _lines("part", parts))
     objects.put(name.replay_manifest, _lines("partition", partition_count))
@@ -100,13 +109,23 @@ def partitions(weights: Array, target: int) -> Array:
     return numbers.astype(np.uint32)
 
 
-def _measure(name: BuildName, objects: Objects, parts: int) -> tuple[list[int], Array, int]:
+def _keys(name: BuildName, objects: Objects, parts: int) -> list[str]:
+    """Return the keys of the links of all parts."""
+
+    def key(part: int) -> str:
+        return name.links(part, fetch_json(objects, name.result(SCAN, part), Result).digest)
+
+    with ThreadPoolExecutor(READERS, "kith-result") as readers:
+        return list(readers.map(key, range(parts)))
+
+
+def _measure(objects: Objects, keys: Sequence[str]) -> tuple[list[int], Array, int]:
     """Return how many components each part has, the weights of all, and how many identifiers they hold."""
     sizes: list[int] = []
     weights = []
     held = 0
-    for part in range(parts):
-        data, size = _fetch(name, objects, part)
+    for key in keys:
+        data, size = _fetch(objects, key)
         weights.append(np.frombuffer(data, "<u4", size, 4).astype(np.uint32))
         held += (len(data) - 4 - 8 * size) // 8
         sizes.append(size)
@@ -114,13 +133,13 @@ def _measure(name: BuildName, objects: Objects, parts: int) -> tuple[list[int], 
 
 
 def _read(
-    name: BuildName, objects: Objects, sizes: Sequence[int], at: int, slices: int
+    objects: Objects, keys: Sequence[str], sizes: Sequence[int], at: int, slices: int
 ) -> tuple[Array, Array]:
     """Return which components hold which hashes, of one slice of all hashes."""
     hashes, holders = [], []
     start = 0
-    for part, size in enumerate(sizes):
-        data, _ = _fetch(name, objects, part)
+    for key, size in zip(keys, sizes, strict=True):
+        data, _ = _fetch(objects, key)
         counts = np.frombuffer(data, "<u4", size, 4 + 4 * size)
         held = np.frombuffer(data, "<u8", -1, 4 + 8 * size)
         holder = np.repeat(np.arange(start, start + size, dtype=np.uint32), counts)
@@ -133,8 +152,7 @@ def _read(
     return np.concatenate(holders), np.concatenate(hashes)
 
 
-def _fetch(name: BuildName, objects: Objects, part: int) -> tuple[bytes, int]:
-    key = name.links(part)
+def _fetch(objects: Objects, key: str) -> tuple[bytes, int]:
     data = decompress(fetch(objects, key), key)
     return data, int(np.frombuffer(data, "<u4", 1)[0])
 

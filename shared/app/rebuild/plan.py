@@ -12,8 +12,8 @@ from typing import Final
 import msgspec
 
 from shared import contract
-from shared.app.markers import Shards, are_acknowledged, put_markers
-from shared.app.rebuild.build import BuildName, ensure_building
+from shared.app.markers import Shards, are_acknowledged, markers_for, put_markers
+from shared.app.rebuild.build import BuildName, ensure_building, ensure_same_release
 from shared.app.rebuild.ports import ListedObject, Objects
 from shared.app.registry import Progress, Registry
 from shared.core.archive import may_hold_before
@@ -73,11 +73,12 @@ class Extent(msgspec.Struct, frozen=True):
 
 
 class Marked(msgspec.Struct, frozen=True):
-    """Markers that were put on all shards, at a time (ms UTC): their token, and the shards."""
+    """Markers that were put on all shards, so many on each, at a time (ms UTC)."""
 
     token: str
     shards: list[str]
     at: int = 0
+    count: int = 1
 
 
 def plan(
@@ -88,8 +89,12 @@ def plan(
     name: BuildName,
     now: int,
     timing: Timing,
+    release: str = "",
 ) -> Planned:
-    """Plan a build as far as possible at a time (ms UTC). BuildEndedError if it is not building any more."""
+    """Plan a build as far as possible at a time (ms UTC), for workers of a release.
+
+    BuildEndedError if it is not building any more.
+    """
     row = ensure_building(registry, name)
     if row.t0 == 0:
         row = registry.replace(row, replace(row, t0=now + timing.lead_s * 1000))
@@ -98,6 +103,9 @@ def plan(
         return Planned(done=False, wait_s=-(-(marked_from - now) // 1000), t0=row.t0)
     if read_up_to(objects, shards, name, READER_ARCHIVE, now) is None:
         return Planned(done=False, wait_s=timing.wait_s(now - row.t0), t0=row.t0)
+    if not row.release and release:
+        row = registry.replace(row, replace(row, release=release))
+    ensure_same_release(row, release)
     found = objects.get(name.extent)
     if found is None:
         extent = _list(progress, objects, name, row.t0)
@@ -114,22 +122,26 @@ def plan(
 
 
 def read_up_to(
-    objects: Objects, shards: Shards, name: BuildName, reader: str, now: int, number: int = 0
+    objects: Objects, shards: Shards, name: BuildName, reader: str, now: int, number: int = 0, lanes: int = 1
 ) -> int | None:
     """Return when the markers were put (ms UTC) that a reader has come by on every shard; None if it has not.
 
-    The first call puts the markers that the later ones look for; with another `number`, others.
+    The first call puts the markers that the later ones look for; with another `number`, or other `lanes` of
+    the reader on each shard, others.
     """
-    key = name.markers(f"{reader}.{number}" if number else reader)
+    kind = (f".{number}" if number else "") + (f".{lanes}-lanes" if lanes > 1 else "")
+    key = name.markers(reader + kind)
     found = objects.get(key)
     if found is None:
         # The same token again if this was done halfway: whichever marker is met, all before it was in time.
         token = blake2b(key.encode(), digest_size=16).hexdigest()
-        marked = Marked(token, put_markers(shards, token, reader), now)
+        count = markers_for(lanes)
+        marked = Marked(token, put_markers(shards, token, reader, count), now, count)
         objects.put(key, msgspec.json.encode(marked))
     else:
         marked = msgspec.json.decode(found[0], type=Marked)
-    return marked.at if are_acknowledged(objects, marked.token, marked.shards) else None
+    is_by = are_acknowledged(objects, marked.token, marked.shards, marked.count)
+    return marked.at if is_by else None
 
 
 def _list(progress: Progress, objects: Objects, name: BuildName, t0: int) -> Extent:

@@ -22,10 +22,14 @@ class Linked(msgspec.Struct, frozen=True):
 
 
 class Result(msgspec.Struct):
-    """What a worker counted of its part or partition; `sample` are ids of some of its profiles."""
+    """What a worker counted of its part or partition; `sample` are ids of some of its profiles.
+
+    The first result of several workers stays, and `digest` says which objects belong to it.
+    """
 
     tally: dict[str, int]
     sample: list[str] = []
+    digest: str = ""
 
 
 def leave(

@@ -4,10 +4,14 @@
 
 Leaves a spool (the contributions, component by component), links (each component's identifiers, hashed) and
 what was counted. What is no event goes to the quarantine of the new version.
+
+A chain may make something else of the same events each time, and a worker that was given up may still be at
+work: spool and links are named by their content, and the result, of which the first one stays, says which.
 """
 
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
+from hashlib import blake2b
 from typing import Final
 
 import msgspec
@@ -28,6 +32,7 @@ from shared.core.spool import FrameWriter, Identifiers
 
 HELD_BYTES_MAX: Final = 2**24
 """What waits to be set aside together."""
+DIGEST_BYTES: Final = 8
 ROUNDS_MAX: Final = 3
 """How often an event is transformed whose transformation asks to try again, before it is set aside."""
 
@@ -52,8 +57,11 @@ def scan(
 ) -> Scanned:
     """Read a part of the archive; `transformer` runs the chain of the version, if it has one.
 
-    BuildFailedError that names the object if one is gone or damaged.
+    BuildFailedError that names the object if one is gone or damaged. A part that has been read is left alone.
     """
+    finished = objects.get(build.name.result(SCAN, part.part))
+    if finished is not None:
+        return _scanned(part, msgspec.json.decode(finished[0], type=Result).tally)
     scanning = _Scanning(build, quarantine, transformer)
     for key, _ in part.objects:
         scanning.read(_records(objects, key))
@@ -65,22 +73,25 @@ def scan(
         weights.append(len(frame))
         spool.add(frame)
     hashes = [sorted({identifier_hash(one) for each in some for one in each}) for some in components]
-    objects.put(build.name.spool(part.part), spool.finish())
-    objects.put(build.name.links(part.part), write_links(weights, hashes))
+    spooled = spool.finish()
+    digest = blake2b(spooled, digest_size=DIGEST_BYTES).hexdigest()
+    objects.put(build.name.spool(part.part, digest), spooled)
+    objects.put(build.name.links(part.part, digest), write_links(weights, hashes))
+    tally["components"] = len(components)
     counted = {
         "parts": 1,
         "objects": len(part.objects),
         "events": tally["events_in"],
         "quarantined": tally["events_quarantined"],
     }
-    leave(objects, progress, build.name, SCAN, part.part, Result(dict(tally)), counted)
-    return Scanned(
-        part=part.part,
-        records=tally["records"],
-        events=tally["events_in"],
-        contributions=tally["contributions"],
-        components=len(components),
-    )
+    result = Result(dict(tally), digest=digest)
+    leave(objects, progress, build.name, SCAN, part.part, result, counted)
+    return _scanned(part, tally)
+
+
+def _scanned(part: Part, tally: Mapping[str, int]) -> Scanned:
+    counted = ("records", "events_in", "contributions", "components")
+    return Scanned(part.part, *(tally.get(name, 0) for name in counted))
 
 
 class _Scanning:

@@ -2,11 +2,12 @@
 
 import msgspec
 
-from shared.app.rebuild.build import SHUFFLE, BuildFailedError, BuildName
+from shared.app.rebuild.build import SCAN, SHUFFLE, BuildFailedError, BuildName
 from shared.app.rebuild.formats import (
     block_record,
     compress,
     fetch,
+    fetch_json,
     read_assignments,
     read_spool,
     write_shuffled,
@@ -32,7 +33,8 @@ class Shuffled(msgspec.Struct, frozen=True):
 
 def shuffle(name: BuildName, part: PartNumber, objects: Objects, progress: Progress) -> Shuffled:
     """Sort a part's spool by partition."""
-    spool_key, assignments_key = name.spool(part.part), name.assignments(part.part)
+    scanned = fetch_json(objects, name.result(SCAN, part.part), Result)
+    spool_key, assignments_key = name.spool(part.part, scanned.digest), name.assignments(part.part)
     partitions, component_of, partition_of = read_assignments(
         fetch(objects, assignments_key), assignments_key
     )
