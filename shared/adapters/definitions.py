@@ -41,13 +41,22 @@ class Definitions:
             known = self._loaded[builder, version] = self._read(builder, version)
         return known
 
-    def _read(self, builder: str, version: int) -> Loaded:
+    def status(self, builder: str, version: int) -> str | None:
+        """Return how a version is now; None if the registry has none."""
+        row = self._row(builder, version)
+        return None if row is None else row["status"]["S"]
+
+    def _row(self, builder: str, version: int) -> Any:
+        """Return a version's row; None if the registry has none."""
         key = {
             contract.REGISTRY_PK: {"S": builder},
             contract.REGISTRY_SK: {"S": contract.registry_version(version)},
         }
         answer = self._dynamodb.get_item(TableName=self._table, Key=key, ConsistentRead=True)
-        row = answer.get("Item")
+        return answer.get("Item")
+
+    def _read(self, builder: str, version: int) -> Loaded:
+        row = self._row(builder, version)
         if row is None:
             raise UnknownVersionError(f"the registry has no version {version} of {builder}")
         sha256 = row["sha256"]["S"]

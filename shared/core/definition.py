@@ -90,6 +90,8 @@ class Definition(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 WINDOW_DEFAULT: Final = "365 days"
+DEBOUNCE_DEFAULT: Final = "30 seconds"
+TIMEOUT_DEFAULT: Final = "10 seconds"
 _WINDOW: Final = "window"
 
 CUSTOM_ID: Final = IdentifierType("custom_id", paths=(("custom_id",), ("JITSU_PROFILE_ID",)), known=True)
@@ -115,7 +117,21 @@ def with_window(definition: Definition) -> Definition:
 def window_days(definition: Definition) -> int | None:
     """Return how many days of events the profile function gets; None for a builder that has none."""
     window = dict(definition.profile_function).get(_WINDOW)
-    return None if window is None else int(window.partition(" ")[0])
+    return None if window is None else _number(window)
+
+
+def debounce_s(definition: Definition) -> int:
+    """Return for how many seconds the profile function waits for further changes before it runs."""
+    return _number(dict(definition.profile_function).get("debounce", DEBOUNCE_DEFAULT))
+
+
+def timeout_s(definition: Definition) -> int:
+    """Return how many seconds the profile function may take for one profile."""
+    return _number(dict(definition.profile_function).get("timeout", TIMEOUT_DEFAULT))
+
+
+def _number(text: str) -> int:
+    return int(text.partition(" ")[0])
 
 
 def definition_json(definition: Definition) -> bytes:

@@ -105,6 +105,11 @@ class _Piece(msgspec.Struct, array_like=True):
     texts: list[bytes]
 
 
+def revision_of(head: Head) -> int:
+    """Return the revision of the write that made a chunk."""
+    return int.from_bytes(bytes.fromhex(head.name)[:_REV_BYTES], "big")
+
+
 def pieces_of(events: Iterable[Kept], arrived: int) -> list[Piece]:
     """Compress events that were counted, the last of which arrived then, in pieces of bounded size."""
     found: list[Piece] = []

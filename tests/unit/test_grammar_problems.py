@@ -221,6 +221,16 @@ def test_an_identifier_name_is_plain(name):
             "profile_function.window",
             "must be a number of days from `7 days` to `365 days`",
         ),
+        (
+            "profile_function: {debounce: 30}",
+            "profile_function.debounce",
+            "must be a number of seconds from `0 seconds` to `900 seconds`",
+        ),
+        (
+            "profile_function: {timeout: 2 minutes}",
+            "profile_function.timeout",
+            "must be a number of seconds from `1 second` to `60 seconds`",
+        ),
         ("retention:", "retention", "empty; give it a value, or remove the key"),
     ],
 )

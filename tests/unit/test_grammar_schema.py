@@ -41,6 +41,8 @@ GOOD = (
     *("retention: {}", "retention: {known: 1 month, other: 120 months}", "retention: {known: 99 month}"),
     *("retention: {known: 109 months}", "retention: {other: 1 months}"),
     *(f"profile_function: {{window: {days}}}" for days in ("7 days", "90 days", "299 days", "365 days")),
+    *(f"profile_function: {{debounce: {time}}}" for time in ("0 seconds", "1 second", "899 seconds")),
+    *(f"profile_function: {{timeout: {time}}}" for time in ("1 second", "59 seconds", "60 seconds")),
     "profile_function: {}",
     *(attribute(f"{{aggregation: count, when: {{x: {x}}}}}") for x in ("1", "1.5", "1e3", "[a, true]")),
     *(attribute(f"{{from: {path}, aggregation: count}}") for path in ("a", "[a.b, c d]", ".".join("a" * 16))),
@@ -61,6 +63,8 @@ BAD = (
         f"profile_function: {{window: {days}}}"
         for days in ("6 days", "366 days", "400 days", "1000 days", "1 year", "90", "true", "[7 days]")
     ),
+    *(f"profile_function: {{debounce: {time}}}" for time in ("901 seconds", "00 seconds", "1 minute", "30")),
+    *(f"profile_function: {{timeout: {time}}}" for time in ("0 seconds", "61 seconds", "10", "[1 second]")),
     *("profile_function: true", "profile_function: {x: {a: b}}", "profile_function: {memory: 512}"),
     *(
         attribute(f"{{aggregation: count, when: {x}}}")

@@ -22,6 +22,8 @@ ENVIRONMENT_PATTERN: Final = "^[A-Za-z_][A-Za-z0-9_]{0,127}$"
 ATTRIBUTE_PATTERN: Final = r"^[^\x00-\x1f\x7f-\x9f]*$"
 MONTHS_PATTERN: Final = "^([1-9][0-9]?|1[01][0-9]|120) months?$"
 WINDOW_PATTERN: Final = "^([7-9]|[1-9][0-9]|[12][0-9]{2}|3[0-5][0-9]|36[0-5]) days$"
+DEBOUNCE_PATTERN: Final = "^(0|[1-9][0-9]?|[1-8][0-9]{2}|900) seconds?$"
+RUN_PATTERN: Final = "^([1-9]|[1-5][0-9]|60) seconds?$"
 
 
 def parse_path(value: Any) -> Path:
@@ -53,6 +55,20 @@ def parse_window(value: Any) -> str:
     """Return a number of days as written. Raises ValueError for anything but `7 days` ... `365 days`."""
     if not isinstance(value, str) or not re.fullmatch(WINDOW_PATTERN, value):
         raise ValueError("must be a number of days from `7 days` to `365 days`")
+    return value
+
+
+def parse_debounce(value: Any) -> str:
+    """Return seconds as they are written. Raises ValueError for other than `0 seconds` to `900 seconds`."""
+    if not isinstance(value, str) or not re.fullmatch(DEBOUNCE_PATTERN, value):
+        raise ValueError("must be a number of seconds from `0 seconds` to `900 seconds`")
+    return value
+
+
+def parse_run(value: Any) -> str:
+    """Return seconds as they are written. Raises ValueError for other than `1 second` to `60 seconds`."""
+    if not isinstance(value, str) or not re.fullmatch(RUN_PATTERN, value):
+        raise ValueError("must be a number of seconds from `1 second` to `60 seconds`")
     return value
 
 
@@ -116,6 +132,14 @@ BlockRegex = Annotated[str, Field(max_length=REGEX_CHARACTERS_MAX), AfterValidat
 Months = Annotated[
     int,
     PlainValidator(parse_months, json_schema_input_type=Annotated[str, Field(pattern=MONTHS_PATTERN)]),
+]
+Debounce = Annotated[
+    str,
+    PlainValidator(parse_debounce, json_schema_input_type=Annotated[str, Field(pattern=DEBOUNCE_PATTERN)]),
+]
+RunTime = Annotated[
+    str,
+    PlainValidator(parse_run, json_schema_input_type=Annotated[str, Field(pattern=RUN_PATTERN)]),
 ]
 Window = Annotated[
     str,

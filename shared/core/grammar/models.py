@@ -8,16 +8,25 @@ from typing import Annotated, Any, Final
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationInfo, field_validator
 
 from shared.core.aggregations.registry import AGGREGATIONS
-from shared.core.definition import WINDOW_DEFAULT, Keep, Normalizer, ValueType
+from shared.core.definition import (
+    DEBOUNCE_DEFAULT,
+    TIMEOUT_DEFAULT,
+    WINDOW_DEFAULT,
+    Keep,
+    Normalizer,
+    ValueType,
+)
 from shared.core.grammar.fields import (
     AttributeName,
     BlockedValue,
     BlockRegex,
+    Debounce,
     EnvironmentName,
     Months,
     Name,
     Options,
     Paths,
+    RunTime,
     When,
     Window,
 )
@@ -154,6 +163,10 @@ class ProfileFunctionModel(_Model):
 
     window: Window = WINDOW_DEFAULT
     """How many days of events it gets, up to the profile's last one; `365 days` unless given."""
+    debounce: Debounce = DEBOUNCE_DEFAULT
+    """How long it waits for further changes of a profile before it runs; `30 seconds` unless given."""
+    timeout: RunTime = TIMEOUT_DEFAULT
+    """How long it may take for one profile; `10 seconds` unless given."""
 
 
 class BuilderModel(_Model):

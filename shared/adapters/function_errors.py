@@ -1,0 +1,30 @@
+"""Errors of profile functions in the archive bucket: one JSON object per profile."""
+
+from collections.abc import Iterator
+
+import msgspec
+
+from shared.adapters.s3 import S3Objects
+from shared.app.functions.errors import FunctionError, prefix_of
+
+
+class S3FunctionErrors:
+    """The `Errors` port on a bucket."""
+
+    def __init__(self, objects: S3Objects) -> None:
+        self._objects = objects
+
+    def put(self, error: FunctionError) -> None:
+        """Keep an error, over an older one of its profile."""
+        self._objects.put(error.key, msgspec.json.encode(error))
+
+    def list(self, builder: str | None = None) -> Iterator[FunctionError]:
+        """Yield errors: all, or those of one builder."""
+        for listed in self._objects.list(prefix_of(builder)):
+            found = self._objects.get(listed.key)
+            if found is not None:
+                yield msgspec.json.decode(found[0], type=FunctionError)
+
+    def delete(self, error: FunctionError) -> None:
+        """Forget an error."""
+        self._objects.delete(error.key)

@@ -1,0 +1,97 @@
+"""Deliveries: what becomes of a message, whatever its run comes to.
+
+Done with, it goes. Failed, it comes again, later and later, and after the last attempt its profile is listed
+among the errors. If the function cannot be run at all now, it comes again for as long as that takes.
+"""
+
+from collections.abc import Callable
+from typing import NamedTuple, Protocol
+
+import msgspec
+
+from shared.app.functions.dispatch import Due
+from shared.app.functions.errors import Errors, FunctionError
+from shared.app.functions.run import Backoff, Became, Runs
+from shared.core.functions import FunctionFailure
+
+
+class Message(NamedTuple):
+    """A message as the queue delivers it, for the n-th time; `receipt` is this delivery's."""
+
+    id: str
+    receipt: str
+    body: str
+    received: int
+
+
+class Holding(Protocol):
+    """The queue that a message came from."""
+
+    def hold(self, receipt: str, delay_s: int) -> None:
+        """Have a message come again after so many seconds."""
+        ...
+
+
+class Delivery(NamedTuple):
+    """What became of a message. `again`: it is to come again, and must not be taken for done.
+
+    `due` is None for a body that is no message; `error` is what kept the function from running.
+    """
+
+    message: Message
+    due: Due | None = None
+    became: Became | None = None
+    failure: FunctionFailure | None = None
+    error: Exception | None = None
+    again: bool = False
+    age_ms: int = 0
+
+
+class Deliver:
+    """Takes messages one by one; safe for several threads.
+
+    `runs_of` gives the runs of a version, or None when that has ended; `now` gives microseconds UTC.
+    """
+
+    def __init__(
+        self,
+        runs_of: Callable[[str, int], Runs | None],
+        queue: Holding,
+        errors: Errors,
+        backoff: Backoff,
+        now: Callable[[], int],
+    ) -> None:
+        self._runs_of = runs_of
+        self._queue = queue
+        self._errors = errors
+        self._backoff = backoff
+        self._now = now
+
+    def take(self, message: Message) -> Delivery:
+        """Deal with one message."""
+        try:
+            due = msgspec.json.decode(message.body, type=Due)
+        except msgspec.MsgspecError:
+            return Delivery(message)
+        try:
+            return self._run(message, due)
+        except Exception as error:  # noqa: BLE001 - one message must never take its neighbours with it
+            self._queue.hold(message.receipt, self._backoff.unavailable_s(message.received))
+            return Delivery(message, due, error=error, again=True)
+
+    def _run(self, message: Message, due: Due) -> Delivery:
+        runs = self._runs_of(due.builder, due.version)
+        if runs is None:
+            return Delivery(message, due, Became.GONE)
+        became, failure = runs.run(due)
+        if failure is None:
+            return Delivery(message, due, became, age_ms=max(0, (self._now() - due.rev) // 1000))
+        delay_s = self._backoff.delay_s(message.received)
+        if delay_s is None:
+            self._errors.put(self._error(message, due, failure))
+            return Delivery(message, due, became, failure)
+        self._queue.hold(message.receipt, delay_s)
+        return Delivery(message, due, became, failure, again=True)
+
+    def _error(self, message: Message, due: Due, failure: FunctionFailure) -> FunctionError:
+        return FunctionError(due, failure.reason, failure.detail, message.received, self._now() // 1000)

@@ -1,0 +1,156 @@
+"""Running profile functions after profiles have changed: one message, one profile.
+
+    message -> profile, as it is now -> its history -> function -> result, written if none was of more events
+
+A message says at which revision a profile was due. If it has changed since, a newer message is on its way,
+and this one leaves the run to it: so a profile that keeps changing runs when it is quiet, or after a while.
+
+A result is written into the profile as it is by then: what it counted meanwhile leaves it due, and its own
+message has it run again. So the busiest profile gets on, too.
+"""
+
+from enum import StrEnum
+from typing import Final, NamedTuple, Protocol
+
+import msgspec
+
+from shared.app.functions.dispatch import Due
+from shared.app.functions.ports import Histories, ProfileFunction
+from shared.app.functions.results import computed_of, input_of, since_of
+from shared.app.ports import Clock, Committed, Failed, ProfileStore
+from shared.core.compile import Builder
+from shared.core.functions import FunctionFailure
+from shared.core.history import HistoryGoneError, revision_of
+from shared.core.profile import Computed, Profile, copy, expiry
+from shared.core.writes import Plan, Put
+
+RACES_MAX: Final = 12
+"""Lost races after which a message comes again later."""
+SLOT_DEBOUNCES: Final = 5
+"""A profile that keeps changing runs all the same after twice as many debounces, at the latest."""
+
+
+class Became(StrEnum):
+    """What became of a message."""
+
+    WRITTEN = "written"
+    NOT_DUE = "not_due"
+    """The last result is of all events already: a message may come twice."""
+    SUPERSEDED = "superseded"
+    """A newer message is on its way."""
+    GONE = "gone"
+    """The profile was merged, broken or has expired, or its version has ended."""
+    FAILED = "failed"
+    """The function failed."""
+
+
+class Ran(NamedTuple):
+    """What became of a message, and why the function failed if it did."""
+
+    became: Became
+    failure: FunctionFailure | None = None
+
+
+class UnavailableError(Exception):
+    """The profile could not be read or written now; the argument says why, without any value."""
+
+
+class Store(ProfileStore, Histories, Protocol):
+    """Profiles with their histories."""
+
+
+class Runs:
+    """Runs the function of one version of a builder."""
+
+    def __init__(
+        self, builder: Builder, debounce_s: int, store: Store, function: ProfileFunction, clock: Clock
+    ) -> None:
+        self._builder = builder
+        self._slot_us = SLOT_DEBOUNCES * max(debounce_s, 1) * 1_000_000
+        self._store = store
+        self._function = function
+        self._clock = clock
+
+    def run(self, due: Due) -> Ran:
+        """Do what a message asks for.
+
+        Raises `UnavailableError`, or what the ports raise, when it must come again: nothing is known then.
+        """
+        for attempt in range(1, RACES_MAX + 1):
+            profile = self._read(due.profile_id)
+            if profile is None:
+                return Ran(Became.GONE)
+            if not profile.is_due:
+                return Ran(Became.NOT_DUE)
+            if self._may_wait(due, profile):
+                return Ran(Became.SUPERSEDED)
+            try:
+                chunks = self._store.chunks(profile, since_of(self._builder, profile))
+            except HistoryGoneError:  # it has been merged or removed since
+                self._clock.pause(attempt)
+                continue
+            [outcome] = self._function.run([input_of(self._builder, profile, chunks)])
+            if isinstance(outcome, FunctionFailure):
+                return Ran(Became.FAILED, outcome)
+            return Ran(self._write(profile, computed_of(profile, outcome)))
+        raise UnavailableError("the history is gone")
+
+    def _read(self, profile_id: str) -> Profile | None:
+        """Return a profile that lives."""
+        stored = self._store.profiles([profile_id], fresh=True).get(profile_id)
+        if not isinstance(stored, Profile):
+            return None
+        return stored if self._clock.now_us() // 1000 <= expiry(self._builder, stored) else None
+
+    def _may_wait(self, due: Due, profile: Profile) -> bool:
+        """Tell whether a newer message is to have the run.
+
+        It is, but where the profile has had no result for a slot of some debounces, and the newer change fell
+        into another slot: so whoever keeps changing has a few runs in a slot, and not one with each change.
+        Revisions are the microseconds of writes.
+        """
+        if profile.rev <= due.rev:
+            return False
+        served = max(map(revision_of, profile.computed.basis), default=0) if profile.computed else 0
+        is_late = due.rev - served > self._slot_us
+        return not (is_late and due.rev // self._slot_us < profile.rev // self._slot_us)
+
+    def _write(self, read: Profile, computed: Computed) -> Became:
+        """Write a result into the profile as it is by now, unless another result was written meanwhile."""
+        current: Profile | None = read
+        for attempt in range(1, RACES_MAX + 1):
+            if current is None:
+                return Became.GONE
+            if current.computed != read.computed:
+                return Became.SUPERSEDED
+            changed = copy(self._builder, current)
+            changed.computed = computed
+            changed.rev = max(current.rev + 1, self._clock.now_us())
+            [result] = self._store.commit([Plan(puts=[Put(changed, current.rev)])])
+            match result:
+                case Committed():
+                    return Became.WRITTEN
+                case Failed(error=error):
+                    raise UnavailableError(error)
+            self._clock.pause(attempt)
+            current = self._read(read.id)
+        raise UnavailableError("contended")
+
+
+class Backoff(msgspec.Struct, frozen=True):
+    """When a message comes again that failed: after `first_s` seconds, then four times as long, and so on."""
+
+    attempts: int
+    first_s: int
+
+    def delay_s(self, received: int) -> int | None:
+        """Return for how long to wait after so many attempts; None: that was the last."""
+        return None if received >= self.attempts else self.unavailable_s(received)
+
+    def unavailable_s(self, received: int) -> int:
+        """Return for how long to wait when nothing is known of the function, however often that was so."""
+        return int(min(DELAY_S_MAX, self.first_s * 4 ** min(received - 1, 20)))
+
+
+DELAY_S_MAX: Final = 6 * 3600
+"""The longest between two attempts; a queue holds back a message that was received for twelve hours."""

@@ -1,0 +1,266 @@
+"""Runs: a message has a profile's function run, and its result written, whatever else happens meanwhile."""
+
+from itertools import pairwise
+
+import pytest
+
+from shared.adapters.memory_store import MemoryStore
+from shared.app.functions.dispatch import Due
+from shared.app.functions.results import input_of, since_of
+from shared.app.functions.run import RACES_MAX, Backoff, Became, Ran, Runs, UnavailableError
+from shared.app.ports import Failed
+from shared.core.compile import Builder
+from shared.core.functions import FunctionFailure, FunctionResult
+from shared.core.history import HistoryGoneError
+from shared.core.profile import Profile, present
+from tests.app.test_engine import ingest
+from tests.fakes.functions import FakeFunction, counting
+from tests.people import T0, a_definition, an_event, contributions_of
+
+BUILDER = Builder(a_definition(profile_function=(("window", "365 days"), ("debounce", "30 seconds"))))
+MINUTE_US = 60_000_000
+
+
+class Clock:
+    """Microseconds that tests move; nobody waits."""
+
+    def __init__(self):
+        self.us = T0 * 1000
+
+    def now_us(self):
+        self.us += 1
+        return self.us
+
+    def pause(self, attempt):
+        """Go on at once."""
+
+
+class World:
+    """A builder's profiles, and the runs of its function."""
+
+    def __init__(self, run_one=counting):
+        self.store = MemoryStore()
+        self.clock = Clock()
+        self.function = FakeFunction(run_one)
+        self.runs = Runs(BUILDER, 30, self.store, self.function, self.clock)
+        self.count = 0
+
+    def event(self, **body):
+        """Count an event of a person; return the message of the change."""
+        self.count += 1
+        event = {"messageId": f"m{self.count}", "userId": "ann", "type": "page", **body}
+        ingest(BUILDER, self.store, contributions_of(BUILDER, [an_event(**event, arrival=T0 + self.count)]))
+        profile = self.profile(event["userId"])
+        profile.rev = self.clock.now_us()
+        return self.due(profile)
+
+    def due(self, profile):
+        return Due(BUILDER.name, 1, profile.id, profile.rev)
+
+    def profile(self, user="ann"):
+        [found] = [
+            one
+            for one in self.store.stored.values()
+            if isinstance(one, Profile) and any(each.value == user for each in one.identifiers)
+        ]
+        return found
+
+    def traits(self, user="ann"):
+        return present(BUILDER, self.profile(user))["traits"]
+
+    def counts(self):
+        """What the function counted of each type of event."""
+        return {
+            name.removeprefix("counts."): value
+            for name, value in self.traits().items()
+            if name.startswith("counts.")
+        }
+
+
+def test_a_change_has_the_function_run_over_the_history_and_its_result_laid_over_the_profile():
+    world = World()
+    world.event(type="identify", traits={"plan": "gold"}, anonymousId="c1")
+    due = world.event()
+    assert world.runs.run(due) == Ran(Became.WRITTEN)
+    assert world.traits() == {
+        "plan": "gold",
+        "counts.identify": 1,
+        "counts.page": 1,
+        "anonymousId": "c1",
+        "first": "m1",
+    }
+    assert present(BUILDER, world.profile())["published_id"] == "ann"
+    assert not world.profile().is_due
+
+
+def test_a_message_that_comes_twice_does_nothing_the_second_time():
+    world = World()
+    due = world.event()
+    world.runs.run(due)
+    rev = world.profile().rev
+    assert world.runs.run(due) == Ran(Became.NOT_DUE)
+    assert (world.profile().rev, world.function.runs) == (rev, 1)
+
+
+def test_a_profile_that_changed_again_leaves_the_run_to_the_newer_message():
+    world = World()
+    first = world.event()
+    world.runs.run(first)
+    older, newer = world.event(), world.event()
+    assert world.runs.run(older) == Ran(Became.SUPERSEDED)
+    assert world.runs.run(newer) == Ran(Became.WRITTEN)
+    assert world.counts() == {"page": 3}
+    assert world.function.runs == 2
+
+
+def test_a_profile_that_never_rests_runs_all_the_same_and_not_with_every_change():
+    """One change a second, each message half a minute later, for a quarter of an hour."""
+    world = World(lambda _: None)
+    world.runs.run(world.event())
+    waiting, ran_at = [], [0]
+    for second in range(1, 900):
+        world.clock.us = T0 * 1000 + second * 1_000_000
+        waiting.append((second + 30, world.event()))
+        while waiting and waiting[0][0] <= second:
+            if world.runs.run(waiting.pop(0)[1]).became is Became.WRITTEN:
+                ran_at.append(second)
+    gaps = [later - earlier for earlier, later in pairwise(ran_at)]
+    assert max(gaps) <= 10 * 30
+    assert len(ran_at) <= 900 / 100
+
+
+def test_a_run_that_fails_leaves_the_last_good_result_and_the_profile_due():
+    world = World()
+    world.runs.run(world.event())
+    failure = FunctionFailure("function_error", "ValueError in line 3")
+    world.function._run_one = lambda _: failure
+    due = world.event()
+    assert world.runs.run(due) == Ran(Became.FAILED, failure)
+    assert world.counts() == {"page": 1}
+    assert world.profile().is_due
+    world.function._run_one = counting
+    assert world.runs.run(due) == Ran(Became.WRITTEN)
+    assert world.counts() == {"page": 2}
+
+
+def test_a_function_that_returns_nothing_any_more_takes_its_traits_with_it():
+    world = World()
+    world.runs.run(world.event())
+    world.function._run_one = lambda _: None
+    assert world.runs.run(world.event()) == Ran(Became.WRITTEN)
+    assert world.traits() == {}
+
+
+def test_what_is_counted_while_the_function_runs_leaves_its_result_written_and_the_profile_due():
+    world = World()
+
+    def meanwhile(given):
+        if world.count == 1:
+            world.event()
+        return counting(given)
+
+    world.function._run_one = meanwhile
+    assert world.runs.run(world.event()) == Ran(Became.WRITTEN)
+    profile = world.profile()
+    assert (world.counts(), profile.event_count, profile.is_due) == ({"page": 1}, 2, True)
+    assert world.runs.run(world.due(profile)) == Ran(Became.WRITTEN)
+    assert world.counts() == {"page": 2}
+
+
+def test_a_result_that_somebody_else_wrote_meanwhile_stays():
+    world = World()
+    due = world.event()
+
+    def meanwhile(given):
+        if world.function.runs == 1:
+            world.event()
+            world.runs.run(world.due(world.profile()))
+        return counting(given)
+
+    world.function._run_one = meanwhile
+    assert world.runs.run(due) == Ran(Became.SUPERSEDED)
+    assert world.counts() == {"page": 2}
+    assert not world.profile().is_due
+
+
+def test_a_merge_has_the_function_run_over_the_events_of_both():
+    world = World()
+    one, other = world.event(anonymousId="c1"), world.event(userId="ben", anonymousId="c2")
+    for due in (one, other):
+        world.runs.run(due)
+    merged = world.event(type="alias", previousId="c2", anonymousId="c1", userId="ann")
+    assert len([each for each in world.store.stored.values() if isinstance(each, Profile)]) == 1
+    assert world.runs.run(other) == Ran(Became.GONE)
+    assert world.runs.run(merged) == Ran(Became.WRITTEN)
+    assert world.counts() == {"page": 2, "alias": 1}
+
+
+def test_the_message_of_a_profile_that_has_expired_or_is_gone_does_nothing():
+    world = World()
+    due = world.event()
+    assert world.runs.run(Due(BUILDER.name, 1, "nobody", 1)) == Ran(Became.GONE)
+    world.clock.us += 500 * 24 * 60 * MINUTE_US
+    assert world.runs.run(due) == Ran(Became.GONE)
+    assert world.function.runs == 0
+
+
+def test_a_history_that_is_gone_has_the_profile_read_again():
+    world = World()
+    due = world.event()
+    chunks = world.store.chunks
+    gone = [True, False]
+
+    def read(profile, since_ms):
+        if gone.pop(0):
+            raise HistoryGoneError
+        return chunks(profile, since_ms)
+
+    world.store.chunks = read
+    assert world.runs.run(due) == Ran(Became.WRITTEN)
+    gone += [True] * RACES_MAX
+    with pytest.raises(UnavailableError):
+        world.runs.run(world.event())
+
+
+def test_a_profile_that_cannot_be_written_now_has_its_message_come_again():
+    world = World()
+    due = world.event()
+    commit = world.store.commit
+    world.store.commit = lambda _: [Failed("ProvisionedThroughputExceededException")]
+    with pytest.raises(UnavailableError, match="ProvisionedThroughputExceededException"):
+        world.runs.run(due)
+    world.store.commit = commit
+    assert world.runs.run(due) == Ran(Became.WRITTEN)
+
+
+def test_a_function_that_cannot_be_called_now_leaves_everything_as_it_is():
+    world = World()
+
+    def refuse(_):
+        raise OSError
+
+    world.function._run_one = refuse
+    due = world.event()
+    with pytest.raises(OSError):  # noqa: PT011 - the fake's own
+        world.runs.run(due)
+    assert world.profile().computed is None
+
+
+def test_a_result_is_of_the_window_that_ends_with_the_last_event():
+    world = World()
+    world.event()
+    profile = world.profile()
+    chunks = world.store.chunks(profile, since_of(BUILDER, profile))
+    assert input_of(BUILDER, profile, chunks).since_ms == profile.updated_at - 365 * 24 * 3_600_000
+
+
+def test_each_attempt_waits_four_times_as_long_as_the_one_before_up_to_six_hours():
+    backoff = Backoff(attempts=6, first_s=30)
+    assert [backoff.delay_s(received) for received in range(1, 8)] == [30, 120, 480, 1920, 7680, None, None]
+    assert [backoff.unavailable_s(received) for received in (1, 6, 90)] == [30, 21_600, 21_600]
+
+
+def test_a_result_of_no_traits_is_a_result():
+    world = World(lambda _: FunctionResult({}))
+    assert world.runs.run(world.event()) == Ran(Became.WRITTEN)
+    assert not world.profile().is_due
