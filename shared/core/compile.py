@@ -2,7 +2,6 @@
 
 from collections import Counter
 from collections.abc import Callable, Sequence
-from decimal import Decimal
 from operator import itemgetter
 from typing import Any, Final, NamedTuple
 
@@ -10,8 +9,9 @@ import msgspec
 
 from shared.core.aggregations.base import Aggregation, Key, Value
 from shared.core.aggregations.registry import aggregation_of
-from shared.core.definition import Condition, DecimalNumber, Definition, Path, Scalar, window_days
+from shared.core.definition import Definition, Path, window_days
 from shared.core.event import Event, Position, corrected, message_id
+from shared.core.extraction import compile_when, extractor, holds
 from shared.core.identity.identifiers import (
     Identifier,
     SetAside,
@@ -24,7 +24,6 @@ from shared.core.retention import DAY_MS
 from shared.core.shape import Shape, Slots, tree_of, walk
 from shared.core.times import parse_time
 from shared.core.traits import flatten
-from shared.core.values import PARSERS, UNUSABLE, parse_string
 
 EVENT_OVERHEAD_BYTES: Final = 512
 """Upper bound of what an event adds to the canonical form beside its values: times, counters."""
@@ -68,34 +67,6 @@ class Dropped(NamedTuple):
     reason: str
 
 
-class _Column(NamedTuple):
-    """Attributes that read the same: they are read once."""
-
-    slots: tuple[int, ...]
-    parse: Callable[[Any], Any]
-    takes_arrays: bool
-    numbers: tuple[int, ...]
-    """Which attributes these are."""
-
-
-class _When(NamedTuple):
-    """One of the conditions that must all hold: the slot's value is one of these."""
-
-    slot: int
-    texts: frozenset[str]
-    others: frozenset[tuple[type, Any]]
-
-
-class _Group(NamedTuple):
-    """What is read under the same `when`: it is decided once for all of it."""
-
-    when: tuple[_When, ...]
-    counts: tuple[int, ...]
-    """Attributes that read nothing."""
-    columns: tuple[tuple[int, bool, bool, Callable[[Any], Any], tuple[int, ...], _Column], ...]
-    """(first slot, whether it reads text, whether there is no other slot, parser, attributes, all of it)."""
-
-
 _STANDARD: Final[tuple[Path, ...]] = (
     ("messageId",),
     ("timestamp",),
@@ -132,6 +103,7 @@ class Builder:
         self._slot_of: dict[Path, int] = {}
         for path in _STANDARD:
             self._slot(path)
+        self._requires_known = not definition.anonymous_profiles
         self._decide = identifier_decider(definition)
         self._decided: dict[Values, tuple[tuple[Identifier, ...], tuple[SetAside, ...]]] = {}
         self._identifier_values = _picker([self._slot(path) for path in identifier_paths(definition)])
@@ -139,8 +111,8 @@ class Builder:
         glanced = tuple(dict.fromkeys((*paths, *_STANDARD[:2])))  # several, whatever there is to identify by
         self._identifier_shape = Shape(glanced)
         self._glanced_values = _picker([glanced.index(path) for path in paths])
-        self._groups = self._group_columns()
-        self._anonymous = self._compile_when(definition.anonymous)
+        self._extract = extractor(definition.attributes, self._slot)
+        self._anonymous = compile_when(definition.anonymous, self._slot)
         self._tree = tree_of(tuple(self._slot_of))
         self._shape = Shape(tuple(self._slot_of))
         self._slots = len(self._slot_of)
@@ -207,18 +179,18 @@ class Builder:
     def _contribute(
         self, slots: Slots, key: Key, arrival: int, size: int, position: Position, tally: Counter[str]
     ) -> Contribution | Dropped:
-        if slots[_ANONYMOUS] is True or (self._anonymous and _holds(self._anonymous, slots)):
+        if slots[_ANONYMOUS] is True or (self._anonymous and holds(self._anonymous, slots)):
             return Dropped("anonymous")
         identifiers, set_aside = self._identifiers(self._identifier_values(slots))
-        for one in set_aside:
-            tally[f"set_aside.{one.type}.{one.reason}"] += 1
+        if set_aside:
+            for one in set_aside:
+                tally[f"set_aside.{one.type}.{one.reason}"] += 1
         if not identifiers:
             return Dropped("no_identifier")
-        if not self.definition.anonymous_profiles and not any(one.type in self.known for one in identifiers):
+        if self._requires_known and not any(one.type in self.known for one in identifiers):
             return Dropped("no_known_identifier")
 
-        values: list[Reading | None] = [None] * len(self.attributes)
-        found = self._fill(values, slots, tally)
+        values, found = self._extract(slots, tally)
         weight = EVENT_OVERHEAD_BYTES + self._byte_uses * size + found * self._value_bytes
         traits = None
         if slots[_TYPE] == "identify":
@@ -241,115 +213,8 @@ class Builder:
                 self._decided[values] = decided
         return decided
 
-    def _fill(self, readings: list[Reading | None], slots: Slots, tally: Counter[str]) -> int:
-        """Fill in what each attribute reads; return how many values that is at most."""
-        found = 0
-        for when, counts, columns in self._groups:
-            if when and not _holds(when, slots):
-                continue
-            for number in counts:
-                readings[number] = True
-            found += len(counts)
-            # Hot: most values are plain, and stand on the first path. The others are for `_fill_column`.
-            for slot, is_text, is_alone, parse, numbers, column in columns:
-                raw = slots[slot]
-                if raw is None:
-                    if is_alone:
-                        continue
-                    reading: Any = None
-                elif is_text and type(raw) is str and raw.isascii() and raw and not raw.isspace():
-                    reading = raw  # as `parse` would have it
-                else:
-                    reading = None if type(raw) is list else parse(raw)
-                if reading is None or reading is UNUSABLE:
-                    found += self._fill_column(column, readings, slots, tally)
-                    continue
-                for number in numbers:
-                    readings[number] = reading
-                    found += 1
-        return found
-
-    def _fill_column(
-        self, column: _Column, readings: list[Reading | None], slots: Slots, tally: Counter[str]
-    ) -> int:
-        """Fill in what the first path with a value gives; return how many values that is at most."""
-        for slot in column.slots:
-            raw = slots[slot]
-            if raw is None:
-                continue
-            if type(raw) is list and column.takes_arrays:
-                parsed = [column.parse(one) for one in raw]
-                self._leave_out(column.numbers, parsed.count(UNUSABLE), tally)
-                reading = [one for one in parsed if one is not None and one is not UNUSABLE] or None
-                several = len(parsed)
-            else:
-                reading = column.parse(raw)
-                several = 1
-                if reading is UNUSABLE:
-                    self._leave_out(column.numbers, 1, tally)
-                    break
-            if reading is not None:
-                for number in column.numbers:
-                    readings[number] = reading
-                return several * len(column.numbers)
-        return 0
-
-    def _leave_out(self, numbers: tuple[int, ...], times: int, tally: Counter[str]) -> None:
-        if times:
-            for number in numbers:
-                tally[f"left_out.{self.attributes[number].name}"] += times
-
     def _slot(self, path: Path) -> int:
         return self._slot_of.setdefault(path, len(self._slot_of))
-
-    def _compile_when(self, conditions: tuple[Condition, ...]) -> tuple[_When, ...]:
-        return tuple(
-            _When(
-                self._slot(one.path),
-                frozenset(value for value in one.values if isinstance(value, str)),
-                frozenset(_exactly(_as_decoded(value)) for value in one.values if not isinstance(value, str)),
-            )
-            for one in conditions
-        )
-
-    def _group_columns(self) -> tuple[_Group, ...]:
-        # Compiled conditions differ where those of the definition are equal in Python, as 1 and True are.
-        by_when: dict[tuple[_When, ...], list[int]] = {}
-        for number, attribute in enumerate(self.attributes):
-            by_when.setdefault(self._compile_when(attribute.when), []).append(number)
-        return tuple(self._group(when, numbers) for when, numbers in by_when.items())
-
-    def _group(self, when: tuple[_When, ...], numbers: list[int]) -> _Group:
-        alike: dict[tuple[Any, ...], list[int]] = {}
-        for number in numbers:
-            attribute = self.attributes[number]
-            takes_arrays = self.aggregations[number].takes_arrays
-            alike.setdefault((attribute.paths, attribute.type, takes_arrays), []).append(number)
-        columns = [
-            _Column(
-                tuple(map(self._slot, paths)),
-                PARSERS[value_type] if value_type else _anything,
-                takes_arrays,
-                tuple(same),
-            )
-            for (paths, value_type, takes_arrays), same in alike.items()
-        ]
-        return _Group(
-            when,
-            tuple(number for one in columns if not one.slots for number in one.numbers),
-            tuple(
-                (
-                    one.slots[0],
-                    one.parse is parse_string,
-                    len(one.slots) == 1,
-                    one.parse,
-                    one.numbers,
-                    one,
-                )
-                for one in columns
-                if one.slots
-            ),
-        )
 
 
 def _picker(indices: list[int]) -> Callable[[Sequence[Any]], Values]:
@@ -357,30 +222,3 @@ def _picker(indices: list[int]) -> Callable[[Sequence[Any]], Values]:
     if len(indices) > 1:
         return itemgetter(*indices)
     return lambda slots: tuple([slots[index] for index in indices])
-
-
-def _anything(value: Any) -> Any:
-    """Read whatever is there, but not a blank: what a count without a type counts."""
-    return None if isinstance(value, str) and not value.strip() else True
-
-
-def _exactly(value: Any) -> tuple[type, Any]:
-    """Return what makes values equal that are no text: True is not 1, but 1 and 1.0 are one number."""
-    return (bool if type(value) is bool else Decimal, value)
-
-
-def _as_decoded(value: Scalar) -> Any:
-    """Return a value of the definition as an event's JSON would carry it: numbers are int or Decimal."""
-    return value.decimal if isinstance(value, DecimalNumber) else value
-
-
-def _holds(conditions: tuple[_When, ...], slots: Slots) -> bool:
-    for slot, texts, others in conditions:
-        value = slots[slot]
-        kind = type(value)
-        if kind is str:
-            if value not in texts:
-                return False
-        elif not others or value is None or kind is list or kind is dict or _exactly(value) not in others:
-            return False
-    return True

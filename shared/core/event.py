@@ -63,9 +63,12 @@ def arrival_of(body: dict[str, Any]) -> int | None:
 
 def message_id(value: Any) -> str | None:
     """Return the id that the source gave; only texts and integers are ids, blanks are none."""
-    if type(value) is int:
+    if type(value) is str:
+        if not value or value.isspace():
+            return None
+    elif type(value) is int:
         value = str(value)
-    elif type(value) is not str or not value or value.isspace():
+    else:
         return None
     return value if len(value) <= ID_LENGTH_MAX else "h:" + _digest(value.encode())
 

@@ -11,6 +11,7 @@ arrives that they could remember.
 from collections.abc import Iterable
 from hashlib import blake2b
 from heapq import heapify, heappop, heappush
+from struct import Struct
 from typing import Final, NamedTuple
 
 from shared.contract import DEDUP_WINDOW_H
@@ -19,6 +20,9 @@ from shared.core.aggregations.base import NotLoadedError
 REMEMBERED_MAX: Final = 2048
 MINUTE_MS: Final = 60_000
 WINDOW_MINUTES: Final = DEDUP_WINDOW_H * 60
+
+_begun: Final = blake2b(digest_size=8).copy
+_BITS: Final = Struct(">Q")
 
 Trace = tuple[int, int]
 """(arrival in whole minutes since 1970, hash of the event id): what is remembered of an event."""
@@ -37,7 +41,11 @@ class MemorySegment(NamedTuple):
 
 def event_hash(event_id: str) -> int:
     """Return the 64 bits by which an event id is remembered."""
-    return int.from_bytes(blake2b(event_id.encode(), digest_size=8).digest(), "big")
+    # Hot: to copy a hash that has begun takes half as long as to begin one.
+    begun = _begun()
+    begun.update(event_id.encode())
+    bits: int = _BITS.unpack(begun.digest())[0]
+    return bits
 
 
 def minute_of(arrival_ms: int) -> int:

@@ -5,6 +5,7 @@ claim one are wrong.
 """
 
 import calendar
+import re
 from datetime import MAXYEAR, UTC, date, datetime
 from decimal import ROUND_FLOOR, Context, Decimal
 from functools import lru_cache
@@ -24,9 +25,17 @@ _BASIC_DATE_LENGTH: Final = len("20260102")
 _TEXT_LENGTH_MAX: Final = 40
 """Characters of an epoch number, and of any text that is remembered."""
 _TEXTS_REMEMBERED: Final = 1024
-_remembered: Final[dict[str, int]] = {}
+remembered: Final[dict[str, int]] = {}
 """Texts read lately: an event tells the same time more than once, and several attributes read it. All are
 forgotten at once; `lru_cache` takes longer to forget one than it takes to read one again."""
+_MINUTES_REMEMBERED: Final = 4096
+_COMMON: Final = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}\.[0-9]{3}Z")
+"""How nearly all events write their times: minute, second and milliseconds, one after the other."""
+_minutes: Final[dict[str, int]] = {}
+_seconds: Final[dict[str, int]] = {}
+_fractions: Final[dict[str, int]] = {}
+"""What the three pieces of common texts come to in ms. Times differ from event to event, but their pieces
+come again and again: adding them up takes half as long as reading the text."""
 # No traps: whatever does not fit becomes NaN, infinity or zero and is judged afterwards.
 _TRUNCATING: Final = Context(prec=40, rounding=ROUND_FLOOR, traps=[])
 
@@ -39,7 +48,7 @@ def parse_time(value: Any) -> int | None:
     Never raises.
     """
     if type(value) is str:
-        known = _remembered.get(value)
+        known = remembered.get(value)
         return _parse_text(value) if known is None else known
     return _parse_epoch(value)
 
@@ -82,6 +91,18 @@ def _add_months_to_day(day: int, months: int) -> int | None:
 
 
 def _parse_text(text: str) -> int | None:
+    # Hot: every event has a time of its own. A text of other pieces than these three is not common.
+    minute, second, fraction = _minutes.get(text[:16]), _seconds.get(text[16:19]), _fractions.get(text[19:])
+    if minute is None or second is None or fraction is None:
+        return _parse_anew(text)
+    time_ms = minute + second + fraction
+    if len(remembered) >= _TEXTS_REMEMBERED:
+        remembered.clear()
+    remembered[text] = time_ms
+    return time_ms
+
+
+def _parse_anew(text: str) -> int | None:
     if text.isdecimal() and len(text) != _BASIC_DATE_LENGTH:
         return _parse_epoch_text(text)
     try:
@@ -93,9 +114,16 @@ def _parse_text(text: str) -> int | None:
     if not 0 <= time_ms <= TIME_MS_MAX:
         return None
     if len(text) <= _TEXT_LENGTH_MAX:
-        if len(_remembered) >= _TEXTS_REMEMBERED:
-            _remembered.clear()
-        _remembered[text] = time_ms
+        if len(remembered) >= _TEXTS_REMEMBERED:
+            remembered.clear()
+        remembered[text] = time_ms
+        if _COMMON.fullmatch(text):
+            if len(_minutes) >= _MINUTES_REMEMBERED:
+                _minutes.clear()
+            of_minute = time_ms % 60_000
+            _minutes[text[:16]] = time_ms - of_minute
+            _seconds[text[16:19]] = of_minute - of_minute % 1000
+            _fractions[text[19:]] = of_minute % 1000
     return time_ms
 
 

@@ -13,7 +13,6 @@ import re
 from collections.abc import Callable
 from decimal import Context, Decimal, DecimalException, Inexact, InvalidOperation
 from enum import Enum
-from functools import lru_cache
 from ipaddress import IPv6Address, ip_address
 from typing import Any, Final
 
@@ -45,6 +44,10 @@ _UNTRAPPED: Final = Context(traps=[])
 _SMALL: Final = 10**DIGITS_MAX
 _BITS_MAX: Final = (10 ** (DIGITS_MAX + EXPONENT_MAX)).bit_length()
 _NUMBER_TEXT: Final = re.compile(r"[+-]?(?:[0-9]+(?:\.[0-9]*)?|\.[0-9]+)(?:[eE][+-]?[0-9]+)?")
+
+remembered_ips: Final[dict[str, str]] = {}
+"""Texts of addresses read lately, and what they are; all are forgotten at once, as in `times.py`."""
+_IPS_REMEMBERED: Final = 4096
 
 Number = int | Decimal
 
@@ -134,10 +137,18 @@ def parse_ip(value: Any) -> Parsed:
     """Take the text of IPv4 and IPv6 addresses without a zone; the value is the canonical text."""
     if type(value) is not str:
         return None if value is None else UNUSABLE
+    known = remembered_ips.get(value)
+    if known is not None:
+        return known
     text = value.strip()
     if not text:
         return None
-    return _canonical_ip(text) if len(text) <= IP_LENGTH_MAX else UNUSABLE
+    canonical = _canonical_ip(text) if len(text) <= IP_LENGTH_MAX else UNUSABLE
+    if canonical is not UNUSABLE and len(value) <= IP_LENGTH_MAX:
+        if len(remembered_ips) >= _IPS_REMEMBERED:
+            remembered_ips.clear()
+        remembered_ips[value] = canonical
+    return canonical
 
 
 PARSERS: Final[dict[ValueType, Parser]] = {
@@ -200,7 +211,6 @@ def _is_encodable(text: str) -> bool:
     return True
 
 
-@lru_cache(maxsize=4096)
 def _canonical_ip(text: str) -> str | Unusable:
     if "%" in text:  # a zone means something on one machine only
         return UNUSABLE

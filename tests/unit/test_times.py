@@ -158,3 +158,22 @@ def test_later_stays_later_when_months_are_added(one, other, months):
         add_months(earlier, months) // 86_400_000 == add_months(later, months) // 86_400_000
     )
     assert add_months(later, months) >= later
+
+
+@given(
+    st.integers(1969, 1971) | st.integers(9998, 9999) | st.just(2026),
+    *(st.integers(0, most) for most in (13, 32, 24, 60, 60, 999)),
+)
+def test_a_common_text_is_read_by_its_pieces_as_it_is_read_whole(year, month, day, hour, minute, second, ms):
+    text = f"{year}-{month:02}-{day:02}T{hour:02}:{minute:02}:{second:02}.{ms:03}Z"
+    expected = None
+    try:
+        moment = datetime(year, month, day, hour, minute, second, ms * 1000, UTC)
+    except ValueError:
+        pass  # no such day, hour or second
+    else:
+        if year >= 1970:
+            expected = (moment - datetime(1970, 1, 1, tzinfo=UTC)) // timedelta(milliseconds=1)
+    assert parse_time(text) == expected
+    assert parse_time(text.replace(".", ",")) == expected
+    assert parse_time(text) == expected
