@@ -22,6 +22,7 @@ from typing import Any, Final, NamedTuple
 
 import msgspec
 import zstandard
+from msgspec import structs
 
 from shared.core.containers import decode_any
 
@@ -48,12 +49,16 @@ class Head(NamedTuple):
 
 
 class Piece(NamedTuple):
-    """Some events, compressed: the first and the last event's time, and the latest arrival, ms UTC."""
+    """Some events, compressed: the first and the last event's time, and the latest arrival, ms UTC.
+
+    `digest` is that of the events, however they were compressed.
+    """
 
     first: int
     last: int
     arrived: int
     data: bytes
+    digest: bytes
 
 
 class Chunk(NamedTuple):
@@ -110,6 +115,14 @@ def revision_of(head: Head) -> int:
     return int.from_bytes(bytes.fromhex(head.name)[:_REV_BYTES], "big")
 
 
+def first_name(time_ms: int) -> str:
+    """Return what sorts before the names of all chunks that are written from a moment on (ms UTC).
+
+    A revision is at least the time in microseconds.
+    """
+    return max(time_ms * 1000, 0).to_bytes(_REV_BYTES, "big").hex()
+
+
 def pieces_of(events: Iterable[Kept], arrived: int) -> list[Piece]:
     """Compress events that were counted, the last of which arrived then, in pieces of bounded size."""
     found: list[Piece] = []
@@ -132,7 +145,8 @@ def _piece(events: Sequence[Kept], arrived: int) -> Piece:
     gaps = [times[0], *(later - earlier for earlier, later in pairwise(times))]
     plain = _ENCODER.encode(_Piece(gaps, [one[1] for one in events], [one[2] for one in events]))
     compressor = zstandard.ZstdCompressor(level=LEVEL, write_content_size=True)
-    return Piece(times[0], times[-1], arrived, compressor.compress(plain))
+    digest = blake2b(plain, digest_size=_DIGEST_BYTES).digest()
+    return Piece(times[0], times[-1], arrived, compressor.compress(plain), digest)
 
 
 def chain(
@@ -144,20 +158,19 @@ def chain(
     head.
     """
     chunks: list[Chunk] = []
-    before = [
+    before = sorted(
         ("" if one.profile_id == profile_id else one.profile_id, bytes.fromhex(one.name)) for one in heads
-    ]
+    )
     for number, piece in enumerate(pieces):
         updated_at = max(updated_at, piece.arrived)
-        data = _ENCODER.encode(
-            _Chunk(_FORMAT, piece.first, piece.last, updated_at, sorted(before), piece.data)
-        )
+        chunk = _Chunk(_FORMAT, piece.first, piece.last, updated_at, before, piece.data)
+        said = _ENCODER.encode(structs.replace(chunk, piece=piece.digest))
         name = (
             rev.to_bytes(_REV_BYTES, "big")
             + number.to_bytes(_NUMBER_BYTES, "big")
-            + blake2b(data, digest_size=_DIGEST_BYTES).digest()
+            + blake2b(said, digest_size=_DIGEST_BYTES).digest()
         )
-        chunks.append(Chunk(name.hex(), updated_at, data))
+        chunks.append(Chunk(name.hex(), updated_at, _ENCODER.encode(chunk)))
         before = [("", name)]
     return chunks
 

@@ -11,6 +11,7 @@ from shared.adapters.dynamo.store import DynamoStore
 from shared.adapters.quarantine import S3Quarantine
 from shared.app.backfill import Manifest, Written
 from shared.app.frozen import freeze
+from shared.app.functions.results import plan_of_result
 from shared.app.ingest import Ingest
 from shared.app.quarantine import entries_of
 from shared.app.rebuild.formats import (
@@ -23,17 +24,19 @@ from shared.app.retries import Retries, retry_of
 from shared.core.archive import archive_line, archive_object
 from shared.core.compile import Builder
 from shared.core.control import Marker, control_record
+from shared.core.functions import FunctionResult
 from shared.core.grammar import parse_definition
 from shared.core.profile import Profile
 from shared.core.records import Record, read_record
 from shared.core.spool import pack
 from tests.fakes.objects import FakeObjects
 from tests.kinesis import ARRIVAL, SEQUENCE, SHARD, aggregate_of, envelope, gzip_of, json_of
-from tests.people import HOUR, T0, a_definition, any_stream, contributions_of, in_batches
+from tests.people import HOUR, T0, a_definition, an_event, any_stream, contributions_of, in_batches
 from tests.simulation.dynamo import IDENTIFIERS, PROFILES, Dynamo
 
-LARGE, SMALL = 1, 2
-"""The versions that the tables hold: one as it comes, and one whose limits are reached by a few events."""
+LARGE, SMALL, COMPUTED = 1, 2, 3
+"""The versions that the tables hold: one as it comes, one whose limits are reached by a few events, and one
+with a profile function."""
 FILES = {
     "builder.yaml": """\
 name: shoppers
@@ -104,6 +107,7 @@ def tables():
         }.items():
             stack.enter_context(patch(name, value))
         _ingest(made, random, SMALL, 60, actions_max=8)
+    _compute(made)
     return {table: [item for _, item in sorted(items.items())] for table, items in made.dynamo.tables.items()}
 
 
@@ -120,6 +124,28 @@ def _ingest(made, random, version, size, actions_max=100):
         store.profiles([target.profile_id], fresh=True)[target.profile_id], Profile
     ):
         assert store.park(target.profile_id, f"{target.profile_id}/shard-1#7#0#golden", contributions[-5:])
+
+
+def _compute(made):
+    """Have profiles with histories, of which one has a result of all it counted, and another one of less."""
+    shoppers = Builder(a_definition(profile_function=(("window", "30 days"), ("debounce", "30 seconds"))))
+    stream = any_stream(Random("histories"), size_min=30, size_max=30, gap_ms=HOUR // 2, people=6)
+    events, store = contributions_of(shoppers, stream), made.store(shoppers, COMPUTED)
+    result = FunctionResult({"plan": "pro", "odd": [{"": 1}], "gone": None, "n": 2}, "row-1", "d", "people")
+    apart = contributions_of(shoppers, [an_event(messageId="apart", userId="apart", arrival=T0)])
+    batches = [apart, *in_batches(Random("histories"), events)]
+    for batch in batches:
+        assert not Ingest(shoppers, store, Clock()).run(batch).failed
+        if batch is batches[-1]:
+            break
+        targets = {
+            pointer.profile_id
+            for pointer in store.pointers([batch[0].identifiers[0]], fresh=True).values()
+            if pointer is not None
+        }
+        for profile in store.profiles(targets, fresh=True).values():
+            if isinstance(profile, Profile):
+                store.commit([plan_of_result(shoppers, profile, result, 1)])
 
 
 def objects():

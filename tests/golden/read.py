@@ -18,6 +18,7 @@ from shared.app.retries import read_waiting
 from shared.contract import PREFIX_QUARANTINE, PROFILES_SK, SK_DELTA_PREFIX, SK_PROFILE
 from shared.core.archive import read_object
 from shared.core.control import control_of
+from shared.core.history import events_of
 from shared.core.profile import Profile, canonical, missing_segments
 from shared.core.spool import unpack
 from tests.fakes.objects import FakeObjects
@@ -84,8 +85,13 @@ def _profile(builder, store, profile):
         "keys": plain(states),
         "traces": plain(whole.memory.traces()),
         "segments": len(names),
+        **({"history": _history(store, profile)} if profile.heads else {}),
         **plain(fields),
     }
+
+
+def _history(store, profile):
+    return list(events_of(store.chunks(profile, 0), 0))
 
 
 def meaning_of_object(name, data):

@@ -8,7 +8,7 @@ from shared.adapters.dynamo.items import Items
 from shared.adapters.dynamo.keys import Keyspace
 from shared.adapters.dynamo.overflow import CHUNKS
 from shared.app.ingest import Ingest
-from shared.contract import PROFILES_SK, SK_BODY_PREFIX, SK_DELTA_PREFIX, SK_PROFILE
+from shared.contract import PROFILES_SK, SK_BODY_PREFIX, SK_DELTA_PREFIX, SK_HISTORY_PREFIX, SK_PROFILE
 from shared.core.profile import Profile
 from tests.golden.made import FILES, LARGE, PROFILES, Clock, builder, objects, tables
 from tests.golden.read import meaning_of_object, tables_on, unpacked
@@ -33,12 +33,14 @@ def same(wanted, found):
 
 
 def uncompressed(items):
-    """Return the items byte for byte, but for those that another zlib would write otherwise."""
+    """Return the items byte for byte, but for those that another zlib or zstd would write otherwise."""
     return {
         table: [
             {name: value for name, value in one.items() if name != CHUNKS}
             for one in some
-            if not one.get(PROFILES_SK, {"S": ""})["S"].startswith((SK_DELTA_PREFIX, OVERFLOW))
+            if not one.get(PROFILES_SK, {"S": ""})["S"].startswith(
+                (SK_DELTA_PREFIX, SK_HISTORY_PREFIX, OVERFLOW)
+            )
         ]
         for table, some in items.items()
     }
@@ -81,11 +83,15 @@ def test_profiles_of_a_release_take_further_events_and_keep_what_they_were(folde
 def test_the_golden_tables_hold_one_of_everything():
     items = tables_of(RELEASES[-1])[PROFILES]
     kinds = {one[PROFILES_SK]["S"].partition("#")[0] for one in items}
-    assert kinds == {SK_PROFILE, SK_BODY_PREFIX.rstrip("#"), SK_DELTA_PREFIX.rstrip("#")}
+    beside = (SK_BODY_PREFIX, SK_DELTA_PREFIX, SK_HISTORY_PREFIX)
+    assert kinds == {SK_PROFILE, *(one.rstrip("#") for one in beside)}
     assert {one["kind"]["S"] for one in items if "kind" in one} == {"tombstone", "redirect"}
     meant = meaning_of(RELEASES[-1])["tables"].values()
     assert any(one.get("segments") for one in meant if isinstance(one, dict))
     assert any(CHUNKS in one for one in items)
+    computed = [one for one in meant if isinstance(one, dict) and one.get("computed")]
+    assert {one["computed"]["basis"] == one["heads"] for one in computed} == {True, False}
+    assert all(one["history"] for one in computed)
     assert any(one.get("merges") for one in meant if isinstance(one, dict))
 
 

@@ -16,6 +16,13 @@ STALE_US = 2_000_000
 """How far behind an eventually consistent read may be."""
 ITEM_BYTES_MAX = 400 * 1024
 TRANSACTION_BYTES_MAX = 4 * 1024 * 1024
+_QUERY = {
+    "TableName",
+    "KeyConditionExpression",
+    "ExpressionAttributeValues",
+    "ScanIndexForward",
+    "ConsistentRead",
+}
 _CONDITION = {"ConditionExpression", "ExpressionAttributeNames", "ExpressionAttributeValues"}
 _ALL_OLD = "ReturnValuesOnConditionCheckFailure"
 _WRITES = {
@@ -39,11 +46,13 @@ class Dynamo:
         self.tables = {PROFILES: {}, IDENTIFIERS: {}}
         self._before = {PROFILES: {}, IDENTIFIERS: {}}
 
-    def execute(self, name, arguments, read):
+    def execute(self, name, arguments, read):  # noqa: PLR0911 - one return per call
         """Do a call of a client, at once and whole; `read(table, key, versions)` picks what a read sees."""
         match name:
             case "batch_get_item":
                 return self._batch_get(arguments, read)
+            case "query":
+                return self._query(arguments, read)
             case "batch_write_item":
                 return self._batch_write(arguments)
             case "put_item":
@@ -96,6 +105,23 @@ class Dynamo:
                 found = [read(self.versions(table, key)) for key in keys]
             responses[table] = [dict(item) for item in found if item is not None]
         return {"Responses": responses, "UnprocessedKeys": {}}
+
+    def _query(self, arguments, read):
+        """Return the items of one partition between two sort keys, the last first: the one query there is."""
+        _only(arguments, _QUERY)
+        condition = f"{PROFILES_PK} = :pk AND {PROFILES_SK} BETWEEN :first AND :last"
+        if arguments["KeyConditionExpression"] != condition or arguments["ScanIndexForward"]:
+            raise SimulationError("a query of another kind")
+        table = arguments["TableName"]
+        pk, first, last = (
+            arguments["ExpressionAttributeValues"][f":{one}"]["S"] for one in ("pk", "first", "last")
+        )
+        keys = {*self.tables[table], *self._before[table]}
+        found = []
+        for key in sorted((one for one in keys if one[0] == pk and first <= one[1] <= last), reverse=True):
+            stored = self.tables[table].get(key)
+            found.append(stored if arguments.get("ConsistentRead") else read(self.versions(table, key)))
+        return {"Items": [dict(item) for item in found if item is not None]}
 
     def _batch_write(self, arguments):
         _only(arguments, {"RequestItems"})

@@ -13,12 +13,14 @@ from shared.adapters.dynamo.overflow import chunk_names, overflow, whole
 from shared.adapters.dynamo.state import NAME_BYTES, UnknownFormatError
 from shared.adapters.dynamo.units import read_units, size_of, write_units
 from shared.adapters.dynamo.wire import from_wire, to_wire
+from shared.contract import PROFILES_DUE
 from shared.core.aggregations.base import LIST_LENGTH_MAX, Segment
 from shared.core.compile import Builder
 from shared.core.definition import Attribute, Definition, IdentifierType
+from shared.core.history import Head
 from shared.core.identity.identifiers import Identifier
 from shared.core.memory import Memory, MemorySegment
-from shared.core.profile import Merge, Profile, canonical, fold, new_profile
+from shared.core.profile import Computed, Merge, Profile, canonical, fold, new_profile
 from shared.core.retention import children_until
 from shared.core.snapshot import Pointer, Redirect, Tombstone
 from shared.core.writes import Point, Remove
@@ -63,6 +65,22 @@ any_trait = st.recursive(
 )
 
 
+def any_heads(own):
+    one = st.builds(Head, st.just(own) | any_id, any_id)
+    return st.lists(one, max_size=3, unique=True).map(sorted).map(tuple)
+
+
+def any_computed(profile):
+    return st.builds(
+        Computed,
+        traits=st.dictionaries(st.text(min_size=1), st.none() | any_trait, max_size=3),
+        basis=st.just(profile.heads) | any_heads(profile.id),
+        published_id=st.none() | st.text(min_size=1),
+        destination_id=st.none() | st.text(min_size=1),
+        table_name=st.none() | st.text(min_size=1),
+    )
+
+
 @st.composite
 def any_profile(draw):
     """Any profile: everything of it drawn on its own, more wildly than events could make it."""
@@ -91,6 +109,8 @@ def any_profile(draw):
     profile.bytes_max = draw(st.integers(0, 2**40))
     profile.children_until = draw(any_time())
     profile.rev = draw(st.integers(0, 2**62))
+    profile.heads = draw(any_heads(profile.id))
+    profile.computed = draw(st.none() | any_computed(profile))
     return profile
 
 
@@ -277,3 +297,22 @@ def test_units_follow_the_documented_rules():
 def test_children_live_longer_than_their_profile():
     retention = BUILDER.definition.retention
     assert children_until(retention, 10**12, known=False) > 10**12
+
+
+@some
+@given(any_profile())
+def test_a_profile_is_due_exactly_while_its_item_says_so(profile):
+    item = ITEMS.profile(profile)
+    assert (item.get(PROFILES_DUE) == {"N": "30"}) == (PROFILES_DUE in item) == profile.is_due
+
+
+@some
+@given(any_profile())
+def test_a_profile_without_history_and_result_is_stored_as_one_was_before_there_were_any(profile):
+    profile.heads, profile.computed = (), None
+    item = ITEMS.profile(profile)
+    assert item.keys().isdisjoint({PROFILES_DUE, "computed"})
+    profile.heads = (Head(profile.id, "00" * 16),)
+    longer = ITEMS.profile(profile)["state"]["B"]
+    assert longer.startswith(item["state"]["B"])
+    assert len(longer) == len(item["state"]["B"]) + 1 + 1 + 16 + 1

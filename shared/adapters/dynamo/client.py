@@ -11,9 +11,11 @@ import botocore.session
 from botocore.config import Config
 from botocore.exceptions import ClientError
 
+from shared.adapters.dynamo.keys import Range
 from shared.adapters.dynamo.units import Units, read_units, size_of, write_units
 from shared.adapters.dynamo.wire import Item, Wire
 from shared.app.ports import Clock
+from shared.contract import PROFILES_PK, PROFILES_SK
 
 GET_KEYS_MAX: Final = 100
 WRITE_ITEMS_MAX: Final = 25
@@ -100,6 +102,24 @@ class Client:
             aliases = {f"#{number}": name for number, name in enumerate(names)}
             options |= {"ProjectionExpression": ", ".join(aliases), "ExpressionAttributeNames": aliases}
         return [item for some in chunks(keys, GET_KEYS_MAX) for item in self._get(table, some, options)]
+
+    def query(self, table: str, where: Range, *, consistent: bool) -> Iterator[Item]:
+        """Yield the items of a range, the last one first, page by page as they are asked for."""
+        more: dict[str, Any] = {}
+        while True:
+            answer = self._client.query(
+                TableName=table,
+                KeyConditionExpression=f"{PROFILES_PK} = :pk AND {PROFILES_SK} BETWEEN :first AND :last",
+                ExpressionAttributeValues={":pk": where.pk, ":first": where.first, ":last": where.last},
+                ScanIndexForward=False,
+                ConsistentRead=consistent,
+                **more,
+            )
+            self.units.read(read_units(sum(map(size_of, answer["Items"])), consistent=consistent))
+            yield from answer["Items"]
+            if not answer.get("LastEvaluatedKey"):
+                return
+            more = {"ExclusiveStartKey": answer["LastEvaluatedKey"]}
 
     def write(self, table: str, puts: Sequence[Item], deletes: Sequence[tuple[Item, int]]) -> None:
         """Put items and delete (key, size in bytes), without any condition."""

@@ -1,12 +1,11 @@
 """Items to what the core works with, and back. `docs/store.md` describes them for people."""
 
 from collections.abc import Iterable, Sequence
-from decimal import Decimal
 from operator import itemgetter
 from typing import Any, Final
 
-import msgspec
-
+from shared.adapters.dynamo import computed
+from shared.adapters.dynamo.json_text import has_empty_name, json_of
 from shared.adapters.dynamo.keys import SEPARATOR, Keyspace
 from shared.adapters.dynamo.state import StateReader, StateWriter
 from shared.adapters.dynamo.wire import Item, Wire, from_wire, to_wire
@@ -14,23 +13,20 @@ from shared.contract import PROFILES_SK, SK_BODY_PREFIX, TTL_ATTRIBUTE
 from shared.core.aggregations.base import Entry, Key, Keyed
 from shared.core.canonical import canonical_json
 from shared.core.compile import Builder
-from shared.core.definition import Attribute
+from shared.core.definition import Attribute, debounce_s
 from shared.core.identity.identifiers import Identifier
 from shared.core.memory import Memory, Trace
 from shared.core.profile import Merge, Profile, expiry, present_identifiers
 from shared.core.snapshot import Pointer, Redirect, Stored, Tombstone
 from shared.core.times import format_time, parse_time
 from shared.core.traits import Trait
-from shared.core.values import canonical_number
 from shared.core.writes import Point, Remove
 
 KIND: Final = "kind"
 """Tells tombstones and redirects from profiles, which have no such attribute."""
 TOMBSTONE: Final = "tombstone"
 REDIRECT: Final = "redirect"
-_JSON: Final = msgspec.json.Decoder(float_hook=lambda text: canonical_number(Decimal(text)))
-"""Reads numbers exactly."""
-BULKY: Final = ("attributes", "traits", "identifiers", "state")
+BULKY: Final = ("attributes", "traits", "identifiers", "state", computed.COMPUTED)
 """What leaves the item of a profile that would be too large for one."""
 
 
@@ -45,6 +41,7 @@ class Items:
     def __init__(self, builder: Builder, keyspace: Keyspace) -> None:
         self._builder = builder
         self._keyspace = keyspace
+        self._debounce_s = debounce_s(builder.definition)
         self._columns = tuple(
             (attribute.name, aggregation, is_time(attribute))
             for attribute, aggregation in zip(builder.attributes, builder.aggregations, strict=True)
@@ -65,6 +62,7 @@ class Items:
             state={"B": _state(profile, rests, as_text)},
         )
         item[TTL_ATTRIBUTE] = seconds(expiry(self._builder, profile))
+        item.update(computed.readable(profile, self._debounce_s))
         if attributes:
             item["attributes"] = {"M": attributes}
         if traits:
@@ -163,7 +161,7 @@ class Items:
             for wire in values["L"]
         ]
         # What stands in the state is taken in the order in which `_state` puts it.
-        return Profile(
+        profile = Profile(
             id=profile_id,
             founder=founder_of(item),
             created_at=origin,
@@ -180,6 +178,8 @@ class Items:
             rev=rev,
             parked=_parked(item),
         )
+        profile.heads, profile.computed = computed.take(state, item, profile_id)
+        return profile
 
 
 def founder_of(item: Item) -> Identifier:
@@ -247,6 +247,7 @@ def _state(profile: Profile, rests: list[Any], as_text: list[str]) -> bytes:
         state.hex(alias)
     state.traces(profile.memory.traces())
     state.memory_segments(profile.memory.segments)
+    computed.put(state, profile)
     return state.packed()
 
 
@@ -279,7 +280,7 @@ def _readable_traits(traits: dict[str, Trait]) -> tuple[dict[str, Wire], list[st
     for name, (_, value) in traits.items():
         if value is None:
             continue
-        if _has_empty_name(value):
+        if has_empty_name(value):
             shown[name] = {"S": canonical_json(value).decode()}
             as_text.append(name)
         else:
@@ -292,22 +293,11 @@ def _traits(shown: dict[str, Wire], state: StateReader) -> dict[str, Trait]:
     removed = {state.text(): state.key() for _ in range(state.number())}
     as_text = {state.text() for _ in range(state.number())}
     traits: dict[str, Trait] = {
-        name: (key, _json(shown[name]["S"]) if name in as_text else from_wire(shown[name]))
+        name: (key, json_of(shown[name]["S"]) if name in as_text else from_wire(shown[name]))
         for name, key in keys.items()
     }
     traits.update((name, (key, None)) for name, key in removed.items())
     return traits
-
-
-def _has_empty_name(value: Any) -> bool:
-    """Whether an object in there has an empty name, which DynamoDB does not take."""
-    if type(value) is list:
-        return any(map(_has_empty_name, value))
-    return type(value) is dict and ("" in value or any(map(_has_empty_name, value.values())))
-
-
-def _json(text: str) -> Any:
-    return _JSON.decode(text)
 
 
 def _shown(value: Any, *, of_times: bool) -> Wire:

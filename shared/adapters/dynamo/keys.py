@@ -1,19 +1,28 @@
 """Keys of the two tables. `docs/store.md` tells a person how to read them."""
 
-from typing import Final
+from typing import Final, NamedTuple
 
-from shared.adapters.dynamo.wire import Item
+from shared.adapters.dynamo.wire import Item, Wire
 from shared.contract import (
     IDENTIFIERS_PK,
     PROFILES_PK,
     PROFILES_SK,
     SK_BODY_PREFIX,
     SK_DELTA_PREFIX,
+    SK_HISTORY_PREFIX,
     SK_PROFILE,
 )
 from shared.core.identity.identifiers import Identifier
 
 SEPARATOR: Final = "#"
+
+
+class Range(NamedTuple):
+    """Items of one partition whose sort keys are from one to another, both included."""
+
+    pk: Wire
+    first: Wire
+    last: Wire
 
 
 class Keyspace:
@@ -29,6 +38,17 @@ class Keyspace:
     def body(self, profile_id: str, name: str) -> Item:
         """Return the key of a segment, or of a chunk of an overflowing profile."""
         return self._child(profile_id, SK_BODY_PREFIX + name)
+
+    def history(self, profile_id: str, name: str, part: int) -> Item:
+        """Return the key of a chunk of a history, or of a further part of one, from 1."""
+        return self._child(profile_id, SK_HISTORY_PREFIX + name + (f"{SEPARATOR}{part}" if part else ""))
+
+    def histories(self, profile_id: str, oldest: str, newest: str) -> Range:
+        """Return where the chunks of a history are that are named from `oldest` to `newest`."""
+        pk = self._child(profile_id, "")[PROFILES_PK]
+        # Parts of the newest follow its name: this is what comes next after a separator.
+        after = chr(ord(SEPARATOR) + 1)
+        return Range(pk, {"S": SK_HISTORY_PREFIX + oldest}, {"S": SK_HISTORY_PREFIX + newest + after})
 
     def delta(self, name: str) -> Item:
         """Return the key of a delta, whose name begins with the id of the profile it was parked beside."""
@@ -58,6 +78,12 @@ def body_name(item: Item) -> str:
     """Return the name of a body item."""
     sk: str = item[PROFILES_SK]["S"]
     return sk.removeprefix(SK_BODY_PREFIX)
+
+
+def history_name(item: Item) -> str:
+    """Return the name of a chunk, and the number of its part, if it is not the first."""
+    sk: str = item[PROFILES_SK]["S"]
+    return sk.removeprefix(SK_HISTORY_PREFIX)
 
 
 def delta_name(keyspace: Keyspace, item: Item) -> str:

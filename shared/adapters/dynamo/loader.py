@@ -16,6 +16,7 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Any, Final, NamedTuple
 
 from shared.adapters.dynamo.access import Tables
+from shared.adapters.dynamo.histories import HistoryItems
 from shared.adapters.dynamo.items import Items, seconds
 from shared.adapters.dynamo.keys import Keyspace
 from shared.adapters.dynamo.layout import Layout, Listed, Pile
@@ -84,6 +85,7 @@ class DynamoLoader:
         self._clock = clock
         self._keyspace = Keyspace(builder.name, version)
         self._items = Items(builder, self._keyspace)
+        self._histories = HistoryItems(builder, self._keyspace)
         self._pace = Pace(units_per_s, wait)
         self._writers = ThreadPoolExecutor(WRITERS, "kith-loader")
         self.units = Units()
@@ -96,6 +98,8 @@ class DynamoLoader:
 
     def _inserts(self, plan: Plan) -> Iterator[_Insert]:
         for put in plan.puts:
+            for item in self._histories.of(put, self._kept_until):
+                yield _insert(self._tables.profiles, item)
             yield from self._profile(put.profile)
         for point in plan.points:
             if point.until >= self._t0:

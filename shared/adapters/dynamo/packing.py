@@ -47,6 +47,11 @@ class Unpacker:
         self._data = data
         self._at = start
 
+    @property
+    def is_empty(self) -> bool:
+        """Whether everything has been taken."""
+        return self._at >= len(self._data)
+
     def number(self) -> int:
         """Take a number that is 0 or more."""
         data, at = self._data, self._at

@@ -7,6 +7,7 @@ goes wrong then costs storage until its TTL, nothing else.
 
 from collections.abc import Collection, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from typing import Any, Final
 
 from botocore.exceptions import ClientError
@@ -16,6 +17,7 @@ from shared.adapters.dynamo.bodies import Bodies
 from shared.adapters.dynamo.client import Client, Condition
 from shared.adapters.dynamo.deltas import DELTA_BYTES_MAX, contributions_of, delta
 from shared.adapters.dynamo.followups import ERRORS, FollowUps
+from shared.adapters.dynamo.histories import Histories
 from shared.adapters.dynamo.items import KIND, Items, seconds
 from shared.adapters.dynamo.keys import Keyspace, delta_name
 from shared.adapters.dynamo.reads import Reads
@@ -71,6 +73,7 @@ class DynamoStore:
         self._reads = Reads(access, self._writers, cache=cache)
         self._follow_ups = FollowUps(access, self._reads, followers, clock)
         self._writes = Writes(access, self._reads, self._follow_ups, clock)
+        self._histories = Histories(self._client, builder, profiles_table, keyspace)
 
     @property
     def units(self) -> Units:
@@ -106,11 +109,25 @@ class DynamoStore:
         items = self._client.get(self._tables.profiles, keys, consistent=True)
         return {delta_name(self._keyspace, item): contributions_of(item) for item in items}
 
+    def chunks(self, profile: Profile, since_ms: int) -> list[bytes]:
+        """Return the chunks of a profile's history, as far back as events since then may be.
+
+        Raises `HistoryGoneError`.
+        """
+        return self._histories.chunks(profile, since_ms)
+
     def commit(self, plans: Sequence[Plan]) -> list[Result]:
         """Write plans, each on its own, at once."""
         if len(plans) == 1:
             return [self._commit(plans[0])]
-        return list(self._writers.map(self._commit, plans))
+        chunked = any(put.chunks for plan in plans for put in plan.puts)
+        if chunked:
+            try:
+                self._histories.write(plans)  # all together: these are many small items
+                chunked = False
+            except ERRORS:
+                pass  # each with its own plan: one that cannot be written must not stop the others
+        return list(self._writers.map(partial(self._commit, chunked=chunked), plans))
 
     def park(self, profile_id: str, name: str, contributions: Sequence[Contribution]) -> bool:
         """Leave contributions beside a live profile; False when it is not live, or they are too many."""
@@ -127,8 +144,11 @@ class DynamoStore:
         key = self._keyspace.profile(profile_id)
         return self._client.update(self._tables.profiles, key, "ADD rev :one, parked :name", is_live, 0)
 
-    def _commit(self, plan: Plan) -> Result:
+    def _commit(self, plan: Plan, *, chunked: bool = True) -> Result:
+        """Write a plan; `chunked` if the chunks of histories are still to be written."""
         try:
+            if chunked:
+                self._histories.write([plan])
             for one in plan.extends:
                 self._follow_ups.extend(one)
             result = self._writes.write(plan)

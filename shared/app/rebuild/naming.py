@@ -14,6 +14,7 @@ from msgspec.structs import replace
 from shared.app.rebuild.build import BuildFailedError, BuildName
 from shared.app.rebuild.formats import compress, decompress, fetch
 from shared.app.rebuild.ports import ActiveProfiles, Objects
+from shared.core.history import Head
 from shared.core.identity.identifiers import Identifier
 from shared.core.snapshot import Pointer
 from shared.core.writes import Plan, Point
@@ -69,6 +70,8 @@ def give_names(plan: Plan, names: Names) -> None:
             if new != profile.id:
                 # An earlier life of the same founder may have that id: it gets the one that is free now.
                 moved[profile.id], moved[new] = new, profile.id
+                # Its chunks will be beside it: a profile that is replayed has no others.
+                profile.heads = tuple([Head(new, one.name) for one in profile.heads])
                 profile.id = new
     if not moved:
         return
