@@ -5,7 +5,7 @@ SHELL := /bin/bash
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: help setup run stop test simulate soak lint format bench synth deploy destroy clean
+.PHONY: help setup run stop test simulate fuzz soak lint format bench synth deploy destroy clean
 
 help: ## Show this help
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sort | awk -F ':.*## ' '{printf "  make %-10s %s\n", $$1, $$2}'
@@ -54,6 +54,12 @@ STORE ?= dynamo
 simulate: setup ## Run worlds that go wrong in every way, each from a seed
 	@$(BIN)/python -m tests.simulation --seeds $(SEEDS) --steps $(STEPS) --store $(STORE)
 
+# `make fuzz TIME=600`: docs/reliability.md
+TIME ?= 300
+
+fuzz: setup ## Fuzz everything that reads bytes, for so many seconds
+	@$(BIN)/python -m tests.fuzz --time $(TIME)
+
 soak: setup ## Run what takes longer than `make test` allows
 	@$(BIN)/python -m pytest -m soak
 
@@ -61,7 +67,7 @@ bench: setup ## Measure speed and cost, as ratios against peers of the same run
 	@$(BIN)/python -m benchmarks
 
 clean: ## Remove everything that was installed or built; the local cloud must be stopped
-	@rm -rf .venv .venv-engine node_modules .build cdk.out .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache
+	@rm -rf .venv .venv-engine node_modules .build cdk.out .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache .fuzz
 
 run: setup ## Start the local cloud, send it the sample stream, show profiles
 	@PYTHON=$(BIN)/python local/check-host.sh

@@ -9,7 +9,8 @@ import msgspec
 
 from shared import contract
 from shared.adapters.s3 import S3Objects
-from shared.app.quarantine import Entry, Stored
+from shared.app.quarantine import DamagedEntryError, Entry, Stored
+from shared.core.records import kinesis_records
 from shared.core.times import format_time
 
 WRITERS_MAX: Final = 8
@@ -72,7 +73,16 @@ class S3Quarantine:
         if found is None:
             return None
         data, tag = found
-        return Stored(msgspec.json.decode(data, type=_Object).entry, tag)
+        try:
+            entry = msgspec.json.decode(data, type=_Object).entry
+            kinesis_records(entry.envelope)  # what is no envelope could be neither shown nor replayed
+            format_time(entry.arrival)
+        except (
+            *(msgspec.MsgspecError, KeyError, TypeError, ValueError, AttributeError),
+            *(ArithmeticError, RecursionError),
+        ) as error:
+            raise DamagedEntryError(f"{key} is no entry of quarantine; delete it to go on") from error
+        return Stored(entry, tag)
 
 
 def _key(entry_id: str) -> str:

@@ -167,7 +167,7 @@ class _Process:
     def _read(self, time_s: float, kind: type[_Message]) -> _Message:
         try:
             return msgspec.json.decode(self._frame(time_s), type=kind)
-        except msgspec.MsgspecError:
+        except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
             raise _LostError(_GARBLED) from None
 
     def _frame(self, time_s: float) -> bytes:

@@ -63,6 +63,10 @@ class FailedBatches(Protocol):
         """Delete an object."""
 
 
+_DAMAGES: Final = (msgspec.MsgspecError, KeyError, TypeError, ValueError, AttributeError, RecursionError)
+"""What reading a document raises that is none of those that are written here."""
+
+
 class Batch(NamedTuple):
     """Records that one version of a builder did not accept, and why Lambda gave up on them."""
 
@@ -189,7 +193,7 @@ def read_batch(key: str, data: bytes, alias_of: Callable[[str], str | None]) -> 
         batch = Batch(builder, version, str(context.get("condition", "")), payload["Records"])
         for envelope in batch.records:
             _given_up(batch, envelope)
-    except (msgspec.MsgspecError, KeyError, TypeError, ValueError, AttributeError) as error:
+    except _DAMAGES as error:
         raise UnreadableBatchError(key) from error
     return batch
 
@@ -200,7 +204,7 @@ def _read_retry(key: str, data: bytes) -> Batch:
         batch = Batch(waiting.builder, waiting.version, RETRIED, waiting.records)
         for envelope in batch.records:
             _given_up(batch, envelope)
-    except (msgspec.MsgspecError, KeyError, TypeError, ValueError, AttributeError) as error:
+    except _DAMAGES as error:
         raise UnreadableBatchError(key) from error
     return batch
 

@@ -69,5 +69,5 @@ def thaw(data: bytes, sha256: str) -> Frozen:
         raise DamagedDefinitionError(f"the frozen definition has SHA-256 {found}, the registry says {sha256}")
     try:
         return _DECODER.decode(data)
-    except msgspec.MsgspecError as error:
+    except (msgspec.MsgspecError, ValueError, RecursionError) as error:
         raise DamagedDefinitionError("this release cannot read the frozen definition") from error

@@ -73,6 +73,10 @@ class Stored(NamedTuple):
     tag: str
 
 
+class DamagedEntryError(Exception):
+    """An object of quarantine that holds no entry; the message names it, and nothing of what it holds."""
+
+
 class QuarantineStore(Protocol):
     """Where entries are kept, by id."""
 
@@ -84,11 +88,11 @@ class QuarantineStore(Protocol):
     ) -> Iterator[Stored]:
         """Yield entries by id: of one builder, with one reason, that arrived at `since` (ms UTC) or later.
 
-        An entry of several events has the reason of each.
+        An entry of several events has the reason of each. Raises `DamagedEntryError`.
         """
 
     def get(self, entry_id: str) -> Stored | None:
-        """Return one entry."""
+        """Return one entry. Raises `DamagedEntryError`."""
 
     def delete(self, stored: Stored) -> bool:
         """Delete an entry unless it was written again since it was read; say whether it is gone."""
@@ -123,7 +127,7 @@ def entry_of(
     detail: str,
     reasons: Mapping[str, int] | None = None,
 ) -> Entry:
-    """Make the entry of an envelope; KeyError, TypeError or ValueError if it is none of Lambda's."""
+    """Make the entry of an envelope; raises what `kinesis_record` does if it is none of Lambda's."""
     record = kinesis_record(envelope)
     return Entry(
         builder=builder,

@@ -10,8 +10,8 @@ and sequence number. Athena reads the lines as they are; a change of their keys 
 import gzip
 import zlib
 from base64 import b64decode, b64encode
-from binascii import Error as Base64Error
 from collections.abc import Iterable, Iterator
+from io import BytesIO
 from typing import Final
 
 import msgspec
@@ -23,6 +23,9 @@ from shared.core.times import format_time
 OBJECT_SUFFIX: Final = ".jsonl.gz"
 COMPRESSION_LEVEL: Final = 6
 """Of gzip. Level 9 takes twice the time for a percent."""
+
+TEXT_BYTES_MAX: Final = 2**27
+"""Lines of one object: eight times what a backfill puts there, or one batch of Lambda's."""
 
 _HOUR_MS: Final = 3_600_000
 
@@ -71,7 +74,7 @@ def record_of_line(line: bytes) -> Record:
             raise DamagedArchiveError("a line has no data")
     except (msgspec.DecodeError, UnicodeError, RecursionError):
         raise DamagedArchiveError("a line is none of the archive's") from None
-    except Base64Error:
+    except ValueError:
         raise DamagedArchiveError("the data of a line is damaged") from None
     return Record(data, held.arrival, held.shard, held.sequence)
 
@@ -87,10 +90,7 @@ def read_object(data: bytes) -> Iterator[Record]:
 
     All of it is unpacked at once: a batch that Lambda delivers, or what a backfill puts in an object.
     """
-    try:
-        text = gzip.decompress(data)
-    except (OSError, EOFError, zlib.error):
-        raise DamagedArchiveError("the compressed data is damaged") from None
+    text = _unpacked(data)
     if not text:
         raise DamagedArchiveError("there is nothing in it")
     for number, line in enumerate(text.removesuffix(b"\n").split(b"\n"), 1):
@@ -122,6 +122,19 @@ def may_hold_before(key: str, before_ms: int) -> bool:
     A listing in the order of its keys has all such objects first.
     """
     return key[: len(partition_prefix(before_ms))] <= partition_prefix(before_ms)
+
+
+def _unpacked(data: bytes) -> bytes:
+    try:
+        with gzip.GzipFile(fileobj=BytesIO(data)) as file:
+            text = file.read(TEXT_BYTES_MAX + 1)
+    except (OSError, EOFError, zlib.error):
+        raise DamagedArchiveError("the compressed data is damaged") from None
+    if len(text) > TEXT_BYTES_MAX:
+        raise DamagedArchiveError(
+            f"it holds more than {TEXT_BYTES_MAX} bytes, which no object of Kith's does"
+        )
+    return text
 
 
 def _text_or_base64(data: bytes) -> tuple[str | None, str | None]:

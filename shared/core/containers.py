@@ -84,6 +84,14 @@ _TEXT_TOO_LARGE: Final = f"a record has at most {TEXT_BYTES_MAX} bytes of text"
 _JSON_TYPES: Final = {list: "array", str: "string", bool: "boolean", int: "number", Decimal: "number"}
 
 
+def decode_value(text: bytes) -> Any:
+    """Decode the JSON text of anything that was read before: numbers are int or Decimal, however extreme."""
+    try:
+        return decode_any(text)
+    except InvalidOperation:
+        return _decode_extreme(text)
+
+
 class UnreadableError(Exception):
     """Bytes that are no event. `detail` holds nothing of what they say."""
 
@@ -106,10 +114,7 @@ def decode_object(text: bytes) -> dict[str, Any]:
     if len(text) > EVENT_BYTES_MAX:
         raise UnreadableError("too_large", f"an event has at most {EVENT_BYTES_MAX} bytes")
     try:
-        try:
-            body = decode_any(text)
-        except InvalidOperation:
-            body = _decode_extreme(text)
+        body = decode_value(text)
     except RecursionError:
         raise UnreadableError("too_deep", f"an event nests at most {DEPTH_MAX} deep") from None
     except msgspec.ValidationError:

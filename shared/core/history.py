@@ -24,7 +24,7 @@ import msgspec
 import zstandard
 from msgspec import structs
 
-from shared.core.containers import decode_any
+from shared.core.containers import decode_value
 
 PIECE_BYTES_MAX: Final = 128 * 1024
 """JSON text of the events of one chunk, unless a single event is longer: what is decoded at once."""
@@ -84,7 +84,7 @@ class Opened(NamedTuple):
 
 
 class UnreadableChunkError(Exception):
-    """Bytes that are no chunk, or one of another release."""
+    """Bytes that are no chunk, or one of another release. The message holds nothing of what they say."""
 
 
 class HistoryGoneError(Exception):
@@ -179,7 +179,7 @@ def open_chunk(data: bytes, profile_id: str = "") -> Opened:
     """Read what a chunk beside a profile says of itself. Raises `UnreadableChunkError`."""
     try:
         one = _CHUNK.decode(data)
-    except msgspec.MsgspecError as error:
+    except _DAMAGES as error:
         raise UnreadableChunkError(type(error).__name__) from error
     if one.format != _FORMAT:
         raise UnreadableChunkError(f"a chunk of format {one.format}")
@@ -221,7 +221,12 @@ class Events:
         self._since = since_ms
 
     def __iter__(self) -> Iterator[dict[str, Any]]:
-        return map(decode_any, self.texts())
+        for text in self.texts():
+            try:
+                value = decode_value(text)
+            except _DAMAGES as error:
+                raise UnreadableChunkError(type(error).__name__) from error
+            yield value
 
     def texts(self) -> Iterator[bytes]:
         """Yield the JSON texts of the events."""
@@ -260,14 +265,22 @@ def events_of(chunks: Iterable[bytes], since_ms: int) -> Events:
 def _rows(piece: bytes) -> Iterator[Kept]:
     try:
         found = _PIECE.decode(zstandard.ZstdDecompressor().decompress(piece))
-    except (msgspec.MsgspecError, zstandard.ZstdError) as error:
+    except (
+        *_DAMAGES,
+        zstandard.ZstdError,
+        MemoryError,
+    ) as error:  # it may say that it holds any number of bytes
         raise UnreadableChunkError(type(error).__name__) from error
+    if not len(found.times) == len(found.ids) == len(found.texts) > 0:
+        raise UnreadableChunkError("a piece of other times than events")
     time = 0
     for gap, event_id, text in zip(found.times, found.ids, found.texts, strict=True):
         time += gap
         yield time, event_id, text
 
 
+_DAMAGES: Final = (msgspec.MsgspecError, ValueError, RecursionError)
+"""What reading bytes raises that no chunk has."""
 _ENCODER: Final = msgspec.msgpack.Encoder()
 _CHUNK: Final = msgspec.msgpack.Decoder(_Chunk)
 _PIECE: Final = msgspec.msgpack.Decoder(_Piece)

@@ -8,6 +8,7 @@ import msgspec
 
 from shared.core.containers import Reason, UnreadableError, decode_object, open_event, open_record
 from shared.core.event import Event, Position, event_of
+from shared.core.times import TIME_MS_MAX
 
 ENVELOPE_EXTRA: Final = "kith"
 """The key of an envelope under which replayed parts of a record say where in the record they stood."""
@@ -97,15 +98,18 @@ def reject(event: Event, detail: str) -> Rejection:
 def kinesis_record(envelope: Mapping[str, Any]) -> Record:
     """Take a record out of the envelope that Lambda delivers it in, or `envelope_of` has made.
 
-    Raises KeyError, TypeError or ValueError for what is no such envelope.
+    Raises KeyError, TypeError, ValueError or AttributeError for what is no such envelope.
     """
     kinesis = envelope["kinesis"]
+    # Seconds with three decimals, as the nearest float: rounding gives the very milliseconds.
+    arrival = kinesis["approximateArrivalTimestamp"] * 1000
+    if not 0 <= arrival <= TIME_MS_MAX:
+        raise ValueError("a record that arrived at no time")
     shard, _, _ = envelope["eventID"].partition(":")
     extra = envelope.get(ENVELOPE_EXTRA)
     return Record(
         data=b64decode(kinesis["data"]),
-        # Seconds with three decimals, as the nearest float: rounding gives the very milliseconds.
-        arrival=round(kinesis["approximateArrivalTimestamp"] * 1000),
+        arrival=round(arrival),
         shard=shard,
         sequence=kinesis["sequenceNumber"],
         first_index=0 if extra is None else extra.get("index", 0),
@@ -116,7 +120,7 @@ def kinesis_record(envelope: Mapping[str, Any]) -> Record:
 def kinesis_records(envelope: Mapping[str, Any]) -> list[Record]:
     """Take what is to be read out of an envelope: its record, or each part that `envelope_of_parts` put in.
 
-    Raises KeyError, TypeError or ValueError for what is no such envelope.
+    Raises KeyError, TypeError, ValueError or AttributeError for what is no such envelope.
     """
     record = kinesis_record(envelope)
     parts = envelope.get(ENVELOPE_EXTRA, {}).get("parts")

@@ -28,12 +28,17 @@ _NUMBER: Final = 1
 """The extension type of numbers that msgpack does not hold exactly: their plain text."""
 _INT64: Final = 2**63
 _UUID: Final = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}")
+_DAMAGES: Final = (
+    *(msgspec.MsgspecError, LookupError, ValueError, TypeError, AttributeError, ArithmeticError),
+    RecursionError,
+)
+"""What reading bytes raises that no frame has."""
 _PLAIN: Final = frozenset({str, bool, type(None)})
 _IDENTIFIERS_OF: Final = attrgetter("identifiers")
 
 
 class UnreadableFrameError(Exception):
-    """Bytes that are no frame, or one of another release."""
+    """Bytes that are no frame, or one of another release. The message holds nothing of what they say."""
 
 
 class _Arrival(msgspec.Struct, array_like=True):
@@ -143,14 +148,21 @@ class Rows:
 
     def by_arrival(self) -> Iterator[list[Contribution]]:
         """Yield the contributions in order of arrival, those of one arrival together."""
-        arrivals = [_ARRIVAL.decode(row).arrival for row in self._rows]
+        try:
+            arrivals = [_ARRIVAL.decode(row).arrival for row in self._rows]
+        except _DAMAGES as error:
+            raise UnreadableFrameError(type(error).__name__) from error
         for _, some in groupby(sorted(range(len(arrivals)), key=arrivals.__getitem__), arrivals.__getitem__):
             yield [self._contribution(number) for number in some]
 
     def _contribution(self, number: int) -> Contribution:
-        row = _ROW.decode(self._rows[number])
         identifiers, shards = self._of[number]
-        event_id = row.id if type(row.id) is str else _uuid_text(row.id)
+        try:
+            row = _ROW.decode(self._rows[number])
+            event_id = row.id if type(row.id) is str else _uuid_text(row.id)
+            position = Position(shards[row.shard], _digits(row.sequence), row.index)
+        except _DAMAGES as error:
+            raise UnreadableFrameError(type(error).__name__) from error
         return Contribution(
             (row.arrival - row.delay, event_id, row.value_index),
             row.hash,
@@ -159,7 +171,7 @@ class Rows:
             row.values,
             row.traits,
             row.weight,
-            Position(shards[row.shard], _digits(row.sequence), row.index),
+            position,
             row.text,
         )
 
@@ -173,7 +185,7 @@ def identifiers_of(frame: bytes | memoryview) -> Iterator[Identifiers]:
 def _decode(frame: bytes | memoryview) -> tuple[dict[int, str], list[tuple[list[Any], list[msgspec.Raw]]]]:
     try:
         return _FRAME.decode(frame)
-    except msgspec.MsgspecError as error:
+    except _DAMAGES as error:
         raise UnreadableFrameError(type(error).__name__) from error
 
 

@@ -76,14 +76,10 @@ class Tables:
 
 
 class Clock:
-    """A clock that a golden state can be made by twice."""
-
-    def __init__(self):
-        self.us = T0 * 1000
+    """A clock that stands: however often it is asked, the same golden state is made."""
 
     def now_us(self):
-        self.us += 1
-        return self.us
+        return T0 * 1000
 
     def pause(self, attempt):
         """Wait for nobody."""

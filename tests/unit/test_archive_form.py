@@ -8,6 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from shared import contract
+from shared.core import archive
 from shared.core.archive import (
     DamagedArchiveError,
     archive_line,
@@ -120,6 +121,12 @@ def test_an_object_cut_short_is_damage(missing):
 def test_an_object_that_is_not_compressed_or_empty_is_damage(data):
     with pytest.raises(DamagedArchiveError):
         list(read_object(data))
+
+
+def test_an_object_that_would_fill_the_memory_is_damage(monkeypatch):
+    monkeypatch.setattr(archive, "TEXT_BYTES_MAX", 1000)
+    with pytest.raises(DamagedArchiveError, match="more than 1000 bytes"):
+        list(read_object(gzip.compress(b" " * 100_000)))
 
 
 def test_damage_never_quotes_what_a_line_says():

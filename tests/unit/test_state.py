@@ -89,3 +89,14 @@ def test_an_id_stands_once_and_its_trace_takes_two_bytes():
         writer.key((0, event_id, 0))
     writer.traces([(0, one) for one in sorted(map(event_hash, ids))])
     assert len(writer.packed()) == alone + 20 + 1 + 20 * 2
+
+
+def test_a_number_without_an_end_is_refused_before_it_takes_long():
+    with pytest.raises(ValueError, match="without an end"):
+        Unpacker(b"\xff" * 400_000).number()
+
+
+def test_a_number_has_a_bit_for_each_of_very_many_attributes():
+    packer = Packer()
+    packer.number(2**10_000 + 1)
+    assert Unpacker(packer.packed()).number() == 2**10_000 + 1

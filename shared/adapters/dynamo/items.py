@@ -7,7 +7,7 @@ from typing import Any, Final
 from shared.adapters.dynamo import computed
 from shared.adapters.dynamo.json_text import has_empty_name, json_of
 from shared.adapters.dynamo.keys import SEPARATOR, Keyspace
-from shared.adapters.dynamo.state import StateReader, StateWriter
+from shared.adapters.dynamo.state import StateReader, StateWriter, reads_items
 from shared.adapters.dynamo.wire import Item, Wire, from_wire, to_wire
 from shared.contract import PROFILES_SK, SK_BODY_PREFIX, TTL_ATTRIBUTE
 from shared.core.aggregations.base import Entry, Key, Keyed
@@ -69,10 +69,11 @@ class Items:
             item["traits"] = {"M": traits}
         return _with_parked(item, profile.parked)
 
+    @reads_items
     def stored(self, item: Item) -> Stored:
         """Decode a profile, a tombstone or a redirect.
 
-        Raises `UnknownFormatError` for what another release wrote.
+        Raises `UnknownFormatError` for what is damaged, or another release wrote; so do all that decode.
         """
         kind = item.get(KIND, {"S": ""})["S"]
         profile_id, rev = self._keyspace.profile_id(item), int(item["rev"]["N"])
@@ -119,6 +120,7 @@ class Items:
             "state": {"B": state.packed()},
         }
 
+    @reads_items
     def entries_of(self, column: int, item: Item) -> list[Keyed]:
         """Decode the entries of a segment of a list."""
         _, _, of_times = self._columns[column]
@@ -198,6 +200,7 @@ def updated_at_of(item: Item) -> int:
     return _time(item["updated_at"])
 
 
+@reads_items
 def pointer_of(item: Item) -> Pointer:
     """Decode a pointer."""
     return Pointer(item["profile_id"]["S"], _time(item["first_seen"]))
@@ -210,6 +213,7 @@ def traces(memory: Sequence[Trace]) -> Item:
     return {"state": {"B": state.packed()}}
 
 
+@reads_items
 def traces_of(item: Item) -> list[Trace]:
     """Decode a segment of a memory, or the memory of a tombstone."""
     return StateReader(item["state"]["B"]).traces()

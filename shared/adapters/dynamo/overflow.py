@@ -12,6 +12,7 @@ from typing import Final
 import msgspec
 
 from shared.adapters.dynamo.items import BULKY
+from shared.adapters.dynamo.state import UnknownFormatError, reads_items
 from shared.adapters.dynamo.wire import Item
 
 ITEM_BYTES_MAX: Final = 350 * 1024
@@ -44,11 +45,12 @@ def chunk_names(item: Item) -> list[str]:
     return [wire["S"] for wire in item[CHUNKS]["L"]] if CHUNKS in item else []
 
 
+@reads_items
 def whole(item: Item, chunks: Mapping[str, Item]) -> Item:
-    """Return the item with its bulk. Raises `KeyError` when a chunk is missing."""
+    """Return the item with its bulk; all its chunks must be there. Raises `UnknownFormatError`."""
     data = b"".join(chunks[name]["state"]["B"] for name in chunk_names(item))
     if data[:1] != FORMAT:
-        raise ValueError("chunks of an unknown format")
+        raise UnknownFormatError("chunks of an unknown format")
     bulk: Item = msgspec.msgpack.decode(zlib.decompress(data[1:]))
     return {**item, **bulk}
 

@@ -5,6 +5,8 @@ from typing import Final
 _MORE: Final = 0x80
 _BITS: Final = 7
 _MASK: Final = 0x7F
+NUMBER_BYTES_MAX: Final = 2048
+"""A number has a bit for each attribute at most. What is longer is none, and would take long to read."""
 
 
 class Packer:
@@ -41,7 +43,7 @@ class Packer:
 
 
 class Unpacker:
-    """Takes what a `Packer` put. Raises IndexError or UnicodeDecodeError for what none has."""
+    """Takes what a `Packer` put. Raises IndexError or ValueError for what none has."""
 
     def __init__(self, data: bytes, start: int = 0) -> None:
         self._data = data
@@ -59,6 +61,8 @@ class Unpacker:
         number, shift = byte & _MASK, _BITS
         while byte & _MORE:
             at += 1
+            if shift > _BITS * NUMBER_BYTES_MAX:
+                raise ValueError("a number without an end")
             byte = data[at]
             number |= (byte & _MASK) << shift
             shift += _BITS

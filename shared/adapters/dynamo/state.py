@@ -7,8 +7,9 @@ keeps no hash of an event whose id is there.
 """
 
 import re
-from collections.abc import Sequence
-from typing import Any, Final
+from collections.abc import Callable, Sequence
+from functools import wraps
+from typing import Any, Final, ParamSpec, TypeVar
 
 from shared.adapters.dynamo.packing import Packer, Unpacker
 from shared.core.aggregations.base import Key, Segment
@@ -36,8 +37,31 @@ _NEW_HASH, _KNOWN_ID = 0, 1
 _ONE_KEY, _IDS, _KEYS, _SOME = 0, 1, 2, 3
 
 
+_P = ParamSpec("_P")
+_R = TypeVar("_R")
+
+
 class UnknownFormatError(Exception):
-    """An item was written by a release of the engine that this one does not understand."""
+    """An item is damaged, or of a release of the engine that this one does not understand.
+
+    The message holds nothing of what the item says.
+    """
+
+
+def reads_items(read: Callable[_P, _R]) -> Callable[_P, _R]:
+    """Have a function that decodes items raise `UnknownFormatError`, and nothing else, for what is none."""
+
+    @wraps(read)
+    def readable(*args: _P.args, **kwargs: _P.kwargs) -> _R:
+        try:
+            return read(*args, **kwargs)
+        except UnknownFormatError:
+            raise
+        except Exception as error:
+            # Whatever is missing, too short or of another type: what stands in a table has no schema.
+            raise UnknownFormatError(f"an item cannot be read: {type(error).__name__}") from error
+
+    return readable
 
 
 class StateWriter(Packer):

@@ -40,8 +40,12 @@ def fetch(objects: Objects, key: str) -> bytes:
 
 
 def fetch_json(objects: Objects, key: str, kind: type[S]) -> S:
-    """Return what an object of JSON says; BuildFailedError that names it if it is not there."""
-    return msgspec.json.decode(fetch(objects, key), type=kind)
+    """Return what an object of JSON says; BuildFailedError that names it if it is not there, or damaged."""
+    data = fetch(objects, key)
+    try:
+        return msgspec.json.decode(data, type=kind)
+    except (msgspec.MsgspecError, ValueError, RecursionError) as error:
+        raise BuildFailedError(f"{key} is damaged") from error
 
 
 def compress(data: bytes | bytearray) -> bytes:
@@ -53,7 +57,7 @@ def decompress(data: bytes, key: str) -> bytes:
     """Return what `compress` compressed; BuildFailedError that names its object if it is damaged."""
     try:
         return zstandard.ZstdDecompressor().decompress(data)
-    except zstandard.ZstdError as error:
+    except (zstandard.ZstdError, MemoryError) as error:  # it may say that it holds any number of bytes
         raise BuildFailedError(f"{key} is damaged") from error
 
 
@@ -115,8 +119,11 @@ def write_links(weights: Sequence[int], identifiers: Sequence[Sequence[int]]) ->
 def read_assignments(data: bytes, key: str) -> tuple[int, "array[int]", "array[int]"]:
     """Return how many partitions there are; and of each component of a part its component and partition."""
     whole = memoryview(decompress(data, key))
-    (partitions,) = _U32.unpack_from(whole)
-    numbers = _numbers("I", whole[_U32.size :])
+    try:
+        (partitions,) = _U32.unpack_from(whole)
+        numbers = _numbers("I", whole[_U32.size :])
+    except (struct.error, ValueError) as error:
+        raise BuildFailedError(f"{key} is damaged") from error
     return partitions, numbers[0::2], numbers[1::2]
 
 
@@ -153,15 +160,21 @@ def read_block(objects: Objects, key: str, partition: int, partitions: int) -> b
         return decompress(objects.get_range(key, offset + start, end - start), key)
     except KeyError as error:
         raise BuildFailedError(f"{key} is gone") from error
+    except ValueError as error:
+        raise BuildFailedError(f"{key} is cut off") from error
 
 
 def records_of_block(block: bytes) -> Iterator[tuple[int, memoryview]]:
-    """Yield (component, frame) of a block."""
+    """Yield (component, frame) of a block; BuildFailedError if it is cut off."""
     whole = memoryview(block)
     at = 0
     while at < len(block):
+        if at + _PAIR.size > len(block):
+            raise BuildFailedError("a block is cut off")
         component, length = _PAIR.unpack_from(block, at)
         at += _PAIR.size
+        if at + length > len(block):
+            raise BuildFailedError("a block is cut off")
         yield component, whole[at : at + length]
         at += length
 

@@ -1,0 +1,190 @@
+"""What reads what Kith itself has written: items, segments, deltas, frames, objects of a rebuild.
+
+Nobody but Kith should write there. Still, whatever stands there ends with a result or with the error that the
+code under test documents, in time and memory that what is there allows.
+"""
+
+import hashlib
+import zlib
+from contextlib import suppress
+from functools import cache
+
+import msgspec
+
+from shared.adapters.dynamo.deltas import contributions_of
+from shared.adapters.dynamo.items import Items, pointer_of, traces_of
+from shared.adapters.dynamo.keys import Keyspace
+from shared.adapters.dynamo.overflow import CHUNKS, FORMAT, whole
+from shared.adapters.dynamo.state import UnknownFormatError
+from shared.adapters.quarantine import S3Quarantine
+from shared.adapters.sandbox import _LostError, _Process
+from shared.app.frozen import DamagedDefinitionError, thaw
+from shared.app.quarantine import DamagedEntryError, size_of
+from shared.app.rebuild.build import BuildFailedError
+from shared.app.rebuild.formats import (
+    compress,
+    fetch_json,
+    read_assignments,
+    read_block,
+    read_spool,
+    records_of_block,
+)
+from shared.app.rebuild.plan import Extent
+from shared.contract import PREFIX_QUARANTINE, PROFILES_SK, SK_PROFILE
+from shared.core.chain import Failure
+from shared.core.history import UnreadableChunkError, events_of, open_chunk
+from shared.core.profile import Profile, canonical, missing_segments
+from shared.core.sandbox import Answer
+from shared.core.spool import Rows, UnreadableFrameError, identifiers_of, unpack
+from tests.fakes.objects import FakeObjects
+from tests.golden.made import LARGE, PROFILES, builder
+from tests.golden.release import releases, tables_of
+
+BUILDER = builder()
+ITEMS = Items(BUILDER, Keyspace(BUILDER.name, LARGE))
+DEPTH_MAX = 32
+_TYPES = {"S": str, "N": str, "B": bytes, "BOOL": bool, "NULL": bool, "L": list, "M": dict}
+LISTS = [number for number, one in enumerate(BUILDER.aggregations) if one.takes_arrays]
+
+
+@cache
+def profiles():
+    """Return the profiles, tombstones and redirects of the last release, whole."""
+    return [
+        one
+        for one in tables_of(releases()[-1])[PROFILES]
+        if one[PROFILES_SK]["S"] == SK_PROFILE and CHUNKS not in one
+    ]
+
+
+def item(data):
+    """An item of the profiles table, whatever it holds, as msgpack: all that DynamoDB would let through."""
+    with suppress(msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
+        found = msgspec.msgpack.decode(data)
+        if not isinstance(found, dict) or not all(map(_is_wire, found.values())):
+            return
+        found = {"pk": {"S": "people#1#" + "0" * 32}, "sk": {"S": "profile"}} | found
+        _stored(found)
+        for read in (traces_of, contributions_of, pointer_of, lambda one: ITEMS.entries_of(LISTS[0], one)):
+            with suppress(UnknownFormatError):
+                read(found)
+
+
+def state(data):
+    """The state of an item, beside what one of the golden items shows: the first byte picks which."""
+    if data:
+        base = profiles()[data[0] % len(profiles())]
+        _stored(base | {"state": {"B": data[1:]}})
+
+
+def _stored(found):
+    with suppress(UnknownFormatError):
+        stored = ITEMS.stored(found)
+        if isinstance(stored, Profile) and not missing_segments(BUILDER, stored):
+            canonical(BUILDER, stored)
+
+
+def _is_wire(value, depth=0):
+    """Whether DynamoDB has such a value."""
+    if not isinstance(value, dict) or len(value) != 1 or depth > DEPTH_MAX:
+        return False
+    [(letter, one)] = value.items()
+    if letter in {"L", "M"}:
+        inner = one if letter == "L" else one.values() if isinstance(one, dict) else None
+        return isinstance(one, _TYPES[letter]) and all(_is_wire(each, depth + 1) for each in inner)
+    if letter == "SS":
+        return isinstance(one, list) and bool(one) and all(isinstance(each, str) for each in one)
+    if letter == "N" and isinstance(one, str):
+        return one.isascii() and one.lstrip("-").isdigit()
+    return letter in _TYPES and isinstance(one, _TYPES[letter])
+
+
+def chunks(data):
+    """What a profile overflowed into: as it stands, and once it is compressed."""
+    for held in (data, FORMAT + zlib.compress(data)):
+        parts = {"overflow#a#0": {"state": {"B": held}}}
+        slim = profiles()[0] | {CHUNKS: {"L": [{"S": name} for name in parts]}}
+        with suppress(UnknownFormatError):
+            found = whole(slim, parts)
+            if all(map(_is_wire, found.values())):
+                _stored(found)
+
+
+def delta(data):
+    """Events parked beside a profile: as they stand, and once they are compressed."""
+    for held in (data, b"\x02" + zlib.compress(data)):
+        with suppress(UnknownFormatError):
+            contributions_of({"state": {"B": held}})
+
+
+def frame(data):
+    """A frame of contributions."""
+    with suppress(UnreadableFrameError):
+        unpack(data)
+    with suppress(UnreadableFrameError):
+        list(identifiers_of(data))
+    with suppress(UnreadableFrameError):
+        list(Rows([data]).by_arrival())
+
+
+def history(data):
+    """A chunk of a history, and the events in it; and one whose piece this is."""
+    with suppress(UnreadableChunkError):
+        open_chunk(data, "0" * 32)
+    packed = msgspec.msgpack.encode((1, 0, 9, 9, [], compress(data)))
+    for held in (data, packed):
+        with suppress(UnreadableChunkError):
+            list(events_of([held], 0))
+
+
+def spool(data):
+    """What Scan leaves for Shuffle: as it stands, and once it is compressed."""
+    for held in (data, compress(data)):
+        with suppress(BuildFailedError):
+            list(read_spool(held, "spool"))
+
+
+def rebuild(data):
+    """What else the states of a rebuild leave for each other."""
+    objects = FakeObjects()
+    objects.put("key", data)
+    for held in (data, compress(data)):
+        with suppress(BuildFailedError):
+            read_assignments(held, "key")
+    with suppress(BuildFailedError):
+        list(records_of_block(data))
+    with suppress(BuildFailedError):
+        fetch_json(objects, "key", Extent)
+    for partition in range(2):
+        with suppress(BuildFailedError):
+            list(records_of_block(read_block(objects, "key", partition, 2)))
+
+
+def frozen(data):
+    """A frozen definition that the registry says is this one."""
+    with suppress(DamagedDefinitionError):
+        thaw(data, hashlib.sha256(data).hexdigest())
+
+
+def quarantined(data):
+    """An object below the quarantine prefix."""
+    objects = FakeObjects()
+    objects.put(f"{PREFIX_QUARANTINE}people/v1/dt=2026-01-02/x.json", data)
+    with suppress(DamagedEntryError):
+        for entry, _ in S3Quarantine(objects).list():
+            assert entry.id
+            assert size_of(entry.envelope) >= 0
+
+
+def answers(data):
+    """What a process that runs user code writes into its pipe."""
+    process = _Process.__new__(_Process)
+    process._buffer, process._answered = bytearray(data), 0
+    process._fill = _nothing_more
+    with suppress(_LostError):
+        while True:
+            assert isinstance(process.answer(1.0), Answer)
+
+
+def _nothing_more(_end, _time_s):
+    raise _LostError(Failure("transform_crash", "nothing more"))

@@ -1,0 +1,203 @@
+"""All that is fuzzed, by name: what reads, and well-formed input to begin with."""
+
+import gzip
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import NamedTuple
+
+import msgspec
+
+from shared.adapters.dynamo.items import BULKY
+from shared.core.history import chain, pieces_of
+from tests.fuzz import outside, stored
+from tests.golden.made import FILES
+from tests.golden.release import objects_of, releases, tables_of
+from tests.kinesis import (
+    aggregate_of,
+    array_of,
+    envelope,
+    gzip_of,
+    json_of,
+    lines_of,
+    sizeless_zstd_of,
+    zstd_of,
+)
+
+CORPUS = Path(__file__).parent / "corpus"
+ROOT = Path(__file__).parents[2]
+
+
+class Target(NamedTuple):
+    """What reads bytes, and bytes that it reads well."""
+
+    run: Callable[[bytes], None]
+    seeds: Callable[[], list[bytes]]
+
+
+def corpus(name):
+    """Return the inputs that were found by fuzzing once, the oldest first by name."""
+    folder = CORPUS / name
+    return [path.read_bytes() for path in sorted(folder.iterdir())] if folder.exists() else []
+
+
+def _texts():
+    lines = (ROOT / "builders/customers/samples/events.jsonl").read_bytes().splitlines()
+    odd = {
+        "messageId": None,
+        "type": "identify",
+        "timestamp": "2026-01-02T03:04:05+02:00",
+        "sentAt": 1767323050,
+        "originalTimestamp": " ",
+        "userId": 17,
+        "anonymousId": "\ud83d\ude00",
+        "traits": {"email": "A@example.com", "a": {"b": [1, 1.50, None, {"": {}}], "c.d": 1e30}, "a.b": -0.0},
+        "properties": {"total": "1e37", "tags": ["x", 1, True, []], "page": " ", "pages": [["/a"], "/b"]},
+        "context": {"anonymous": False},
+    }
+    return [*lines[:3], json.dumps(odd).encode(), b'{"userId":1E+9999999999999999999,"a":-0,"a":1}', b"{}"]
+
+
+def _records():
+    texts = _texts()
+    return [
+        *texts,
+        array_of(texts),
+        lines_of(texts),
+        gzip_of(texts[0]),
+        zstd_of(lines_of(texts)),
+        sizeless_zstd_of(texts[0]),
+        aggregate_of([texts[0], gzip_of(texts[1]), b"", b"[7]"]),
+    ]
+
+
+def _envelopes():
+    whole = envelope(json_of({"userId": "u"}))
+    part = whole | {"kith": {"index": 3, "attempt": 1}}
+    parts = whole | {"kith": {"index": 1, "parts": [{"index": 1, "data": "e30="}]}}
+    return [whole, part, parts]
+
+
+def _failed_batches():
+    document = {
+        "requestContext": {
+            "functionArn": "arn:aws:lambda:eu-central-1:1:function:i:people-v1",
+            "condition": "RetryAttemptsExhausted",
+        },
+        "payload": {"Records": _envelopes()},
+    }
+    return [json_of(document), json_of(document | {"payload": json.dumps({"Records": []})})]
+
+
+def _object(name):
+    return lambda: [objects_of(releases()[-1])[name]]
+
+
+def _items():
+    return [msgspec.msgpack.encode(one) for one in tables_of(releases()[-1])["profiles"]]
+
+
+def _states():
+    return [
+        bytes([number]) + one["state"]["B"] for number, one in enumerate(stored.profiles()) if "state" in one
+    ]
+
+
+def _deltas():
+    return [
+        one["state"]["B"]
+        for one in tables_of(releases()[-1])["profiles"]
+        if one["sk"]["S"].startswith("delta")
+    ]
+
+
+def _chunks():
+    items = tables_of(releases()[-1])["profiles"]
+    parts = [one["state"]["B"] for one in items if one["sk"]["S"].startswith("body#overflow")]
+    return [*parts, msgspec.msgpack.encode({name: stored.profiles()[0][name] for name in BULKY})]
+
+
+def _history():
+    events = [(time, f"m{time}", text) for time, text in enumerate(_texts(), 1)]
+    piece = msgspec.msgpack.encode(([1, 1], ["a", "b"], _texts()[:2]))
+    return [piece, *(one.data for one in chain("0" * 32, 5, [], pieces_of(events, 9), 0))]
+
+
+def _answers():
+    texts = [
+        json_of({"number": 0, "made": [["#0", {"userId": "u"}]]}),
+        json_of({"number": 1, "failure": {"reason": "transform_error", "detail": "at line 3"}, "worn": True}),
+        json_of({"number": 2, "lines": [["info", "x"]], "counts": {"a": 1}}),
+    ]
+    return [b"".join(len(one).to_bytes(4, "big") + one for one in texts)]
+
+
+def _lines():
+    text = gzip.decompress(objects_of(releases()[-1])["archive.jsonl.gz"])
+    return text.splitlines()
+
+
+_CODE = b"""import json
+from kith import RetryError
+
+def tidy(event, context):
+    if not event.get("userId"):
+        raise RetryError("x", delay_s=3)
+    return [event, {**event, "type": "track"}]
+
+chain = [tidy, lambda event, context: None]
+"""
+
+TARGETS = {
+    "record": Target(outside.record, _records),
+    "event": Target(outside.event, _texts),
+    "values": Target(
+        outside.values,
+        lambda: [
+            b"2026-01-02T03:04:05.678Z",
+            b"1767323050123",
+            b"-12.50e3",
+            b"true",
+            b"2001:db8::1",
+            b"+49 (30) 901820",
+            b"A.B+c@EXAMPLE.com",
+            b"2026-W01-1",
+            b"1e-20",
+        ],
+    ),
+    "envelope": Target(outside.envelope, lambda: [json_of(one) for one in _envelopes()]),
+    "failed_batch": Target(outside.failed_batch, _failed_batches),
+    "waiting": Target(outside.waiting, _object("waiting.json")),
+    "control": Target(outside.control, _object("control")),
+    "archive_line": Target(outside.archive_line, _lines),
+    "archive_object": Target(
+        outside.archive_object, lambda: [b"\n".join(_lines()), *_object("archive.jsonl.gz")()]
+    ),
+    "definition": Target(
+        outside.definition,
+        lambda: [FILES["builder.yaml"].encode(), (ROOT / "builders/customers/builder.yaml").read_bytes()],
+    ),
+    "transformation": Target(outside.transformation, lambda: [_CODE]),
+    "made_of_event": Target(outside.made_of_event, _texts),
+    "backfill": Target(outside.backfill, lambda: [lines_of(_texts()), b"\n \n".join(_texts())]),
+    "item": Target(stored.item, _items),
+    "state": Target(stored.state, _states),
+    "chunks": Target(stored.chunks, _chunks),
+    "delta": Target(stored.delta, lambda: [*_deltas(), *_object("frame")()]),
+    "frame": Target(stored.frame, _object("frame")),
+    "history": Target(stored.history, _history),
+    "spool": Target(stored.spool, lambda: [*_object("spool.zst")(), b"\x03\0\0\0abc"]),
+    "rebuild": Target(stored.rebuild, lambda: [*_object("shuffled")(), bytes(16), b'{"parts": 3}']),
+    "frozen": Target(stored.frozen, _object("definition.json")),
+    "quarantined": Target(stored.quarantined, _object("quarantine.json")),
+    "answers": Target(stored.answers, _answers),
+}
+
+
+def _faulty(data):
+    if data.startswith(b"kith") and len(data) > 6 and data[5] == 0x7F:
+        raise KeyError("found")
+
+
+FAULTY = Target(_faulty, lambda: [b"a seed"])
+"""Not one of them: it must be found."""

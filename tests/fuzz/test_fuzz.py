@@ -1,0 +1,91 @@
+"""Bytes that mean harm, a few each time: what was found once, and what hypothesis makes of good input."""
+
+import time
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from tests.fuzz.__main__ import fuzz
+from tests.fuzz.targets import FAULTY, TARGETS, corpus
+
+INPUT_S_MAX = 5
+FIND_S_MAX = 8
+TOKENS = (
+    *(
+        b'"',
+        b"\\",
+        b"\\ud800",
+        b"\x00",
+        b"\xff",
+        b"\xff\xff\xff\xff",
+        b"{",
+        b"[",
+        b"]",
+        b"}",
+        b",",
+        b":",
+        b"\n",
+    ),
+    *(b"1e400", b"-0", b"1E+999999999999999999", b"null", b'"messageId"', b'"traits"', b"\x1f\x8b", b"\xc1"),
+)
+
+
+@pytest.mark.parametrize("name", TARGETS)
+def test_good_input_and_the_corpus_of_what_was_found_are_read_or_refused(name):
+    target = TARGETS[name]
+    for data in [b"", *target.seeds(), *corpus(name)]:
+        run(target, data)
+
+
+def run(target, data):
+    started = time.thread_time()
+    target.run(data)
+    assert time.thread_time() - started < INPUT_S_MAX
+
+
+@st.composite
+def damaged(draw, seeds):
+    """Good input with some bytes changed, cut, doubled, put in, or taken from other input."""
+    data = bytearray(draw(st.sampled_from(seeds)))
+    for _ in range(draw(st.integers(1, 4))):
+        at = draw(st.integers(0, len(data)))
+        end = min(len(data), at + draw(st.integers(0, 1 + len(data) // 4)))
+        match draw(st.integers(0, 5)):
+            case 0 if at < len(data):
+                data[at] ^= draw(st.integers(1, 255))
+            case 1:
+                del data[at:end]
+            case 2:
+                data[at:at] = data[at:end]
+            case 3:
+                data[at:at] = draw(st.sampled_from(TOKENS))
+            case 4:
+                data[at:end] = draw(st.binary(max_size=8))
+            case 5:
+                other = draw(st.sampled_from(seeds))
+                data[at:] = other[min(at, len(other)) :]
+    return bytes(data)
+
+
+@pytest.mark.parametrize("name", TARGETS)
+def test_damaged_input_is_read_or_refused(name):
+    target = TARGETS[name]
+    seeds = [*target.seeds(), *corpus(name)]
+
+    @settings(max_examples=80, deadline=None, database=None, suppress_health_check=list(HealthCheck))
+    @given(damaged(seeds))
+    def check(data):
+        run(target, data)
+
+    check()
+
+
+def test_the_fuzzer_finds_what_takes_a_few_bytes_to_find(tmp_path):
+    """The negative control: a fuzzer that finds nothing proves nothing."""
+    pytest.importorskip("atheris", reason="atheris has no wheel for this system")
+    name, is_well = fuzz("faulty", seconds=FIND_S_MAX, corpus=tmp_path / "corpus", kept=tmp_path / "kept")
+    assert not is_well
+    [found] = (tmp_path / "corpus" / name).iterdir()
+    with pytest.raises(KeyError):
+        FAULTY.run(found.read_bytes())
