@@ -114,7 +114,8 @@ def _deltas():
 def _chunks():
     items = tables_of(releases()[-1])["profiles"]
     parts = [one["state"]["B"] for one in items if one["sk"]["S"].startswith("body#overflow")]
-    return [*parts, msgspec.msgpack.encode({name: stored.profiles()[0][name] for name in BULKY})]
+    bulk = {name: value for name, value in stored.profiles()[0].items() if name in BULKY}
+    return [*parts, msgspec.msgpack.encode(bulk)]
 
 
 def _history():
