@@ -9,9 +9,11 @@ from typing import Any, Final
 import pytest
 
 from cli.folders import ReadBuilder, read_builder
+from cli.reach import local_reach
 from kith import Context
 from shared.app.fold import Scan, fold, link, scan
 from shared.app.frozen import TRANSFORM_FILE
+from shared.app.reading import Transformer
 from shared.app.transform import local_transformer
 from shared.core.canonical import canonical_json
 from shared.core.chain import Chain, Failure
@@ -75,7 +77,7 @@ def profiles(builder: ReadBuilder) -> Callable[[Iterable[JsonEvent]], list[dict[
     def run(events: Iterable[JsonEvent]) -> list[dict[str, Any]]:
         lines = [canonical_json({"timestamp": ARRIVAL, **event}) for event in events]
         scanned = Scan()
-        scan(compiled, lines, scanned, local_transformer(builder.files, builder.definition, _print, _wait))
+        scan(compiled, lines, scanned, _transformer(builder))
         if scanned.rejected:
             raise TransformationError("\n".join(f"{one.reason}: {one.detail}" for one in scanned.rejected))
         tally: Counter[str] = Counter()
@@ -102,9 +104,12 @@ def _samples() -> list[Path]:
     return sorted((Path(os.environ[FOLDER]) / "samples").glob("*.jsonl"))
 
 
+def _transformer(builder: ReadBuilder) -> Transformer | None:
+    return local_transformer(builder.files, builder.definition, _print, _wait, local_reach())
+
+
 def _context(builder: ReadBuilder) -> UserContext:
-    definition = builder.definition
-    return UserContext(definition.name, 0, dict(definition.env), _print, {})
+    return local_reach().context(builder.definition, _print, {})
 
 
 def _print(level: str, text: str) -> None:

@@ -28,6 +28,7 @@ class ReadBuilder(NamedTuple):
 
         What the functions log goes to stderr.
         """
+        from cli.reach import local_reach
         from shared.adapters.clock import SystemClock
         from shared.app.frozen import TRANSFORM_FILE
         from shared.app.transform import local_transformer
@@ -35,7 +36,9 @@ class ReadBuilder(NamedTuple):
 
         path = self.folder / TRANSFORM_FILE
         try:
-            return local_transformer(self.files, self.definition, _Logged(path).write, SystemClock().pause)
+            return local_transformer(
+                self.files, self.definition, _Logged(path).write, SystemClock().pause, local_reach()
+            )
         except UserCodeError as error:
             raise Failure(f"{path}:{error.line}: {error}") from None
 

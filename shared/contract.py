@@ -57,6 +57,7 @@ REGISTRY_DRAFT: Final = "draft"
 REGISTRY_ACTIVE: Final = "active"
 USER_STORE_PK: Final = "pk"
 """`{builder}#{version}#{key}`"""
+USER_STORE_VALUE: Final = "value"
 TTL_ATTRIBUTE: Final = "expires_at"
 """Seconds since 1970; DynamoDB deletes an item some time after it."""
 

@@ -1,6 +1,7 @@
-"""The process that runs user code: it reads a program, then events, and answers each as soon as it is done.
+"""The process that runs user code: it reads a program, then what to run it on, and answers each at once.
 
-Frames on both pipes: four bytes of length, then JSON. It ends when its input does.
+Frames on both pipes: four bytes of length, then JSON. What it asks of its parent begins with `?`. It ends
+when its input does.
 """
 
 import contextlib
@@ -9,59 +10,141 @@ import os
 import resource
 import struct
 import sys
+import threading
 from itertools import count
 from typing import BinaryIO, Final
 
 import msgspec
 
 from shared.adapters.hiding import hide_process
+from shared.adapters.tools import network_tools
 from shared.core.chain import Chain, Failure
-from shared.core.sandbox import Answer, Loaded, Program, answer_of
-from shared.core.user_code import UserCodeError
-from shared.core.user_context import Printed, UserContext
+from shared.core.functions import FunctionFailure
+from shared.core.profile_code import ProfileCode
+from shared.core.sandbox import Answer, FunctionAnswer, Loaded, Start, answer_of, read_run
+from shared.core.user_code import PROFILE_FILE, UserCodeError
+from shared.core.user_context import Printed, Tools, UserContext
+from shared.core.user_store import Ask, Told
 
 LENGTH: Final = struct.Struct(">I")
+ASK: Final = b"?"
 LINES_MAX: Final = 20
-"""Lines of its log that are kept of one event."""
+"""Lines of its log that are kept of one event, or one run of a profile function."""
 _decode_events: Final = msgspec.json.Decoder(list[msgspec.Raw]).decode
+_decode_told: Final = msgspec.json.Decoder(Told).decode
+
+
+class _Parent:
+    """The pipes. Threads of user code may ask while it runs, and never past the answer."""
+
+    def __init__(self) -> None:
+        self._incoming, self._outgoing = _take_pipes()
+        self._lock = threading.Lock()
+        self._runs = True
+        os.register_at_fork(after_in_child=self._outgoing.close)  # a fork of user code has nothing to say
+
+    def next(self) -> bytes | None:
+        """Return the next frame, None at the end of the input."""
+        frame = _read(self._incoming)
+        self._runs = True
+        return frame
+
+    def say(self, message: Answer | FunctionAnswer | Loaded) -> None:
+        """Answer."""
+        with self._lock:
+            self._runs = False
+            _write(self._outgoing, msgspec.json.encode(message))
+
+    def ask(self, ask: Ask) -> Told:
+        """Ask the store."""
+        data = ASK + msgspec.json.encode(ask)
+        with self._lock:
+            if not self._runs:
+                return Told(error="it was asked after the run")
+            _write(self._outgoing, data)
+            return _decode_told(_read(self._incoming) or b"")
+
+
+class _Said:
+    """What user code logs and counts, until it is told."""
+
+    def __init__(self) -> None:
+        self.lines: list[tuple[str, str]] = []
+        self.counts: dict[str, int] = {}
+
+    def log(self, level: str, text: str) -> None:
+        if len(self.lines) < LINES_MAX:
+            self.lines.append((level, text))
+
+    def clear(self) -> None:
+        self.lines.clear()
+        self.counts.clear()
 
 
 def main(memory_bytes: int) -> None:
     """Serve until the input ends."""
-    incoming, outgoing = _take_pipes()
+    parent = _Parent()
     hide_process()  # from the code of other programs
-    os.register_at_fork(after_in_child=outgoing.close)  # a fork of user code has nothing to answer
     with contextlib.suppress(ValueError, OSError):  # not every system can limit memory
         resource.setrlimit(resource.RLIMIT_DATA, (memory_bytes, memory_bytes))
-    lines: list[tuple[str, str]] = []
-    counts: dict[str, int] = {}
-
-    def log(level: str, text: str) -> None:
-        if len(lines) < LINES_MAX:
-            lines.append((level, text))
-
-    program = msgspec.json.decode(_read(incoming) or b"", type=Program)
-    context = UserContext(program.builder, program.version, program.env, log, counts)
+    start = msgspec.json.decode(parent.next() or b"", type=Start)
+    said = _Said()
+    fetch, warehouse = network_tools(start.fetch, start.warehouses)
+    tools = Tools(parent.ask, fetch, warehouse, start.secrets)
+    context = UserContext(start.builder, start.version, start.env, said.log, said.counts, tools)
     printed = sys.stdout = sys.stderr = Printed(context.log)
+    serve = _serve_function if start.file == PROFILE_FILE else _serve_chain
     try:
-        chain = Chain(program.source, context)
+        serve(parent, start.source, context, said, printed)
     except UserCodeError as error:
-        _write(outgoing, Loaded(context.mask(f"line {error.line}: {error}")))
-        return
-    _write(outgoing, Loaded())
-    gc.freeze()
+        parent.say(Loaded(context.mask(f"line {error.line}: {error}")))
+
+
+def _serve_chain(parent: _Parent, source: str, context: UserContext, said: _Said, printed: Printed) -> None:
+    chain = Chain(source, context)
+    _loaded(parent)
     numbers = count()
-    while (events := _read(incoming)) is not None:
+    while (events := parent.next()) is not None:
         for event in _decode_events(events):
-            lines.clear()
-            counts.clear()
+            said.clear()
             outcome = chain.run(bytes(event))
             printed.flush()
             worn = False
             if isinstance(outcome, Failure):
-                worn = outcome.detail.startswith("MemoryError")
+                worn = _is_worn(outcome)
                 outcome = msgspec.structs.replace(outcome, detail=context.mask(outcome.detail))
-            _write(outgoing, answer_of(outcome, lines=lines, counts=counts, worn=worn, number=next(numbers)))
+            parent.say(
+                answer_of(outcome, lines=said.lines, counts=said.counts, worn=worn, number=next(numbers))
+            )
+
+
+def _serve_function(
+    parent: _Parent, source: str, context: UserContext, said: _Said, printed: Printed
+) -> None:
+    code = ProfileCode(source, context)
+    _loaded(parent)
+    numbers = count()
+    while (frame := parent.next()) is not None:
+        said.clear()
+        run, chunks = read_run(frame)
+        result = code.run(run.user, chunks, run.since_ms)
+        printed.flush()
+        answer = FunctionAnswer(lines=said.lines, counts=said.counts, number=next(numbers))
+        if isinstance(result, FunctionFailure):
+            failure = msgspec.structs.replace(result, detail=context.mask(result.detail))
+            answer = msgspec.structs.replace(answer, failure=failure, worn=_is_worn(result))
+        elif result is not None:
+            answer = msgspec.structs.replace(answer, value=msgspec.Raw(result))
+        parent.say(answer)
+
+
+def _loaded(parent: _Parent) -> None:
+    gc.freeze()
+    parent.say(Loaded())
+
+
+def _is_worn(failure: Failure | FunctionFailure) -> bool:
+    return failure.detail.startswith("MemoryError")
 
 
 def _take_pipes() -> tuple[BinaryIO, BinaryIO]:
@@ -80,8 +163,7 @@ def _read(incoming: BinaryIO) -> bytes | None:
     return incoming.read(LENGTH.unpack(head)[0])
 
 
-def _write(outgoing: BinaryIO, message: Answer | Loaded) -> None:
-    data = msgspec.json.encode(message)
+def _write(outgoing: BinaryIO, data: bytes) -> None:
     left = memoryview(LENGTH.pack(len(data)) + data)
     while left:
         left = left[outgoing.write(left) :]

@@ -7,11 +7,12 @@ from typing import Final, Protocol
 import msgspec
 from msgspec.structs import replace
 
+from shared.core import user_code
 from shared.core.definition import Definition, with_custom_id, with_window
 
 BUILDER_FILE: Final = "builder.yaml"
-TRANSFORM_FILE: Final = "transform.py"
-PROFILE_FILE: Final = "profile.py"
+TRANSFORM_FILE: Final = user_code.TRANSFORM_FILE
+PROFILE_FILE: Final = user_code.PROFILE_FILE
 FROZEN_FILES: Final = (BUILDER_FILE, TRANSFORM_FILE, PROFILE_FILE)
 """The files of a builder's folder that say what it does; all others (samples) may change freely."""
 

@@ -1,17 +1,18 @@
 """Transforming events with the chain of a builder: in this process, and with some patience."""
 
-import sys
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager, redirect_stderr, redirect_stdout
-from typing import Final, TextIO
+from collections.abc import Callable, Mapping, Sequence
+from typing import Final
+
+import msgspec
 
 from shared.app.frozen import TRANSFORM_FILE
+from shared.app.local_code import Prints, Reach, nothing
 from shared.app.reading import Postponed, Transformed, Transformer
 from shared.core.chain import Chain, Failure, Outcome, event_text, events_made, failed
 from shared.core.definition import Definition
 from shared.core.event import Event
 from shared.core.user_code import UserCodeError
-from shared.core.user_context import Printed, Sink, UserContext
+from shared.core.user_context import Sink
 
 ATTEMPTS: Final = 3
 """How often an event is tried that asks to be tried again, where nobody waits for hours."""
@@ -23,37 +24,31 @@ class LocalTransformer:
     `log` takes each line that the functions log: its level and its text; `counts` what they count.
     """
 
-    def __init__(self, source: str, definition: Definition, log: Sink, counts: dict[str, int]) -> None:
-        self._log = log
-        self._streams: tuple[TextIO, TextIO] = sys.stdout, sys.stderr
-        context = UserContext(definition.name, 0, dict(definition.env), self._say, counts)
-        self._printed = Printed(context.log)
-        with self._taking_prints():
+    def __init__(
+        self,
+        source: str,
+        definition: Definition,
+        log: Sink,
+        counts: dict[str, int],
+        reach: Reach | None = None,
+    ) -> None:
+        self._prints = Prints(log)
+        self._context = (reach or nothing()).context(definition, self._prints.say, counts)
+        with self._prints.taken(self._context):
             try:
-                self._chain = Chain(source, context)
+                self._chain = Chain(source, self._context)
             except UserCodeError as error:
-                raise UserCodeError(context.mask(str(error)), error.line) from None
+                raise UserCodeError(self._context.mask(str(error)), error.line) from None
 
     def run(self, events: Sequence[Event]) -> list[Transformed]:
         """Transform events, each alone; what becomes of each, in their order."""
-        with self._taking_prints():
-            return [became(event, self._chain.run(event_text(event))) for event in events]
+        with self._prints.taken(self._context):
+            return [became(event, self._masked(self._chain.run(event_text(event)))) for event in events]
 
-    @contextmanager
-    def _taking_prints(self) -> Iterator[None]:
-        """Log what user code prints: stdout may be the profiles, and values of `env` are masked in logs."""
-        self._streams = sys.stdout, sys.stderr
-        with redirect_stdout(self._printed), redirect_stderr(self._printed):
-            try:
-                yield
-            finally:
-                self._printed.flush()
-
-    def _say(self, level: str, text: str) -> None:
-        """Log a line where whoever logs may write, as before: not into what takes the prints."""
-        out, err = self._streams
-        with redirect_stdout(out), redirect_stderr(err):
-            self._log(level, text)
+    def _masked(self, outcome: Outcome) -> Outcome:
+        if not isinstance(outcome, Failure):
+            return outcome
+        return msgspec.structs.replace(outcome, detail=self._context.mask(outcome.detail))
 
 
 class PatientTransformer:
@@ -93,10 +88,14 @@ def became(event: Event, outcome: Outcome, *, unreached: bool = False) -> Transf
 
 
 def local_transformer(
-    files: Mapping[str, str], definition: Definition, log: Sink, pause: Callable[[int], None]
+    files: Mapping[str, str],
+    definition: Definition,
+    log: Sink,
+    pause: Callable[[int], None],
+    reach: Reach | None = None,
 ) -> Transformer | None:
     """Make the transformer of a builder's folder, if it has a chain; UserCodeError if that cannot be run."""
     source = files.get(TRANSFORM_FILE)
     if source is None:
         return None
-    return PatientTransformer(LocalTransformer(source, definition, log, {}), pause)
+    return PatientTransformer(LocalTransformer(source, definition, log, {}, reach), pause)

@@ -14,12 +14,13 @@ from typing import Any, Final, NamedTuple
 
 import msgspec
 
-from kith import Context, NoRetryError, RetryError
+from kith import NoRetryError, RetryError
 from shared.core import user_code
 from shared.core.containers import EVENTS_MAX, Reason, UnreadableError, decode_any, decode_object
 from shared.core.event import Event, Position, event_of, message_id
 from shared.core.records import Rejection, reject
 from shared.core.user_code import TRANSFORM_FILE, UserCodeError, kind_of, run_file, told
+from shared.core.user_context import UserContext
 
 RESULTS_MAX: Final = 1000
 """Events that one event may become."""
@@ -59,9 +60,11 @@ Outcome = list[Made] | Failure | None
 class Chain:
     """The functions of a `transform.py`, ready to run; UserCodeError if it is no chain."""
 
-    def __init__(self, source: str, context: Context) -> None:
+    def __init__(self, source: str, context: UserContext) -> None:
+        names = run_file(source, TRANSFORM_FILE)
+        self._functions = _functions(names)
         self._context = context
-        self._functions = _functions(run_file(source, TRANSFORM_FILE))
+        context.take_config(names)
 
     def run(self, text: bytes) -> Outcome:
         """Run an event's JSON text through all functions. Raises nothing but KeyboardInterrupt."""

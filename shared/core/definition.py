@@ -72,6 +72,13 @@ class Retention(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     other_months: int = 1
 
 
+class Secret(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """A secret by its name in Secrets Manager; with `key`, one value of the JSON object that it holds."""
+
+    secret: str
+    key: str | None = None
+
+
 class Definition(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """A whole builder, all defaults filled in."""
 
@@ -84,8 +91,11 @@ class Definition(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     anonymous: tuple[Condition, ...] = ()
     """If there are any and all hold, an event is anonymous; one with `context.anonymous: true` always is."""
     anonymous_profiles: bool = True
-    env: tuple[tuple[str, str], ...] = ()
+    env: tuple[tuple[str, str | Secret], ...] = ()
     fetch: tuple[tuple[str, str], ...] = ()
+    """Options of fetching; `allow` once for each host."""
+    warehouses: tuple[tuple[str, str | Secret], ...] = ()
+    """URLs of databases by the name that user code gives them."""
     profile_function: tuple[tuple[str, str], ...] = ()
 
 

@@ -1,4 +1,4 @@
-"""What user code gets beside its events: `kith.Context`, with values of `env` masked in all it writes."""
+"""What user code gets beside events: `kith.Context`, with values of `env` masked in all it writes."""
 
 import io
 import re
@@ -6,7 +6,9 @@ from collections.abc import Callable, Mapping
 from types import MappingProxyType
 from typing import Any, Final, NamedTuple
 
+from kith import Fetch, FetchError, Warehouse, WarehouseError
 from shared.core.masking import Mask
+from shared.core.user_store import Ask, Told, UserStore
 
 LINE_LENGTH_MAX: Final = 2000
 _COUNTER: Final = re.compile(r"[A-Za-z0-9_.]{1,64}")
@@ -90,14 +92,61 @@ class UserMetrics:
         self._counts[name] = self._counts.get(name, 0) + value
 
 
+class Tools(NamedTuple):
+    """What reaches out of the process for user code, and what is masked beside values of `env`."""
+
+    ask: Callable[[Ask], Told]
+    fetch: Fetch
+    warehouse: Callable[[str], Warehouse]
+    secrets: tuple[str, ...] = ()
+
+
 class UserContext:
     """The context of one builder."""
 
     def __init__(
-        self, builder: str, version: int, env: Mapping[str, str], sink: Sink, counts: dict[str, int]
+        self,
+        builder: str,
+        version: int,
+        env: Mapping[str, str],
+        sink: Sink,
+        counts: dict[str, int],
+        tools: Tools | None = None,
     ) -> None:
+        tools = tools or NO_TOOLS
         self.profile_builder: Any = ProfileBuilder(builder, version)
-        self.env: Mapping[str, str] = MappingProxyType(dict(env))
-        self.mask = Mask(env.values())
+        self.env: Mapping[str, str] = MappingProxyType(env)
+        self.props: Mapping[str, Any] = MappingProxyType({})
+        self.mask = Mask([*env.values(), *tools.secrets])
         self.log = UserLog(sink, self.mask)
         self.metrics = UserMetrics(counts)
+        self.store = UserStore(tools.ask)
+        self.fetch = tools.fetch
+        self._warehouse = tools.warehouse
+
+    def get_warehouse(self, name: str, /) -> Warehouse:
+        """Return one of the builder's warehouses; WarehouseError if there is none of that name."""
+        return self._warehouse(name)
+
+    def take_config(self, names: Mapping[str, Any]) -> None:
+        """Show what a file defines as `config` as the props of its functions."""
+        config = names.get("config")
+        if isinstance(config, dict):
+            self.props = MappingProxyType(config)
+
+
+def no_fetch(*_: Any, **__: Any) -> Any:
+    """Fetch nothing."""
+    raise FetchError("nothing may be fetched here")
+
+
+def no_warehouse(name: str) -> Any:
+    """Know no warehouse."""
+    raise WarehouseError(f"builder.yaml has no warehouse {name!r}")
+
+
+def _no_store(_: Ask) -> Told:
+    return Told(error="there is no store here")
+
+
+NO_TOOLS: Final = Tools(_no_store, no_fetch, no_warehouse)

@@ -168,9 +168,10 @@ class LogCode(Enum):
     USER_CODE_FAILED = (
         "KITH-602",
         _WARNING,
-        "user code failed on events",
-        "`detail` names the error and its line. The events wait in quarantine, or for another attempt.",
+        "user code failed",
+        "`detail` names the error and its line. Events wait in quarantine, or for another attempt.",
     )
+    FUNCTION_RAN = ("KITH-603", _INFO, "profile functions ran", "Nothing: one line per call of the function.")
 
     def __init__(self, code: str, level: int, message: str, advice: str) -> None:
         self.code = code

@@ -205,7 +205,7 @@ def test_only_losses_in_a_row_make_the_rest_wait(sandbox):
 
 
 def test_whatever_a_run_raises_no_answer_of_it_is_taken_for_another_events(sandbox, monkeypatch):
-    monkeypatch.setattr("shared.adapters.sandbox._Process.answer", lambda *_: 1 / 0)
+    monkeypatch.setattr("shared.adapters.sandbox.Process.answer", lambda *_: 1 / 0)
     with pytest.raises(ZeroDivisionError):
         run(sandbox, "a")
     monkeypatch.undo()
@@ -240,9 +240,9 @@ def test_why_a_program_cannot_be_loaded_is_told_without_secrets():
     source = """
 import sys
 frame = sys._getframe()
-while "program" not in frame.f_locals:
+while "start" not in frame.f_locals:
     frame = frame.f_back
-raise ValueError(frame.f_locals["program"].env["KEY"])
+raise ValueError(frame.f_locals["start"].env["KEY"])
 """
     [answer] = run(sandbox_of(source), "a")
     assert answer.failure.detail == "transform.py: line 6: cannot be run: ValueError: ***"
@@ -268,8 +268,8 @@ def test_a_program_that_only_starts_too_slowly_is_tried_again():
 def test_a_process_that_died_between_two_runs_is_nobodys_fault():
     sandbox = sandbox_of(SOURCE)
     run(sandbox, "a")
-    os.kill(sandbox._process._child.pid, 9)
-    sandbox._process._child.wait()
+    os.kill(sandbox._kept._process._child.pid, 9)
+    sandbox._kept._process._child.wait()
     assert became(run(sandbox, "b")[0])["do"] == "b"
     sandbox.close()
     sandbox.close()

@@ -16,8 +16,8 @@ from shared.adapters.dynamo.items import Items, pointer_of, traces_of
 from shared.adapters.dynamo.keys import Keyspace
 from shared.adapters.dynamo.overflow import CHUNKS, FORMAT, whole
 from shared.adapters.dynamo.state import UnknownFormatError
+from shared.adapters.process import LostError, Process
 from shared.adapters.quarantine import S3Quarantine
-from shared.adapters.sandbox import _LostError, _Process
 from shared.app.frozen import DamagedDefinitionError, thaw
 from shared.app.quarantine import DamagedEntryError, size_of
 from shared.app.rebuild.build import BuildFailedError
@@ -30,11 +30,12 @@ from shared.app.rebuild.formats import (
     records_of_block,
 )
 from shared.app.rebuild.plan import Extent
+from shared.app.user_store import MemoryUserValues, StoreDesk
 from shared.contract import PREFIX_QUARANTINE, PROFILES_SK, SK_PROFILE
-from shared.core.chain import Failure
+from shared.core.functions import FunctionOutcome
 from shared.core.history import UnreadableChunkError, events_of, open_chunk
 from shared.core.profile import Profile, canonical, missing_segments
-from shared.core.sandbox import Answer
+from shared.core.sandbox import Answer, FunctionAnswer
 from shared.core.spool import Rows, UnreadableFrameError, identifiers_of, unpack
 from tests.fakes.objects import FakeObjects
 from tests.golden.made import LARGE, PROFILES, builder
@@ -178,13 +179,18 @@ def quarantined(data):
 
 def answers(data):
     """What a process that runs user code writes into its pipe."""
-    process = _Process.__new__(_Process)
-    process._buffer, process._answered = bytearray(data), 0
-    process._fill = _nothing_more
-    with suppress(_LostError):
-        while True:
-            assert isinstance(process.answer(1.0), Answer)
+    for kind in (Answer, FunctionAnswer):
+        process = Process.__new__(Process)
+        process._buffer, process._answered = bytearray(data), 0
+        process._fill = _nothing_more
+        process._desk = StoreDesk(MemoryUserValues(), "people", 1, lambda: 1_700_000_000_000)
+        process.write = bytes
+        with suppress(LostError):
+            while True:
+                answer = process.answer(1.0, kind)
+                assert isinstance(answer, kind)
+                assert kind is Answer or isinstance(answer.outcome, FunctionOutcome)
 
 
 def _nothing_more(_end, _time_s):
-    raise _LostError(Failure("transform_crash", "nothing more"))
+    raise LostError("crash", "nothing more")

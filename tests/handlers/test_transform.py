@@ -3,6 +3,7 @@
 import importlib
 import json
 
+import msgspec
 import pytest
 
 from shared import contract
@@ -37,9 +38,7 @@ def handler(monkeypatch):
     monkeypatch.setenv(contract.ENV_STAGE, "test")
     module = importlib.import_module("lambdas.transform.handler")
     yield module.handler
-    for sandbox in module.SANDBOXES._kept.values():
-        sandbox.close()
-    module.SANDBOXES._kept.clear()
+    module.SANDBOXES.close()
 
 
 def call(handler, *events, env=()):
@@ -51,7 +50,7 @@ def call(handler, *events, env=()):
 
 
 def vars_of(program):
-    return {name: getattr(program, name) for name in program.__struct_fields__}
+    return msgspec.to_builtins(program)
 
 
 GOOD = {"type": "good", "userId": "Ann Example", "total": 1.25}

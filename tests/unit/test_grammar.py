@@ -15,6 +15,7 @@ from shared.core.definition import (
     Definition,
     IdentifierType,
     Retention,
+    Secret,
     definition_json,
     definition_of_json,
 )
@@ -69,8 +70,9 @@ retention: {known: 24 months, other: 2 months}
 block: {exact: [nobody, 7], regex: ['bot-.*'], defaults: false}
 anonymous: {when: {context.consent: [no, off]}}
 anonymous_profiles: false
-env: {REGION: north}
-fetch: {timeout: 2}
+env: {REGION: north, KEY: {secret: kith/shop, key: api}}
+fetch: {timeout: 3 seconds, allow: [a.example.com, '*.b.org'], private: true}
+warehouses: {main: {url: {secret: kith/main}}, files: {url: 'duckdb:///x.db'}}
 profile_function: {window: 90 days}
 """)
     assert definition == Definition(
@@ -101,8 +103,14 @@ profile_function: {window: 90 days}
         block=Block(exact=("nobody", "7"), regex=("bot-.*",)),
         anonymous=(Condition(("context", "consent"), ("no", "off")),),
         anonymous_profiles=False,
-        env=(("REGION", "north"),),
-        fetch=(("timeout", "2"),),
+        env=(("REGION", "north"), ("KEY", Secret("kith/shop", "api"))),
+        fetch=(
+            ("timeout", "3 seconds"),
+            ("private", "true"),
+            ("allow", "a.example.com"),
+            ("allow", "*.b.org"),
+        ),
+        warehouses=(("main", Secret("kith/main")), ("files", "duckdb:///x.db")),
         profile_function=(("window", "90 days"),),
     )
 

@@ -60,7 +60,7 @@ colour: red
         "unique_list, min, max, sum, count (did you mean `sum`?)\n"
         "shop.yaml:10:13: retention.known: must be a number of months from `1 month` to `120 months`\n"
         "shop.yaml:11:1: colour: is not a key here; allowed: name, identifiers, attributes, retention, "
-        "block, anonymous, anonymous_profiles, env, fetch, profile_function"
+        "block, anonymous, anonymous_profiles, env, fetch, warehouses, profile_function"
     )
 
 
@@ -215,6 +215,28 @@ def test_an_identifier_name_is_plain(name):
         ("anonymous_profiles: no", "anonymous_profiles", "must be true or false"),
         ("env: {PORT: 80}", "env.PORT", "must be text; quote it if it looks like something else"),
         ("env: {1A: x}", "env.1A", "must be 1 to 128 letters, digits and _, the first no digit"),
+        ("env: {A: {secret: a}}", "env.A.secret", "must be the name of a secret that begins with `kith/`"),
+        (
+            "env: {A: {secrt: a, secret: kith/a}}",
+            "env.A.secrt",
+            "is not a key here (did you mean `secret`?); allowed: secret, key",
+        ),
+        (
+            "fetch: {timeout: 40 seconds}",
+            "fetch.timeout",
+            "must be a number of seconds from `1 second` to `30 seconds`",
+        ),
+        (
+            "fetch: {allow: ['http://a']}",
+            "fetch.allow.0",
+            "must be a host's name, such as `api.example.com` or `*.example.com`",
+        ),
+        ("fetch: {max_bytes: 100000000}", "fetch.max_bytes", "must be 16777216 or less"),
+        (
+            "warehouses: {a: {url: {secret: kith/a, b: c}}}",
+            "warehouses.a.url.b",
+            "is not a key here; allowed: secret, key",
+        ),
         ("fetch: [a]", "fetch", "must be a mapping (`key: value`)"),
         (
             "profile_function: {window: 1 year}",
@@ -397,6 +419,7 @@ json_trees = st.recursive(
                 "anonymous",
                 "env",
                 "fetch",
+                "warehouses",
                 "profile_function",
             ]
         ),

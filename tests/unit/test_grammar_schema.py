@@ -37,7 +37,10 @@ def identifiers(count, paths="a"):
 
 
 GOOD = (
-    *("fetch: true", "fetch: false", "fetch: {}", "fetch: {timeout: 2.5, proxy: x, retry: true}"),
+    *("fetch: true", "fetch: false", "fetch: {}", "fetch: {timeout: 1 second, redirects: true}"),
+    *("fetch: {allow: [a.example.com, '*.b.org'], max_bytes: 1, private: true, in_rebuild: true}",),
+    *("env: {A: {secret: kith/a}, B: {secret: kith/a/b, key: c}}",),
+    *("warehouses: {main: {url: 'duckdb:///:memory:'}, other: {url: {secret: kith/other}}}",),
     *("retention: {}", "retention: {known: 1 month, other: 120 months}", "retention: {known: 99 month}"),
     *("retention: {known: 109 months}", "retention: {other: 1 months}"),
     *(f"profile_function: {{window: {days}}}" for days in ("7 days", "90 days", "299 days", "365 days")),
@@ -55,6 +58,14 @@ GOOD = (
 )
 BAD = (
     *("fetch: 1", "fetch: text", "fetch: [true]", "fetch: {a: [1]}"),
+    *(
+        "fetch: {timeout: 2}",
+        "fetch: {timeout: 31 seconds}",
+        "fetch: {max_bytes: 0}",
+        "fetch: {allow: ['a/b']}",
+    ),
+    *("env: {A: {secret: other}}", "env: {A: {key: a}}", "env: {A: {secret: kith/a, x: y}}", "env: {A: [a]}"),
+    *("warehouses: {main: {}}", "warehouses: {main: {url: 1}}", "warehouses: {Main: {url: a}}"),
     *(
         f"retention: {{known: {months}}}"
         for months in ("0 month", "121 months", "013 months", "999 months", "13", "1.5 months", "13 Months")

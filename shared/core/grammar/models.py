@@ -3,9 +3,18 @@
 The text under each key is its description in that schema; editors show it while one types.
 """
 
-from typing import Annotated, Any, Final
+from typing import Annotated, Any, Final, Literal
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationInfo, field_validator
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Discriminator,
+    Field,
+    Tag,
+    ValidationInfo,
+    field_validator,
+)
 
 from shared.core.aggregations.registry import AGGREGATIONS
 from shared.core.definition import (
@@ -17,6 +26,9 @@ from shared.core.definition import (
     ValueType,
 )
 from shared.core.grammar.fields import (
+    HOST_PATTERN,
+    SECONDS_PATTERN,
+    VAULT_NAME_PATTERN,
     AttributeName,
     BlockedValue,
     BlockRegex,
@@ -24,7 +36,6 @@ from shared.core.grammar.fields import (
     EnvironmentName,
     Months,
     Name,
-    Options,
     Paths,
     RunTime,
     When,
@@ -158,6 +169,50 @@ class AnonymousModel(_Model):
     """Dotted path -> value, or list of values: all must hold."""
 
 
+class SecretModel(_Model):
+    """A secret of Secrets Manager: it is read when the code runs, and masked in all that it writes."""
+
+    secret: Annotated[str, Field(pattern=VAULT_NAME_PATTERN)]
+    """Its name, which begins with `kith/`."""
+    key: str | None = None
+    """Which value of the JSON object that it holds; without one, all of its text."""
+
+
+def _form(value: Any) -> Literal["[secret]", "[text]"]:
+    return "[secret]" if isinstance(value, dict) else "[text]"
+
+
+TextOrSecret = Annotated[
+    Annotated[str, Tag("[text]")] | Annotated[SecretModel, Tag("[secret]")], Discriminator(_form)
+]
+
+
+class FetchModel(_Model):
+    """How the builder's Python code may fetch from the network; `true` or `false` is short for `enabled`."""
+
+    enabled: bool = True
+    """Whether it may at all."""
+    allow: list[Annotated[str, Field(pattern=HOST_PATTERN)]] = []
+    """The only hosts that it may fetch from, `*.example.com` for any below that; without: all public ones."""
+    timeout: Annotated[str, Field(pattern=SECONDS_PATTERN)] = "2 seconds"
+    """How long one fetch may take, redirects included."""
+    max_bytes: Annotated[int, Field(ge=1, le=2**24)] = 2**20
+    """How large an answer may be."""
+    redirects: bool = False
+    """Whether redirects are followed; each is checked as the first address is."""
+    private: bool = False
+    """Whether addresses within private networks may be reached; those of the function itself never are."""
+    in_rebuild: bool = False
+    """Whether a profile function may fetch while profiles are rebuilt."""
+
+
+class WarehouseModel(_Model):
+    """A database that the builder's Python code may query."""
+
+    url: TextOrSecret
+    """Its URL as SQLAlchemy writes it, such as `postgresql+pg8000://user:password@host/database`."""
+
+
 class ProfileFunctionModel(_Model):
     """How the function in `profile.py` runs."""
 
@@ -192,10 +247,14 @@ class BuilderModel(_Model):
     """Which events build no profile."""
     anonymous_profiles: bool = True
     """Whether events without a `known` identifier build profiles."""
-    env: dict[EnvironmentName, str] = {}
-    """Environment variables of the builder's Python code."""
-    fetch: Annotated[Options, BeforeValidator(_switch, json_schema_input_type=bool | Options)] = {}
+    env: dict[EnvironmentName, TextOrSecret] = {}
+    """Environment variables of the builder's Python code: texts and secrets."""
+    fetch: Annotated[FetchModel, BeforeValidator(_switch, json_schema_input_type=bool | FetchModel)] = (
+        FetchModel()
+    )
     """Whether and how the builder's Python code may fetch from the network."""
+    warehouses: dict[Name, WarehouseModel] = {}
+    """Databases that the builder's Python code may query."""
     profile_function: ProfileFunctionModel = ProfileFunctionModel()
     """How the function in `profile.py` runs."""
 
@@ -220,5 +279,9 @@ MODELS: Final[dict[tuple[str, ...], type[BaseModel]]] = {
     ("block",): BuilderBlockModel,
     ("anonymous",): AnonymousModel,
     ("profile_function",): ProfileFunctionModel,
+    ("env", "*"): SecretModel,
+    ("fetch",): FetchModel,
+    ("warehouses", "*"): WarehouseModel,
+    ("warehouses", "*", "url"): SecretModel,
 }
 """Which keys are allowed where."""

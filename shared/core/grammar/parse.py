@@ -17,12 +17,16 @@ from shared.core.definition import (
     IdentifierType,
     Path,
     Retention,
+    Secret,
 )
 from shared.core.grammar.document import Document, read_document
 from shared.core.grammar.fields import (
     ATTRIBUTE_PATTERN,
     ENVIRONMENT_PATTERN,
+    HOST_PATTERN,
     NAME_PATTERN,
+    SECONDS_PATTERN,
+    VAULT_NAME_PATTERN,
     Plain,
     scalar_text,
 )
@@ -32,11 +36,14 @@ from shared.core.grammar.models import (
     BlockModel,
     BuilderBlockModel,
     BuilderModel,
+    FetchModel,
     IdentifierModel,
+    SecretModel,
 )
 from shared.core.grammar.problems import DefinitionError, Location, Problem, listed, suggestion
 from shared.core.identity.identifiers import DEFAULT_BLOCK
 
+_OWN_STEPS = {"[key]", "[text]", "[secret]"}
 _MESSAGES = {
     "missing": "is required",
     "bool_type": "must be true or false",
@@ -49,10 +56,14 @@ _MESSAGES = {
     "string_type": "must be text; quote it if it looks like something else",
     "too_short": "needs at least one entry",
     "greater_than_equal": "must be {ge} or more",
+    "less_than_equal": "must be {le} or less",
 }
 _PATTERNS = {
     ATTRIBUTE_PATTERN: "must not contain control characters",
     NAME_PATTERN: "must be 1 to 64 of a-z, 0-9 and _, the first a letter",
+    HOST_PATTERN: "must be a host's name, such as `api.example.com` or `*.example.com`",
+    SECONDS_PATTERN: "must be a number of seconds from `1 second` to `30 seconds`",
+    VAULT_NAME_PATTERN: "must be the name of a secret that begins with `kith/`",
     ENVIRONMENT_PATTERN: "must be 1 to 128 letters, digits and _, the first no digit",
 }
 
@@ -79,8 +90,8 @@ def parse_definition(text: str, source: str = "builder.yaml") -> Definition:
 
 def _problem(error: ErrorDetails, document: Document) -> Problem:
     kind, context = error["type"], error.get("ctx", {})
-    # pydantic names the key of a mapping by a step of its own.
-    location = tuple(step for step in error["loc"] if step != "[key]")
+    # pydantic names the key of a mapping, and the form of a value that has several, by a step of its own.
+    location = tuple(step for step in error["loc"] if step not in _OWN_STEPS)
     if kind == "extra_forbidden":
         allowed = _allowed_keys(location[:-1])
         close = suggestion(str(location[-1]), allowed)
@@ -146,8 +157,9 @@ def _definition(builder: BuilderModel) -> Definition:
         block=_builder_block(builder.block),
         anonymous=_conditions(builder.anonymous.when) if builder.anonymous else (),
         anonymous_profiles=builder.anonymous_profiles,
-        env=tuple(builder.env.items()),
-        fetch=_options(builder.fetch),
+        env=tuple((name, _text_or_secret(value)) for name, value in builder.env.items()),
+        fetch=_fetch(builder.fetch),
+        warehouses=tuple((name, _text_or_secret(one.url)) for name, one in builder.warehouses.items()),
         profile_function=_options(builder.profile_function.model_dump(exclude_unset=True)),
     )
 
@@ -196,6 +208,17 @@ def _builder_block(model: BuilderBlockModel) -> Block:
     if not model.defaults:
         return own
     return Block(DEFAULT_BLOCK.exact + own.exact, DEFAULT_BLOCK.regex + own.regex)
+
+
+def _text_or_secret(value: str | SecretModel) -> str | Secret:
+    return value if isinstance(value, str) else Secret(value.secret, value.key)
+
+
+def _fetch(model: FetchModel) -> tuple[tuple[str, str], ...]:
+    """Return what is said of fetching, and nothing of what is not: defaults may change."""
+    given: dict[str, Any] = model.model_dump(exclude_unset=True)
+    hosts = given.pop("allow", [])
+    return (*_options(given), *(("allow", host) for host in hosts))
 
 
 def _options(options: dict[str, Plain]) -> tuple[tuple[str, str], ...]:

@@ -1,0 +1,1 @@
+"""Runs the profile functions of builders."""

@@ -1,0 +1,56 @@
+"""The `ProfileFunction` port in this process, for commands and tests; what never returns is not stopped."""
+
+from collections.abc import Mapping, Sequence
+
+from shared.app.frozen import PROFILE_FILE
+from shared.app.functions.ports import FunctionInput, ProfileFunction
+from shared.app.local_code import Prints, Reach, nothing
+from shared.core.containers import decode_any
+from shared.core.definition import Definition
+from shared.core.functions import FunctionFailure, FunctionOutcome, result_of
+from shared.core.profile_code import ProfileCode
+from shared.core.user_code import UserCodeError
+from shared.core.user_context import Sink
+
+
+class LocalProfileFunction:
+    """Runs a profile function. `log` takes each line that it logs; `counts` what it counts.
+
+    UserCodeError if the file has none that can be run.
+    """
+
+    def __init__(
+        self,
+        source: str,
+        definition: Definition,
+        log: Sink,
+        counts: dict[str, int],
+        reach: Reach | None = None,
+    ) -> None:
+        self._prints = Prints(log)
+        self._context = (reach or nothing()).context(definition, self._prints.say, counts)
+        with self._prints.taken(self._context):
+            try:
+                self._code = ProfileCode(source, self._context)
+            except UserCodeError as error:
+                raise UserCodeError(self._context.mask(str(error)), error.line) from None
+
+    def run(self, inputs: Sequence[FunctionInput], time_s: float | None = None) -> list[FunctionOutcome]:
+        """Run the function for each profile alone; what became of each, in their order."""
+        del time_s
+        with self._prints.taken(self._context):
+            return [self._outcome(one) for one in inputs]
+
+    def _outcome(self, one: FunctionInput) -> FunctionOutcome:
+        result = self._code.run(one.user, one.chunks, one.since_ms)
+        if isinstance(result, FunctionFailure):
+            return FunctionFailure(result.reason, self._context.mask(result.detail))
+        return None if result is None else result_of(decode_any(result))
+
+
+def local_profile_function(
+    files: Mapping[str, str], definition: Definition, log: Sink, reach: Reach | None = None
+) -> ProfileFunction | None:
+    """Make the profile function of a builder's folder, if it has one; UserCodeError if that cannot be run."""
+    source = files.get(PROFILE_FILE)
+    return None if source is None else LocalProfileFunction(source, definition, log, {}, reach)

@@ -1,0 +1,92 @@
+"""User code in this process, for commands and tests: what it may reach, and where what it prints goes."""
+
+import sys
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, redirect_stderr, redirect_stdout
+from typing import NamedTuple, TextIO
+
+from kith import Fetch, Warehouse
+from shared.app.secrets import hidden_of
+from shared.app.user_store import MemoryUserValues, StoreDesk, UserValues
+from shared.core.definition import Definition, Secret
+from shared.core.fetch_rules import FetchRules, fetch_rules
+from shared.core.user_context import Printed, Sink, Tools, UserContext, no_fetch, no_warehouse
+
+Network = Callable[[FetchRules | None, Mapping[str, str]], tuple[Fetch, Callable[[str], Warehouse]]]
+"""Makes what fetches by rules, and what finds a warehouse among URLs."""
+
+
+def no_network(
+    _rules: FetchRules | None, _urls: Mapping[str, str]
+) -> tuple[Fetch, Callable[[str], Warehouse]]:
+    """Reach nothing."""
+    return no_fetch, no_warehouse
+
+
+class Reach(NamedTuple):
+    """What user code in this process may reach.
+
+    A secret is what `environ` says by the name of its variable, or by `WAREHOUSE_` and the name of its
+    warehouse in capitals: whoever runs a command has no need of the secrets of a cloud.
+    """
+
+    environ: Mapping[str, str]
+    values: UserValues
+    network: Network = no_network
+    now: Callable[[], int] = lambda: time.time_ns() // 1_000_000
+
+    def context(self, definition: Definition, sink: Sink, counts: dict[str, int]) -> UserContext:
+        """Make the context of a builder that is not published."""
+        env = _Variables()
+        for name, value in definition.env:
+            if isinstance(value, str):
+                env[name] = value
+            elif name in self.environ:
+                env[name] = self.environ[name]
+        given = ((name, self._url(name, url)) for name, url in definition.warehouses)
+        urls = {name: url for name, url in given if url is not None}
+        fetch, warehouse = self.network(fetch_rules(definition.fetch), urls)
+        desk = StoreDesk(self.values, definition.name, 0, self.now)
+        tools = Tools(desk, fetch, warehouse, hidden_of(urls.values()))
+        return UserContext(definition.name, 0, env, sink, counts, tools)
+
+    def _url(self, name: str, url: str | Secret) -> str | None:
+        return url if isinstance(url, str) else self.environ.get(f"WAREHOUSE_{name.upper()}")
+
+
+def nothing() -> Reach:
+    """Return what reaches nothing but a store of its own."""
+    return Reach({}, MemoryUserValues())
+
+
+class _Variables(dict[str, str]):
+    """Variables, which say of one that is missing where it comes from."""
+
+    def __missing__(self, name: str) -> str:
+        raise KeyError(f"{name}: if builder.yaml says that it is a secret, set it in the environment")
+
+
+class Prints:
+    """Takes what user code prints for its log: stdout may be the profiles, and in logs values are masked."""
+
+    def __init__(self, log: Sink) -> None:
+        self._log = log
+        self._streams: tuple[TextIO, TextIO] = sys.stdout, sys.stderr
+
+    @contextmanager
+    def taken(self, context: UserContext) -> Iterator[None]:
+        """Log what is printed."""
+        self._streams = sys.stdout, sys.stderr
+        printed = Printed(context.log)
+        with redirect_stdout(printed), redirect_stderr(printed):
+            try:
+                yield
+            finally:
+                printed.flush()
+
+    def say(self, level: str, text: str) -> None:
+        """Log a line where whoever logs may write, as before: not into what takes the prints."""
+        out, err = self._streams
+        with redirect_stdout(out), redirect_stderr(err):
+            self._log(level, text)

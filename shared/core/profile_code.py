@@ -1,0 +1,78 @@
+"""The profile function of a builder, `profile` in its `profile.py`, ready to run on events of a profile."""
+
+import asyncio
+import inspect
+from collections.abc import Callable, Coroutine, Sequence
+from typing import Any, Final
+
+import msgspec
+
+from shared.core import user_code
+from shared.core.functions import RESULT_BYTES_MAX, FunctionFailure, User
+from shared.core.history import UnreadableChunkError, events_of
+from shared.core.user_code import PROFILE_FILE, UserCodeError, kind_of, run_file, told
+from shared.core.user_context import UserContext
+
+TEXT_BYTES_MAX: Final = 4 * RESULT_BYTES_MAX
+"""JSON text of a result as the function writes it: far more than can be kept."""
+
+_encode: Final = msgspec.json.Encoder(decimal_format="number", order="deterministic").encode
+
+
+class ProfileCode:
+    """The function of a `profile.py`; UserCodeError if it has none."""
+
+    def __init__(self, source: str, context: UserContext) -> None:
+        names = run_file(source, PROFILE_FILE)
+        self._function = _function(names)
+        self._context = context
+        context.take_config(names)
+
+    def run(self, user: User, chunks: Sequence[bytes], since_ms: int) -> bytes | FunctionFailure | None:
+        """Run it on the events of chunks since a time: the JSON text of what it returned, None for nothing.
+
+        Raises nothing but KeyboardInterrupt.
+        """
+        try:
+            events = events_of(chunks, since_ms)
+        except UnreadableChunkError as error:
+            return FunctionFailure("function_error", f"the history cannot be read: {error}")
+        try:
+            result = self._function(events, user, self._context)
+            if inspect.isawaitable(result):
+                result = asyncio.run(_awaited(result))
+        except KeyboardInterrupt:
+            raise
+        except BaseException as error:  # noqa: BLE001 - user code may raise anything
+            return FunctionFailure("function_error", told(error, PROFILE_FILE))
+        if result is None:
+            return None
+        try:
+            text = _encode(result)
+        except Exception as error:  # noqa: BLE001 - whatever cannot become JSON
+            return FunctionFailure("function_result", user_code.unfit(error))
+        if len(text) > TEXT_BYTES_MAX:
+            return FunctionFailure("function_result", f"a result is at most {RESULT_BYTES_MAX} bytes of JSON")
+        return text
+
+
+async def _awaited(result: Any) -> Any:
+    return await result
+
+
+def _function(names: dict[str, Any]) -> Callable[[Any, Any, Any], Any | Coroutine[Any, Any, Any]]:
+    function = names.get("profile")
+    if function is None:
+        raise UserCodeError("must define `profile(events, user, context)`")
+    if not callable(function):
+        raise UserCodeError(f"`profile` must be a function, not {kind_of(function)}")
+    try:
+        inspect.signature(function).bind(None, None, None)
+    except TypeError:
+        line = getattr(getattr(function, "__code__", None), "co_firstlineno", 1)
+        raise UserCodeError(
+            "`profile` must take three arguments: events, a user and a context", line
+        ) from None
+    except ValueError:  # written in C, without a signature
+        pass
+    return function  # type: ignore[no-any-return]

@@ -1,0 +1,87 @@
+"""Composition of what runs user code: what is kept for it outside of its process, and what is told of it."""
+
+import os
+from collections import Counter
+from collections.abc import Sequence
+from functools import cached_property
+from itertools import islice
+from typing import Final
+
+from shared import contract
+from shared.adapters.process import Outside
+from shared.app.secrets import Secrets
+from shared.app.user_store import Held, UserValues
+from shared.core.sandbox import Answer, FunctionAnswer, Program
+from shared.runtime import aws
+from shared.runtime.log import LogCode, log
+from shared.runtime.metrics import emit
+
+LINES_MAX: Final = 100
+COUNTERS_MAX: Final = 20
+"""Of user code, in one invocation: lines of the log and names of counters."""
+
+
+class _LaterSecrets:
+    """Secrets whose client is made when the first is read: most code has none."""
+
+    @cached_property
+    def _secrets(self) -> Secrets:
+        from shared.adapters.secrets_manager import SecretsManager  # noqa: PLC0415 - see above
+
+        return SecretsManager(aws.client("secretsmanager"))
+
+    def read(self, name: str) -> str:
+        return self._secrets.read(name)
+
+
+class _LaterValues:
+    """Values whose client is made when the store is used for the first time: most code never does."""
+
+    def __init__(self, table: str) -> None:
+        self._table = table
+
+    @cached_property
+    def _values(self) -> UserValues:
+        from shared.adapters.dynamo.user_values import DynamoUserValues  # noqa: PLC0415 - see above
+
+        return DynamoUserValues(aws.client("dynamodb", STORE_TIMEOUT_S), self._table)
+
+    def get(self, key: str) -> Held | None:
+        return self._values.get(key)
+
+    def put(self, key: str, held: Held) -> None:
+        self._values.put(key, held)
+
+    def put_if_dead(self, key: str, held: Held, now_s: float) -> Held | None:
+        return self._values.put_if_dead(key, held, now_s)
+
+    def delete(self, key: str) -> None:
+        self._values.delete(key)
+
+
+STORE_TIMEOUT_S: Final = 2
+"""Of one call: whoever waits for it is user code, whose time is short."""
+
+
+def outside() -> Outside:
+    """Return what the environment of the function says."""
+    table = os.environ.get(contract.ENV_USER_STORE)
+    return Outside(_LaterSecrets(), _LaterValues(table) if table else None)
+
+
+def report(program: Program, answers: Sequence[Answer] | Sequence[FunctionAnswer], of: str) -> int:
+    """Log and count what user code did, and why it failed; return how often. `of` says what it ran on."""
+    who = {"builder": program.builder, "version": program.version}
+    lines = (line for one in answers for line in one.lines)
+    for level, text in islice(lines, LINES_MAX):
+        log(LogCode.USER_CODE_LOGGED, **who, level=level, text=text)
+    failed = Counter((one.failure.reason, one.failure.detail) for one in answers if one.failure is not None)
+    for (reason, detail), times in failed.most_common(LINES_MAX):
+        log(LogCode.USER_CODE_FAILED, **who, reason=reason, detail=detail, **{of: times})
+    counts: Counter[str] = Counter()
+    for one in answers:
+        counts.update(one.counts)
+    emit(
+        {f"{contract.METRIC_USER}.{name}": n for name, n in counts.most_common(COUNTERS_MAX)}, program.builder
+    )
+    return failed.total()
