@@ -22,6 +22,11 @@ from shared.core.fetch_rules import FetchRules
 
 REDIRECTS_MAX: Final = 5
 _READ_BYTES: Final = 2**14
+_PRIVATE: Final = tuple(
+    map(ipaddress.ip_network, ("10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16", "100.64.0.0/10", "fc00::/7"))
+)
+_METADATA: Final = ipaddress.ip_network("fd00:ec2::/32")
+"""Where AWS serves instances by IPv6; by IPv4 that is an address of the link."""
 _NAT64: Final = ipaddress.ip_network("64:ff9b::/96")
 _encode: Final = msgspec.json.Encoder(decimal_format="number").encode
 
@@ -80,8 +85,11 @@ class Fetcher:
             body = _encode(json)
             sent.setdefault("content-type", "application/json")
         try:
+            request = httpx.Request(method, url, headers=sent, content=body)
+        except (httpx.InvalidURL, UnicodeError, ValueError, TypeError) as error:
+            raise FetchError(f"this is no request: {type(error).__name__}") from None
+        try:
             with self._client(time.monotonic() + time_s) as client:
-                request = client.build_request(method, url, headers=sent, content=body)
                 response = client.send(request, stream=True, follow_redirects=self._rules.redirects)
                 return self._read(response)
         except httpx.TimeoutException:
@@ -89,7 +97,7 @@ class Fetcher:
         except httpx.HTTPError as error:
             # Its text may quote what an event or a server says.
             raise FetchError(f"it failed: {type(error).__name__}") from None
-        except (httpx.InvalidURL, UnicodeError, ValueError, TypeError) as error:
+        except (httpx.InvalidURL, UnicodeError) as error:
             raise FetchError(f"this is no request: {type(error).__name__}") from None
 
     def _client(self, end: float) -> httpx.Client:
@@ -229,9 +237,9 @@ def _may_reach(address: _Address, *, private: bool) -> bool:
     is judged by those.
     """
     for one in _wrapped(address) or [address]:
-        if one.is_loopback or one.is_link_local or one.is_multicast or one.is_unspecified or one.is_reserved:
-            return False
-        if not one.is_global and not (private and one.is_private):
+        is_public = one.is_global and not (one.is_multicast or one.is_reserved)
+        is_private = any(one in network for network in _PRIVATE) and one not in _METADATA
+        if not is_public and not (private and is_private):
             return False
     return True
 
