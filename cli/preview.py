@@ -56,10 +56,11 @@ def preview(
         ),
     ] = None,
     identifier: Annotated[
-        tuple[str, str] | None,
+        list[str] | None,
         typer.Option(
-            metavar="TYPE VALUE",
-            help="Run the archived events of the person with this identifier instead.",
+            metavar="TYPE=VALUE",
+            help="Run the archived events of the person with this identifier instead; of several people, if "
+            "given again.",
             show_default=False,
         ),
     ] = None,
@@ -82,7 +83,7 @@ def preview(
     name, draft, samples = _source(target, source)
     version, active = _active(target, name)
     if identifier:
-        folds = _of_person(target, stage, name, draft, active, identifier)
+        folds = _of_people(target, stage, name, draft, active, [_parted(one) for one in identifier])
     else:
         folds = _of_lines(events or samples, draft, active)
     previewed = Previewed(name, version, *folds)
@@ -147,15 +148,22 @@ def _of_lines(path: Path, draft: "Side", active: "Side | None") -> "tuple[Folded
     return (Folded([], Counter()) if active is None else run(active)), run(draft)
 
 
-def _of_person(
+def _parted(identifier: str) -> tuple[str, str]:
+    kind, is_given, value = identifier.partition("=")
+    if not (kind and is_given and value):
+        raise typer.BadParameter("--identifier takes a type and a value, like user_id=u_1086")
+    return kind, value
+
+
+def _of_people(
     target: "Target",
     stage: str | None,
     name: str,
     draft: "Side",
     active: "Side | None",
-    identifier: tuple[str, str],
+    identifiers: list[tuple[str, str]],
 ) -> "tuple[Folded, Folded]":
-    """Run the archived events of a person whom the active version knows, of the time of that profile."""
+    """Run the archived events of people whom the active version knows, of the time of their profiles."""
     from cli.profiles import find
     from shared import contract
     from shared.adapters.s3 import S3Objects
@@ -164,13 +172,15 @@ def _of_person(
 
     if active is None:
         raise Failure(f"builder {name} has no active version, which would know who this is: use --events")
-    profile = find(stage, name, None, identifier, None).profile
-    since, until = profile.created_at - MARGIN_MS, profile.updated_at + MARGIN_MS
+    people = [find(stage, name, None, one, None).profile for one in identifiers]
+    since = min(one.created_at for one in people) - MARGIN_MS
+    until = max(one.updated_at for one in people) + MARGIN_MS
+    wanted = {one for profile in people for one in profile.identifiers}
     objects = S3Objects(target.client("s3"), target.output(contract.OUTPUT_ARCHIVE_BUCKET))
     with _telling() as tell:
         try:
             before, after = folded_of_people(
-                [active, draft], lambda: archived_records(objects, since, until, tell), profile.identifiers
+                [active, draft], lambda: archived_records(objects, since, until, tell), wanted
             )
         except DamagedArchiveError as error:
             raise Failure(f"the archive is damaged: {error}") from None

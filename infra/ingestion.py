@@ -41,7 +41,7 @@ class Ingestion(Construct):
         super().__init__(scope, "Ingestion")
         self.ingest = self._ingest(settings, stream, storage, archive)
         transform.allow_calls(self.ingest)
-        self.drain = self._drain(settings, archive)
+        self.drain = self._drain(settings, storage, archive)
         events.Rule(
             self,
             "DrainSchedule",
@@ -92,7 +92,7 @@ class Ingestion(Construct):
         archive.allow_listing(ingest)
         return ingest
 
-    def _drain(self, settings: Settings, archive: Archive) -> Function:
+    def _drain(self, settings: Settings, storage: Storage, archive: Archive) -> Function:
         drain = Function(
             self,
             "drain",
@@ -101,10 +101,12 @@ class Ingestion(Construct):
             timeout=DRAIN_TIMEOUT,
             memory_mb=512,
             environment={
+                contract.ENV_REGISTRY_TABLE: storage.registry.table_name,
                 contract.ENV_ARCHIVE_BUCKET: archive.bucket.bucket_name,
                 contract.ENV_INGEST_FUNCTION: self.ingest.arn,
             },
         )
+        drain.allow("dynamodb:GetItem", on=[storage.registry.table_arn])
         drain.allow(
             "lambda:InvokeFunction",
             on=[self.ingest.versions],

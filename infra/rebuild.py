@@ -72,6 +72,12 @@ class Rebuild(Construct):
         plan = self._function("plan", "Chooses T0, and lists the archive before it", timeout=SHORT)
         self._give_objects(plan)
         self._give_markers(plan)
+        plan.tell({contract.ENV_REBUILD_CONCURRENCY: str(self._settings.rebuild_concurrency)})
+        plan.allow(
+            "lambda:GetAccountSettings",
+            on=["*"],
+            because="An account's limits belong to no resource.",
+        )
         return plan
 
     def _scan(self) -> Function:
@@ -104,12 +110,7 @@ class Rebuild(Construct):
         self._archive.allow_objects(replay, "s3:GetObject", prefix=contract.PREFIX_DEFINITIONS)
         self._give_tables(replay, "dynamodb:BatchGetItem", "dynamodb:PartiQLInsert")
         self._give_pointers_to_active(replay)
-        replay.tell(
-            {
-                contract.ENV_REBUILD_WRITE_UNITS: str(self._settings.rebuild_write_units),
-                contract.ENV_REBUILD_CONCURRENCY: str(self._settings.rebuild_concurrency),
-            }
-        )
+        replay.tell({contract.ENV_REBUILD_WRITE_UNITS: str(self._settings.rebuild_write_units)})
         return replay
 
     def _verify(self) -> Function:

@@ -46,6 +46,9 @@ BUILD: Final = {
 """What every function is told: which version, and how often this was tried before."""
 
 
+WORKERS: Final = "$.plan.workers"
+"""How many workers may be at work at once: Plan knows what the account allows."""
+
 CANCELLED: Final = sfn.Condition.boolean_equals("$.options.clean_up", value=True)
 """This execution is to clean up after a version whose own execution was stopped."""
 FAILED: Final = sfn.Condition.is_present("$.fail")
@@ -142,7 +145,10 @@ class RebuildMachine(Construct):
         replay = self._map(
             "replay",
             manifest="$.link.replay",
-            more={"partitions": sfn.JsonPath.number_at("$.link.partitions")},
+            more={
+                "partitions": sfn.JsonPath.number_at("$.link.partitions"),
+                "workers": sfn.JsonPath.number_at(WORKERS),
+            },
         )
         verify = self._step("verify")
         follow = self._step("follow", waits=True)
@@ -218,7 +224,7 @@ class RebuildMachine(Construct):
                 "item": sfn.JsonPath.object_at("$$.Map.Item.Value"),
                 **(more or {}),
             },
-            max_concurrency=self._settings.rebuild_concurrency,
+            max_concurrency_path=WORKERS,
             tolerated_failure_percentage=0,
             result_path=sfn.JsonPath.DISCARD,
         )

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import Any, Final
 
 from shared import contract
+from shared.adapters.definitions import Definitions
 from shared.adapters.lambda_ import LambdaIngestion
 from shared.adapters.quarantine import S3Quarantine
 from shared.adapters.s3 import S3Objects
@@ -19,9 +20,14 @@ SETTINGS: Final = read_settings(DrainSettings, os.environ)
 OBJECTS: Final = S3Objects(aws.client("s3"), SETTINGS.archive_bucket)
 INGESTION: Final = LambdaIngestion(aws.caller(), SETTINGS.ingest_function)
 
+DEFINITIONS: Final = Definitions(
+    aws.client("dynamodb"), aws.client("s3"), SETTINGS.registry_table, SETTINGS.archive_bucket
+)
+
 LINES: Final = {
     Outcome.FAILING: LogCode.DRAIN_FAILING,
     Outcome.GAVE_UP: LogCode.DRAIN_GAVE_UP,
+    Outcome.DROPPED: LogCode.DRAIN_DROPPED,
     Outcome.UNREADABLE: LogCode.DRAIN_UNREADABLE,
 }
 
@@ -42,6 +48,7 @@ def handler(_event: Any, context: Any) -> None:
         S3Quarantine(OBJECTS),
         INGESTION.alias_of,
         context.get_remaining_time_in_millis,
+        DEFINITIONS.has_ended,
     )
     try:
         drained = drain.run(now=time.time_ns() // 1_000_000)
@@ -59,10 +66,16 @@ def _report(drained: Drained) -> None:
         log(LogCode.DRAIN_UNAVAILABLE)
     emit({contract.METRIC_BATCHES_FAILED: drained.waiting})
     for builder in {one.builder for one in drained.results}:
-        emit({contract.METRIC_EVENTS_QUARANTINED: _given_up(drained.results, builder)}, builder)
+        emit(
+            {
+                contract.METRIC_EVENTS_QUARANTINED: _failed(drained.results, builder, Outcome.GAVE_UP),
+                contract.METRIC_RECORDS_DROPPED: _failed(drained.results, builder, Outcome.DROPPED),
+            },
+            builder,
+        )
     log(LogCode.DRAIN_DONE, waiting=drained.waiting, due=drained.due, looked_at=len(drained.results))
 
 
-def _given_up(results: Sequence[Result], builder: str) -> int:
-    """Count the records that went to quarantine: nobody knows how many events they hold."""
-    return sum(one.failed for one in results if one.builder == builder and one.outcome is Outcome.GAVE_UP)
+def _failed(results: Sequence[Result], builder: str, outcome: Outcome) -> int:
+    """Count the records of which this became: nobody knows how many events they hold."""
+    return sum(one.failed for one in results if one.builder == builder and one.outcome is outcome)

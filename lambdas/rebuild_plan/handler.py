@@ -3,12 +3,13 @@
 from typing import Any, Final
 
 from shared.adapters.kinesis import KinesisShards
-from shared.app.rebuild.plan import plan
+from shared.adapters.lambda_ import free_concurrency
+from shared.app.rebuild.plan import plan, workers_for
 from shared.runtime import aws
 from shared.runtime.log import logger
-from shared.runtime.rebuild import Answer, Call, MarkerSettings, Outcome, Rebuild, done, now_ms, waiting
+from shared.runtime.rebuild import Answer, Call, Outcome, PlanSettings, Rebuild, done, now_ms, waiting
 
-REBUILD: Final = Rebuild(MarkerSettings)
+REBUILD: Final = Rebuild(PlanSettings)
 SHARDS: Final = KinesisShards(aws.client("kinesis"), REBUILD.settings.stream)
 
 
@@ -29,4 +30,7 @@ def _plan(call: Call) -> Outcome:
         REBUILD.settings.timing,
         REBUILD.settings.release,
     )
-    return done(planned, manifest=planned.manifest) if planned.done else waiting(planned, planned.wait_s)
+    if not planned.done:
+        return waiting(planned, planned.wait_s)
+    workers = workers_for(REBUILD.settings.concurrency, free_concurrency(aws.client("lambda")))
+    return done(planned, manifest=planned.manifest, workers=workers)

@@ -16,7 +16,7 @@ REBUILD: Final = TableRebuild(ReplaySettings)
 
 @logger.inject_lambda_context(clear_state=True)
 def handler(event: dict[str, Any], context: Any) -> Answer:
-    """Replay the partition that the event's `item` names, one of `partitions`."""
+    """Replay the partition that the event's `item` names, one of `partitions`, among `workers`."""
     return REBUILD.answer("Replay", _replay, event, context)
 
 
@@ -27,7 +27,7 @@ def _replay(call: Call) -> Outcome:
         build,
         msgspec.convert(call.event["item"], PartitionNumber),
         REBUILD.objects,
-        loader(REBUILD, build, call.event["partitions"]),
+        loader(REBUILD, build, call.event["partitions"], call.event["workers"]),
         REBUILD.active_profiles(call.name.builder),
         REBUILD.progress,
         call.may_go_on,

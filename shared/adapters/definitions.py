@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 
 from shared import contract
 from shared.app.frozen import Frozen, thaw
+from shared.app.registry import Status
 
 
 class UnknownVersionError(Exception):
@@ -45,6 +46,10 @@ class Definitions:
         """Return how a version is now; None if the registry has none."""
         row = self._row(builder, version)
         return None if row is None else row["status"]["S"]
+
+    def has_ended(self, builder: str, version: int) -> bool:
+        """Say whether a version is retired or has failed, so that it needs no events any more."""
+        return self.status(builder, version) in (Status.RETIRED, Status.FAILED)
 
     def _row(self, builder: str, version: int) -> Any:
         """Return a version's row; None if the registry has none."""

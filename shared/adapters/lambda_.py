@@ -116,6 +116,12 @@ class LambdaConsumers:
         return change()
 
 
+def free_concurrency(client: Any) -> int:
+    """Return how many functions may run at once beside those that have reserved their own share."""
+    limit = client.get_account_settings()["AccountLimit"]
+    return int(limit["UnreservedConcurrentExecutions"])
+
+
 class LambdaIngestion:
     """The `Ingestion` port: calls the ingestion function as the stream does, and waits for its answer."""
 

@@ -1,6 +1,7 @@
 """The drain: batches that Lambda gave up on are delivered again, until ingestion or quarantine has them.
 
-So are events whose transformation asked for another attempt, once it is due (`shared/app/retries.py`).
+So are events whose transformation asked for another attempt, once it is due (`shared/app/retries.py`). What
+was for a version that has ended is dropped: the archive holds it, and its successor counts it.
 
 A batch's object goes last, so a crash at any point repeats work and loses nothing: ingestion counts once.
 """
@@ -82,6 +83,7 @@ class Outcome(StrEnum):
     DRAINED = "drained"
     FAILING = "failing"
     GAVE_UP = "gave_up"
+    DROPPED = "dropped"
     UNREADABLE = "unreadable"
 
 
@@ -114,7 +116,7 @@ class Drain:
     """The use case on its ports.
 
     `time_left_ms` tells how long this run may still take; `alias_of` names the alias behind the mapping with
-    a given UUID, or None.
+    a given UUID, or None; `has_ended` says whether a version needs no records any more.
     """
 
     batches: FailedBatches
@@ -122,6 +124,7 @@ class Drain:
     quarantine: QuarantineStore
     alias_of: Callable[[str], str | None]
     time_left_ms: Callable[[], int]
+    has_ended: Callable[[str, int], bool] = lambda _builder, _version: False
 
     def run(self, now: int) -> Drained:
         """Deliver what waits, the oldest first, each within its share of the time. `now` is ms UTC."""
@@ -149,7 +152,13 @@ class Drain:
             batch = read_batch(listed.key, found[0], self.alias_of)
         except UnreadableBatchError:
             return Result(listed.key, Outcome.UNREADABLE)
-        left = self._deliver(batch, stop_at_ms)
+        try:
+            left = self._deliver(batch, stop_at_ms)
+        except VersionGoneError:
+            left = batch.records
+            if self.has_ended(batch.builder, batch.version):
+                self.batches.delete(listed.key)
+                return Result(listed.key, Outcome.DROPPED, batch.builder, len(left), len(left))
         outcome = Outcome.DRAINED
         if left and now - listed.modified_at < GIVE_UP_AFTER_MS:
             outcome = Outcome.FAILING
@@ -161,7 +170,10 @@ class Drain:
         return Result(listed.key, outcome, batch.builder, len(batch.records), len(left))
 
     def _deliver(self, batch: Batch, stop_at_ms: int) -> Sequence[Envelope]:
-        """Deliver a batch and return what was not accepted; at least one call is made."""
+        """Deliver a batch and return what was not accepted; at least one call is made.
+
+        Raises VersionGoneError.
+        """
         calls = 0
 
         def ingest(part: Sequence[Envelope]) -> int:
@@ -172,10 +184,7 @@ class Drain:
         def may_go_on() -> bool:
             return calls == 0 or self.time_left_ms() > stop_at_ms
 
-        try:
-            left: Undelivered[Envelope] = deliver(ingest, batch.records, may_go_on)
-        except VersionGoneError:
-            return batch.records
+        left: Undelivered[Envelope] = deliver(ingest, batch.records, may_go_on)
         return [*left.failed, *left.untried]
 
 

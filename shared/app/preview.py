@@ -6,23 +6,28 @@ whatever differs comes of the definitions. Expiry is judged by arrivals, never b
 
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from itertools import zip_longest
+from itertools import groupby, zip_longest
+from operator import attrgetter
 from typing import Any, Final, NamedTuple, Protocol
 
 from shared import contract
-from shared.app.fold import fold, link
+from shared.app.fold import link
 from shared.app.reading import Reader, Transformer
+from shared.app.rebuild.replay import in_order
 from shared.app.shown import Shown, differing, identifiers_of, shown_of, values_of
 from shared.core.archive import partition_prefix, read_object
 from shared.core.compile import Builder, Contribution
 from shared.core.containers import UnreadableError, decode_object
 from shared.core.control import is_control
-from shared.core.event import Position, arrival_of
+from shared.core.event import arrival_of
 from shared.core.identity.grouping import Components
 from shared.core.identity.identifiers import Identifier
+from shared.core.plan import play
+from shared.core.profile import canonical
 from shared.core.records import Record
 
 _PLACE: Final = "sample"
+_ARRIVAL_OF: Final = attrgetter("arrival")
 
 
 class Listed(Protocol):
@@ -177,18 +182,17 @@ def _contributions(side: Side, records: Iterable[Record], tally: Counter[str]) -
 
 
 def _folded(builder: Builder, contributions: Iterable[Contribution], tally: Counter[str]) -> Folded:
-    """Fold contributions; copies of a record that stand in two objects of the archive count once."""
+    """Fold contributions in the order, and with the rules for copies in the archive, that a rebuild has."""
     groups: dict[tuple[Identifier, ...], list[Contribution]] = {}
-    seen: set[tuple[Position, str]] = set()
     for one in contributions:
-        place = (one.position, one.key[1])
-        if place not in seen:
-            seen.add(place)
-            groups.setdefault(one.identifiers, []).append(one)
+        groups.setdefault(one.identifiers, []).append(one)
     profiles: list[Shown] = []
     for person in link(groups):
-        mine = [one for group in person for one in groups[group]]
-        profiles += [shown_of(finished.line) for finished in fold(builder, mine, tally)]
+        mine = sorted((one for group in person for one in groups[group]), key=_ARRIVAL_OF)
+        together = (in_order(list(some)) for _, some in groupby(mine, _ARRIVAL_OF))
+        live, counted = play(builder, [one for some in together for one in some])
+        tally.update(counted)
+        profiles += [shown_of(canonical(builder, profile)) for profile in live]
     return Folded(profiles, tally)
 
 

@@ -131,6 +131,12 @@ class LogCode(Enum):
         "the drain broke off; its next run starts over",
         "Read `error`. Nothing is lost: batches wait until they are drained.",
     )
+    DRAIN_DROPPED = (
+        "KITH-306",
+        _INFO,
+        "records for a version that has ended were dropped; the archive holds them",
+        "Nothing: the version that replaced it counts them.",
+    )
     ARCHIVED = ("KITH-400", _INFO, "batch archived", "Nothing: one line per invocation of the archiver.")
     ARCHIVING_FAILED = (
         "KITH-401",

@@ -75,6 +75,12 @@ class MarkerSettings(RebuildSettings, frozen=True):
         return Timing(self.lead_s, self.marker_delay_s, self.poll_s)
 
 
+class PlanSettings(MarkerSettings, frozen=True):
+    """Of the function that plans, for `concurrency` workers at once at most."""
+
+    concurrency: int = msgspec.field(name=contract.ENV_REBUILD_CONCURRENCY)
+
+
 class ConsumerSettings(RebuildSettings, frozen=True):
     """Of the functions that remove a version's consumer; `ingest_function` is an ARN."""
 
@@ -109,11 +115,10 @@ class ReplaySettings(TableSettings, frozen=True):
     """Of the function that writes profiles, for all of whose workers there are `write_units` per second."""
 
     write_units: int = msgspec.field(name=contract.ENV_REBUILD_WRITE_UNITS)
-    concurrency: int = msgspec.field(name=contract.ENV_REBUILD_CONCURRENCY)
 
-    def write_units_each(self, partitions: int) -> float:
+    def write_units_each(self, partitions: int, workers: int) -> float:
         """Return what one worker may write per second, as many as there are at once."""
-        return self.write_units / max(1, min(self.concurrency, partitions))
+        return self.write_units / max(1, min(workers, partitions))
 
 
 S = TypeVar("S", bound=RebuildSettings)

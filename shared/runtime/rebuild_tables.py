@@ -50,8 +50,10 @@ class TableRebuild(Rebuild[T]):
         return DynamoVersionItems(self.dynamodb, self.tables, CLOCK, units_per_s=units_per_s)
 
 
-def loader(rebuild: TableRebuild[ReplaySettings], build: Build, partitions: int) -> DynamoLoader:
-    """Return what writes the profiles of a build, one of as many workers as there are partitions at once."""
+def loader(
+    rebuild: TableRebuild[ReplaySettings], build: Build, partitions: int, workers: int
+) -> DynamoLoader:
+    """Return what writes the profiles of a build of so many partitions, one of so many workers at once."""
     return DynamoLoader(
         rebuild.dynamodb,
         build.builder,
@@ -59,5 +61,5 @@ def loader(rebuild: TableRebuild[ReplaySettings], build: Build, partitions: int)
         rebuild.tables,
         build.t0,
         CLOCK,
-        units_per_s=rebuild.settings.write_units_each(partitions),
+        units_per_s=rebuild.settings.write_units_each(partitions, workers),
     )

@@ -34,6 +34,7 @@ class DrainSettings(msgspec.Struct, frozen=True):
     """Of the function that drains the on-failure destination; `ingest_function` is an ARN."""
 
     stage: str = msgspec.field(name=contract.ENV_STAGE)
+    registry_table: str = msgspec.field(name=contract.ENV_REGISTRY_TABLE)
     archive_bucket: str = msgspec.field(name=contract.ENV_ARCHIVE_BUCKET)
     ingest_function: str = msgspec.field(name=contract.ENV_INGEST_FUNCTION)
 

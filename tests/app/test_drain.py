@@ -57,6 +57,7 @@ class Cloud:
         self.objects = FakeObjects()
         self.quarantine = S3Quarantine(self.objects)
         self.ingestion = FakeIngestion(self.quarantine)
+        self.ended = set()
         self.time_left_ms = 10**9
         self.call_ms = 0
         ingest = self.ingestion.ingest
@@ -75,7 +76,8 @@ class Cloud:
         ports = (self.objects, self.ingestion, self.quarantine)
         if life is not None:
             ports = tuple(Mortal(port, life) for port in ports)
-        return Drain(*ports, alias_of, lambda: self.time_left_ms).run(NOW)
+        has_ended = lambda *version: version in self.ended  # noqa: E731
+        return Drain(*ports, alias_of, lambda: self.time_left_ms, has_ended).run(NOW)
 
     def waiting(self):
         return [one.key for one in self.objects.list(contract.PREFIX_FAILED)]
@@ -166,6 +168,22 @@ def test_records_of_a_version_that_is_gone_wait_and_then_go_to_quarantine(cloud)
     cloud.fail(records(3), at=OLD)
     assert cloud.drain().results[0].outcome is Outcome.GAVE_UP
     assert len(cloud.set_aside()) == 3
+
+
+def test_records_of_a_version_that_has_ended_are_dropped_for_its_successor_counts_them(cloud):
+    cloud.ingestion.gone = {1}
+    cloud.ended = {("customers", 1)}
+    cloud.fail(records(3), at=OLD)
+    [result] = cloud.drain().results
+    assert (result.outcome, result.failed) == (Outcome.DROPPED, 3)
+    assert (cloud.waiting(), cloud.set_aside()) == ([], [])
+
+
+def test_what_a_version_that_has_ended_still_accepts_is_its_own(cloud):
+    cloud.ended = {("customers", 1)}
+    cloud.fail(records(3))
+    assert cloud.drain().results[0].outcome is Outcome.DRAINED
+    assert len(cloud.ingestion.calls) == 1
 
 
 def test_a_drain_that_cannot_call_ingestion_leaves_everything_even_when_old(cloud):

@@ -4,6 +4,8 @@ import json
 from decimal import Decimal
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from shared.app.preview import (
     Side,
@@ -14,12 +16,14 @@ from shared.app.preview import (
     paired,
     sample_records,
 )
+from shared.app.shown import shown_of
 from shared.core.archive import DamagedArchiveError, archive_line, archive_object, object_key
 from shared.core.compile import Builder
 from shared.core.control import READER_ARCHIVE, Marker, control_record
 from shared.core.grammar import parse_definition
 from shared.core.identity.identifiers import Identifier
 from shared.core.records import Record
+from tests.app.rebuilding import BUILDER, LATER, NEW, World, any_records, contributions_in
 from tests.fakes.objects import FakeObjects
 from tests.people import HOUR, T0
 
@@ -135,6 +139,32 @@ def test_whoever_a_draft_links_to_a_person_is_found_however_late():
     assert [one["event_count"] for one in before.profiles] == [2, 2], "the active version knows them as two"
     assert len(passes) > 2
     assert before.tally["events_in"] == 4
+
+
+@given(st.randoms(use_true_random=False))
+@settings(max_examples=30, deadline=None)
+def test_the_archive_gives_in_a_preview_what_it_gives_in_a_rebuild(random):
+    """With copies, duplicates, and several events of one arrival, in whatever objects they stand."""
+    records = any_records(random)
+    world = World(random, records, BUILDER)
+    world.mortals = 0
+    world.plan(LATER)
+    world.rebuild()
+    everyone = {one for some in contributions_in(BUILDER, records) for one in some.identifiers}
+    (found,) = folded_of_people(
+        [Side(BUILDER)], lambda: archived_records(world.objects, 0, LATER - 1), everyone
+    )
+    rebuilt = {one["profile_id"]: one for one in map(shown_of, world.shown(NEW))}
+    # What has expired since is not in the new version.
+    assert {one["profile_id"]: one for one in found.profiles if one["profile_id"] in rebuilt} == rebuilt
+
+
+def test_events_of_several_people_are_found():
+    batch = [a_record(number, userId=f"u{number}") for number in range(4)]
+    (only,) = folded_of_people(
+        [side()], lambda: iter(batch), [Identifier("user_id", "u1"), Identifier("user_id", "u3")]
+    )
+    assert sorted(one["identifiers"]["user_id"][0] for one in only.profiles) == ["u1", "u3"]
 
 
 def test_a_record_that_stands_in_two_objects_counts_once():

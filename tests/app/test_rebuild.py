@@ -15,7 +15,7 @@ from shared.app.quarantine import is_archived, replay
 from shared.app.reading import Postponed
 from shared.app.rebuild.build import BuildFailedError
 from shared.app.rebuild.link import joined, numbered, partitions
-from shared.app.rebuild.plan import PART_BYTES, PART_OBJECTS_MAX, parts_of, plan
+from shared.app.rebuild.plan import PART_BYTES, PART_OBJECTS_MAX, parts_of, plan, workers_for
 from shared.app.rebuild.scan import scan
 from shared.app.rebuild.shuffle import PartNumber, shuffle
 from shared.core.archive import archive_line, archive_object, object_key
@@ -72,6 +72,11 @@ def test_a_build_is_planned_for_the_workers_of_one_release():
     assert plan(*ports, T0 + 190_000, TIMING, "two").done
     with pytest.raises(BuildFailedError, match="another release of Kith was deployed"):
         plan(*ports, T0 + 200_000, TIMING, "three")
+
+
+@pytest.mark.parametrize(("wanted", "free", "workers"), [(50, 1000, 50), (50, 10, 5), (3, 10, 3), (50, 0, 1)])
+def test_workers_leave_half_of_what_the_account_may_run(wanted, free, workers):
+    assert workers_for(wanted, free) == workers
 
 
 def test_an_empty_archive_is_one_part_without_objects_and_builds_an_empty_version():

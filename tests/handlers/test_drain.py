@@ -10,14 +10,16 @@ import pytest
 from shared import contract
 from shared.adapters.lambda_ import LambdaIngestion
 from shared.adapters.quarantine import S3Quarantine
+from shared.adapters.registry import DynamoRegistry
 from shared.adapters.s3 import S3Objects
 from shared.app.delivery import IngestionUnavailableError, VersionGoneError
 from shared.app.drain import CALL_MS_MAX
 from shared.app.quarantine import FAILED_REPEATEDLY, entry_of
+from shared.app.registry import Status, Version
 from tests.fakes.lambda_service import FUNCTION, REGION, LambdaService
 from tests.fakes.objects import FakeObjects
 from tests.kinesis import SHARD, envelope
-from tests.moto_cloud import create_bucket, moto_clients
+from tests.moto_cloud import create_bucket, create_registry_table, moto_clients
 
 KEY = f"{contract.PREFIX_FAILED}7cc5a2b4-0000-4000-8000-000000000000/{SHARD}/2026/01/02/one"
 CONTEXT = SimpleNamespace(
@@ -34,6 +36,7 @@ RECORDS = [envelope(b'{"event": "e"}', sequence=str(number)) for number in range
 def s3():
     with moto_clients(REGION) as client:
         create_bucket(client("s3"), "archive", REGION)
+        create_registry_table(client("dynamodb"), "registry")
         yield client("s3")
 
 
@@ -181,6 +184,7 @@ def test_a_mapping_names_its_alias(function):
 def handler(bucket, function, s3, monkeypatch):  # noqa: ARG001 - the bucket must be empty
     for name, value in {
         contract.ENV_STAGE: "test",
+        contract.ENV_REGISTRY_TABLE: "registry",
         contract.ENV_ARCHIVE_BUCKET: "archive",
         contract.ENV_INGEST_FUNCTION: FUNCTION,
     }.items():
@@ -256,6 +260,28 @@ def test_the_drain_counts_the_batches_that_wait(handler, bucket, function, capsy
     handler({}, CONTEXT)
     assert bucket.get(KEY) is not None
     assert metrics(capsys)[contract.METRIC_BATCHES_FAILED] == [1.0]
+
+
+def test_the_drain_drops_what_was_for_a_version_that_is_retired(handler, bucket, function, capsys, caplog):
+    registry = DynamoRegistry("registry")
+    row = Version(
+        builder="customers",
+        version=1,
+        status=Status.RETIRED,
+        definition_key="k",
+        sha256="s",
+        t0=0,
+        created_at=0,
+        created_by="deploy",
+    )
+    registry.add(row)
+    fail_batch(bucket)
+    function.service.aliases.clear()
+    handler({}, CONTEXT)
+    assert bucket.get(KEY) is None
+    assert list(S3Quarantine(bucket).list()) == []
+    assert metrics(capsys)[contract.METRIC_RECORDS_DROPPED] == [4.0]
+    assert codes(caplog) == ["KITH-306", "KITH-300"]
 
 
 def test_the_drain_gives_up_after_six_hours(handler, bucket, function, monkeypatch, capsys, caplog):

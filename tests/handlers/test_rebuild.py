@@ -51,6 +51,7 @@ CONTEXT = SimpleNamespace(
     aws_request_id="request",
     get_remaining_time_in_millis=lambda: 900_000,
 )
+NEW_ACCOUNT = 10
 STATES = [name.removeprefix("rebuild_") for name in functions_in("rebuild")]
 NAME = BuildName("customers", 2)
 FROZEN, SHA256 = freeze(parse_definition("name: customers\nidentifiers: {user_id: {from: userId}}\n"), {})
@@ -75,7 +76,7 @@ ITEMS = {
 }
 CASES = [
     ("plan", Planned(done=False, wait_s=9), {"status": "waiting", "wait_s": 9}),
-    ("plan", Planned(done=True, manifest="m"), {"status": "done", "manifest": "m"}),
+    ("plan", Planned(done=True, manifest="m"), {"status": "done", "manifest": "m", "workers": 5}),
     ("scan", Scanned(4, 3, 2, 2, 1), {"status": "done"}),
     (
         "link",
@@ -139,7 +140,7 @@ class UseCase:
 
 
 def event(state, attempt=0):
-    given = {"builder": "customers", "version": 2, "attempt": attempt, "partitions": 8}
+    given = {"builder": "customers", "version": 2, "attempt": attempt, "partitions": 8, "workers": 50}
     return given | {"item": ITEMS.get(state), "error": "States.Timeout"}
 
 
@@ -147,6 +148,7 @@ def call(module, state, outcome, monkeypatch, attempt=0):
     loaded = module(state)
     use_case = UseCase(outcome)
     monkeypatch.setattr(loaded, state, use_case)
+    monkeypatch.setattr(loaded, "free_concurrency", lambda _: NEW_ACCOUNT, raising=False)
     return loaded.handler(event(state, attempt), CONTEXT), use_case.arguments, loaded
 
 
@@ -196,8 +198,9 @@ def test_what_the_event_and_the_environment_say_is_passed_on(module, state, pass
 
 def test_workers_share_the_write_units_of_the_stage(module):
     settings = module("replay").REBUILD.settings
-    assert settings.write_units_each(partitions=8) == 500
-    assert settings.write_units_each(partitions=1000) == 80
+    assert settings.write_units_each(partitions=8, workers=50) == 500
+    assert settings.write_units_each(partitions=1000, workers=50) == 80
+    assert settings.write_units_each(partitions=1000, workers=5) == 800
 
 
 @pytest.mark.parametrize("state", ["scan", "link", "shuffle", "replay", "verify"])

@@ -30,6 +30,7 @@ ENVIRONMENT = {
     contract.ENV_REBUILD_POLL_S: "15",
     contract.ENV_REBUILD_WRITE_UNITS: "4000",
     contract.ENV_REBUILD_CONCURRENCY: "50",
+    contract.ENV_RELEASE: "this",
     contract.ENV_CONSUMER: '{"MaximumRecordAgeInSeconds": 3600}',
     contract.ENV_TRANSFORM_FUNCTION: "arn:aws:lambda:eu-west-1:000000000000:function:transform",
     "AWS_REGION": "eu-west-1",

@@ -187,6 +187,8 @@ def test_payloads_are_references(definition):
         "item.$=$$.Map.Item.Value",
         "partitions.$=$.partitions",
         "partitions.$=$.link.partitions",
+        "workers.$=$.workers",
+        "workers.$=$.plan.workers",
         "error.$=$.error.Error",
     }
     for state in working(definition).values():
@@ -223,10 +225,20 @@ def test_maps_read_their_manifests_from_the_archive_line_by_line(definition):
 
 
 def test_a_rebuild_takes_no_more_workers_than_the_stage_says(definition, dev):
-    assert {definition["States"][name]["MaxConcurrency"] for name in MAPS} == {50}
-    environment = dev.functions()["rebuild_replay"]["Environment"]["Variables"]
-    assert environment[contract.ENV_REBUILD_CONCURRENCY] == "50"
-    assert environment[contract.ENV_REBUILD_WRITE_UNITS] == "4000"
+    assert {definition["States"][name]["MaxConcurrencyPath"] for name in MAPS} == {"$.plan.workers"}
+    environments = {name: one["Environment"]["Variables"] for name, one in dev.functions().items()}
+    assert environments["rebuild_plan"][contract.ENV_REBUILD_CONCURRENCY] == "50"
+    for name in ("rebuild_replay", "rebuild_clean_up"):
+        assert environments[name][contract.ENV_REBUILD_WRITE_UNITS] == "4000"
+
+
+def test_all_workers_of_a_rebuild_know_of_one_release(dev):
+    releases = {
+        one["Environment"]["Variables"][contract.ENV_RELEASE]
+        for name, one in dev.functions().items()
+        if name.startswith("rebuild_")
+    }
+    assert len(releases) == 1
 
 
 def test_children_outlast_five_minutes(definition):

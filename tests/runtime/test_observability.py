@@ -91,11 +91,12 @@ def test_many_metrics_take_several_lines_with_all_dimensions(capsys):
 def test_settings_are_read_by_the_names_of_the_contract():
     environment = {
         contract.ENV_STAGE: "dev",
+        contract.ENV_REGISTRY_TABLE: "registry",
         contract.ENV_ARCHIVE_BUCKET: "archive",
         contract.ENV_INGEST_FUNCTION: "arn",
         "PATH": "/bin",
     }
-    assert read_settings(DrainSettings, environment) == DrainSettings("dev", "archive", "arn")
+    assert read_settings(DrainSettings, environment) == DrainSettings("dev", "registry", "archive", "arn")
 
 
 def test_all_missing_settings_are_named_at_once():

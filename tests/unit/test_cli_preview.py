@@ -98,12 +98,12 @@ def test_archived_events_of_one_person_are_run(clients, folder):
         Key=object_key(arrival, "shard-0", "0", "1"),
         Body=archive_object(archive_line(one, "") for one in records),
     )
-    result = kith("preview", folder, "--identifier", "user_id", "archived")
+    result = kith("preview", folder, "--identifier", "user_id=archived")
     assert result.exit_code == 0, result.stderr
     lines = result.stdout.splitlines()
     assert lines[0] == "active version 1: 2 events, 2 profiles"
     assert lines[1] == "draft of people: 2 events, 1 profile", "it links the two by email"
-    assert kith("preview", folder, "--identifier", "user_id", "nobody").exit_code == 1
+    assert kith("preview", folder, "--identifier", "user_id=nobody").exit_code == 1
 
 
 @pytest.mark.usefixtures("cloud")
@@ -111,5 +111,5 @@ def test_what_is_missing_is_told(folder):
     assert "has no draft: `kith preview DIR` runs a folder" in kith("preview", "people").stderr
     (folder / "samples" / "events.jsonl").unlink()
     assert "--events" in kith("preview", folder).stderr
-    wrong = kith("preview", folder, "--events", folder / "builder.yaml", "--identifier", "user_id", "ann")
+    wrong = kith("preview", folder, "--events", folder / "builder.yaml", "--identifier", "user_id=ann")
     assert wrong.exit_code == 2

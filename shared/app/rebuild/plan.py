@@ -72,6 +72,14 @@ class Extent(msgspec.Struct, frozen=True):
     bytes: int
 
 
+def workers_for(wanted: int, free: int) -> int:
+    """Return how many workers may be at work at once, of an account that may run so many functions freely.
+
+    At most half of them: the live path needs some, and so do others.
+    """
+    return max(1, min(wanted, free // 2))
+
+
 class Marked(msgspec.Struct, frozen=True):
     """Markers that were put on all shards, so many on each, at a time (ms UTC)."""
 

@@ -190,11 +190,11 @@ def plan_component(builder: Builder, frames: Iterable[bytes | memoryview], t0: i
     taken = repeated = 0
     for together in Rows(frames).by_arrival():
         if len(together) > 1:
-            in_order = _in_order(together)
-            repeated += len(together) - len(in_order)
+            ordered = in_order(together)
+            repeated += len(together) - len(ordered)
         else:
-            in_order = together
-        for one in in_order:
+            ordered = together
+        for one in ordered:
             planner.take(one)
             taken += 1
             if taken % PENDING_MAX == 0:
@@ -204,7 +204,7 @@ def plan_component(builder: Builder, frames: Iterable[bytes | memoryview], t0: i
     return planned
 
 
-def _in_order(together: Sequence[Contribution]) -> list[Contribution]:
+def in_order(together: Sequence[Contribution]) -> list[Contribution]:
     """Sort contributions of one arrival by id and place in the stream, and drop copies.
 
     Objects of the archive may overlap: what stands at one place twice is one record, and its events come
