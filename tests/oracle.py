@@ -6,6 +6,8 @@ contribution), the calendar, and the id of a first life. Slow, and plain enough 
 
 from typing import NamedTuple
 
+import msgspec
+
 from shared.core.canonical import canonical_json
 from shared.core.compile import Builder, Contribution
 from shared.core.identity.ids import profile_id
@@ -79,11 +81,19 @@ def people_of(builder: Builder, contributions: list[Contribution], limits: Limit
     return people
 
 
+def content_of(text: bytes) -> bytes:
+    """Return what an event says, however it was written."""
+    said = msgspec.json.decode(text)
+    return msgspec.json.encode(said, order="sorted")
+
+
 def history_of(person: Person, window_ms: int) -> list[bytes]:
     """Return the texts of the events in the window of a person, in order; of equal times and ids one."""
     since = person.updated_at() - window_ms
     found: dict[tuple[int, str], bytes] = {}
-    for time, event_id, text in sorted((*one.key[:2], one.text) for one in person.events):
+    for time, event_id, _, text in sorted(
+        (*one.key[:2], content_of(one.text), one.text) for one in person.events
+    ):
         if time >= since:
             found.setdefault((time, event_id), text)
     return list(found.values())

@@ -3,7 +3,7 @@
 Events are kept as JSON text, as they were folded, in chunks that are never changed:
 
     chunk = format, first, last, updated_at, [predecessor, ...], piece         msgpack
-    piece = zstd of ([time, ...], [id, ...], [text, ...]), in order            msgpack
+    piece = zstd of ([time, ...], [id, ...], [text, ...]), in order            msgpack, with `WORDS`
 
 Every write of a profile that counted events adds a chunk, and a chunk names the one before it: so a profile
 only holds its **heads**, one after every write. A profile merged into another leaves its chunks where they
@@ -18,6 +18,7 @@ from hashlib import blake2b
 from heapq import heappop, heappush
 from itertools import pairwise
 from operator import attrgetter
+from threading import local
 from typing import Any, Final, NamedTuple
 
 import msgspec
@@ -25,10 +26,11 @@ import zstandard
 from msgspec import structs
 
 from shared.core.containers import decode_value
+from shared.core.history_words import WORDS
 
 PIECE_BYTES_MAX: Final = 128 * 1024
 """JSON text of the events of one chunk, unless a single event is longer: what is decoded at once."""
-LEVEL: Final = 6
+LEVEL: Final = 3
 """Of zstd. Higher ones save little of texts this short."""
 NAME_BYTES: Final = 16
 """A name: the revision that a write gives the profile, the chunk's number within the write, and a digest."""
@@ -144,9 +146,8 @@ def _piece(events: Sequence[Kept], arrived: int) -> Piece:
     times = [one[0] for one in events]
     gaps = [times[0], *(later - earlier for earlier, later in pairwise(times))]
     plain = _ENCODER.encode(_Piece(gaps, [one[1] for one in events], [one[2] for one in events]))
-    compressor = zstandard.ZstdCompressor(level=LEVEL, write_content_size=True)
     digest = blake2b(plain, digest_size=_DIGEST_BYTES).digest()
-    return Piece(times[0], times[-1], arrived, compressor.compress(plain), digest)
+    return Piece(times[0], times[-1], arrived, _ZSTD.compressor.compress(plain), digest)
 
 
 def chain(
@@ -230,11 +231,17 @@ class Events:
 
     def texts(self) -> Iterator[bytes]:
         """Yield the JSON texts of the events."""
-        since, told = self._since, (-1, "")
-        for time, event_id, text in self._merged():
-            if time >= since and (time, event_id) != told:
-                told = (time, event_id)
-                yield text
+        held: Kept | None = None
+        for kept in self._merged():
+            if held is not None:
+                if kept[:2] == held[:2]:
+                    if kept[2] != held[2]:
+                        held = min(held, kept, key=_content)
+                    continue
+                yield held[2]
+            held = kept if kept[0] >= self._since else None
+        if held is not None:
+            yield held[2]
 
     def _merged(self) -> Iterator[Kept]:
         waiting = self._chunks[::-1]
@@ -262,9 +269,14 @@ def events_of(chunks: Iterable[bytes], since_ms: int) -> Events:
     return Events(chunks, since_ms)
 
 
+def _content(kept: Kept) -> bytes:
+    """Return what an event says, however it was written: of two that claim to be one, the smaller counts."""
+    return _SORTED.encode(decode_value(kept[2]))
+
+
 def _rows(piece: bytes) -> Iterator[Kept]:
     try:
-        found = _PIECE.decode(zstandard.ZstdDecompressor().decompress(piece))
+        found = _PIECE.decode(_ZSTD.decompressor.decompress(piece))
     except (
         *_DAMAGES,
         zstandard.ZstdError,
@@ -281,6 +293,20 @@ def _rows(piece: bytes) -> Iterator[Kept]:
 
 _DAMAGES: Final = (msgspec.MsgspecError, ValueError, RecursionError)
 """What reading bytes raises that no chunk has."""
+
+
+class _Zstd(local):
+    """One compressor and one decompressor per thread: making them takes longer than a chunk does."""
+
+    def __init__(self) -> None:
+        self.compressor = zstandard.ZstdCompressor(level=LEVEL, dict_data=_WORDS)
+        self.decompressor = zstandard.ZstdDecompressor(dict_data=_WORDS)
+
+
+_WORDS: Final = zstandard.ZstdCompressionDict(WORDS, dict_type=zstandard.DICT_TYPE_RAWCONTENT)
+_WORDS.precompute_compress(level=LEVEL)
+_ZSTD: Final = _Zstd()
+_SORTED: Final = msgspec.json.Encoder(decimal_format="number", order="sorted")
 _ENCODER: Final = msgspec.msgpack.Encoder()
 _CHUNK: Final = msgspec.msgpack.Decoder(_Chunk)
 _PIECE: Final = msgspec.msgpack.Decoder(_Piece)

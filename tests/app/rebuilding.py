@@ -129,8 +129,11 @@ class World:
         self.active = MemoryActiveProfiles(old, self.stores[OLD])
         self.name = BuildName(old.name, NEW)
         self.transformer = None
+        self.function = None
         self.mortals = 0.6
         """How many workers may die, and how many of the others work twice."""
+        self.patience = 0.9
+        """How often a worker has time for more."""
         for version, status in ((OLD, Status.ACTIVE), (NEW, Status.BUILDING)):
             self.registry.add(a_version(old.name, version, status))
         self.registry.pointers[old.name] = OLD
@@ -141,7 +144,7 @@ class World:
 
     @property
     def build(self) -> Build:
-        return Build(self.builders[NEW], NEW, self.t0)
+        return Build(self.builders[NEW], NEW, self.t0, self.function)
 
     def batch(self, version: int) -> Batch:
         builder = self.builders[version]
@@ -245,7 +248,7 @@ class World:
             loader or self.loader,
             self.active,
             self.progress,
-            may_go_on or (lambda: self.random.random() < 0.9),
+            may_go_on or (lambda: self.random.random() < self.patience),
         )
 
     @property

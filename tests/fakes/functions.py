@@ -28,6 +28,6 @@ def counting(given):
     traits = {
         "counts": dict(counts),
         "anonymousId": user.anonymous_id,
-        "first": next(iter(events))["messageId"],
+        "first": next(iter(events)).get("messageId"),
     }
     return result_of({"traits": traits, "profile_id": user.user_id})

@@ -5,6 +5,7 @@ from collections.abc import Collection, Sequence
 from shared.adapters.memory_store import MemoryStore
 from shared.app.rebuild.ports import ActiveProfile, Swept
 from shared.core.compile import Builder
+from shared.core.history import Head
 from shared.core.identity.identifiers import Identifier
 from shared.core.profile import Profile, canonical, expiry
 from shared.core.retention import GRAVE_MS
@@ -27,6 +28,8 @@ class MemoryLoader:
         for plan in plans:
             for put in plan.puts:
                 self.inserted.append(put.profile.id)
+                for chunk in put.chunks:
+                    self.store.chunked.setdefault(Head(put.profile.id, chunk.name), chunk.data)
                 self.store.stored.setdefault(put.profile.id, put.profile)
             graves = {bury.tombstone.id: bury.arrival + GRAVE_MS for bury in plan.buries}
             for bury in plan.buries:

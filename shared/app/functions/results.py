@@ -4,7 +4,7 @@ Whoever runs functions does it so: ingestion's queue for profiles that changed, 
 """
 
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Final
 
 from shared.app.functions.ports import FunctionInput, ProfileFunction
@@ -15,8 +15,9 @@ from shared.core.writes import Plan, Put
 
 USER_ID: Final = ("userId",)
 ANONYMOUS_ID: Final = ("anonymousId",)
-RUN_TOGETHER: Final = 100
+RUN_TOGETHER: Final = 50
 """Profiles that are handed over at once."""
+SLOW: Final = "function_timeout"
 
 
 def user_of(builder: Builder, profile: Profile) -> User:
@@ -67,20 +68,33 @@ def plan_of_result(builder: Builder, profile: Profile, result: FunctionResult | 
     return Plan(puts=[Put(changed, profile.rev)])
 
 
-def compute(builder: Builder, puts: Iterable[Put], function: ProfileFunction, tally: Counter[str]) -> None:
+def compute(
+    builder: Builder,
+    puts: Iterable[Put],
+    function: ProfileFunction,
+    tally: Counter[str],
+    may_go_on: Callable[[], bool] = lambda: True,
+) -> None:
     """Run the function for new profiles, whose whole histories are at hand, and put in what it returns.
 
-    One that fails leaves its profile without a result, and due. Counts `functions_run` and
-    `functions_failed`, by reason as well.
+    One that fails leaves its profile without a result, and due; so are those for which there is no time any
+    more. Counts `functions_run`, `functions_postponed`, and `functions_failed`, by reason as well.
     """
     due = [put for put in puts if put.profile.is_due]
-    for start in range(0, len(due), RUN_TOGETHER):
-        some = due[start : start + RUN_TOGETHER]
+    at, together = 0, RUN_TOGETHER
+    while at < len(due):
+        if not may_go_on():
+            tally["functions_postponed"] += len(due) - at
+            return
+        some = due[at : at + together]
+        at += len(some)
         inputs = [input_of(builder, put.profile, [one.data for one in put.chunks]) for put in some]
         for put, outcome in zip(some, function.run(inputs), strict=True):
             tally["functions_run"] += 1
             if isinstance(outcome, FunctionFailure):
                 tally["functions_failed"] += 1
                 tally[f"functions_failed.{outcome.reason}"] += 1
+                if outcome.reason == SLOW:
+                    together = 1  # the time that is left is asked for again before each one
             else:
                 put.profile.computed = computed_of(put.profile, outcome)

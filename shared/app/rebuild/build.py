@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from shared import contract
+from shared.app.functions.ports import ProfileFunction
 from shared.app.registry import Registry, Status, Version
 from shared.core.compile import Builder
 
@@ -104,12 +105,13 @@ class BuildName:
 class Build:
     """A version that is being built, by its compiled definition, from the records that arrived before `t0`.
 
-    `t0` is ms UTC.
+    `t0` is ms UTC. `function` runs the builder's profile function, if it has one.
     """
 
     builder: Builder
     version: int
     t0: int
+    function: ProfileFunction | None = None
 
     @property
     def name(self) -> BuildName:

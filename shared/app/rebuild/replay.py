@@ -10,6 +10,7 @@ from typing import Final
 
 import msgspec
 
+from shared.app.functions.results import compute
 from shared.app.rebuild.build import REPLAY, Build, ensure_building
 from shared.app.rebuild.formats import fetch, fetch_json, read_block, records_of_block
 from shared.app.rebuild.naming import Names, choose_names, give_names
@@ -70,6 +71,9 @@ def replay(
 ) -> Replayed:
     """Replay a partition from its checkpoint on; `active` is None if no version is active.
 
+    The builder's profile function, if it has one, is run for each finished profile. Where that fails, or
+    there is no time, the profile is written without a result: it is due, like any profile that has changed.
+
     A worker whose partition another one has finished meanwhile writes nothing more: the version's consumer
     may have deleted by now what it would insert again. Nor does one whose version has ended: BuildEndedError.
     """
@@ -79,7 +83,7 @@ def replay(
         return _finished(number, finished[0])
     found = objects.get(build.name.checkpoint(number))
     checkpoint = Checkpoint() if found is None else msgspec.json.decode(found[0], type=Checkpoint)
-    replaying = _Replaying(registry, build, number, objects, loader, checkpoint)
+    replaying = _Replaying(registry, build, number, objects, loader, checkpoint, may_go_on)
     try:
         is_done = _replay(replaying, build, objects, active, may_go_on)
         replaying.leave_checkpoint()
@@ -134,6 +138,7 @@ class _Replaying:
         objects: Objects,
         loader: Loader,
         checkpoint: Checkpoint,
+        may_go_on: MayGoOn,
     ) -> None:
         self._registry = registry
         self._build = build
@@ -141,6 +146,7 @@ class _Replaying:
         self._objects = objects
         self._loader = loader
         self._checkpoint = checkpoint
+        self._may_go_on = may_go_on
         self._tally = Counter(checkpoint.tally)
         self.components = checkpoint.components
         self._sample = checkpoint.sample
@@ -178,6 +184,10 @@ class _Replaying:
         if self._waiting:
             if self._objects.get(self._build.name.result(REPLAY, self.partition)) is not None:
                 raise _OvertakenError
+            function = self._build.function
+            if function is not None:
+                puts = [put for plan in self._waiting for put in plan.puts]
+                compute(self._build.builder, puts, function, self._tally, self._may_go_on)
             ensure_building(self._registry, self._build.name)
             self._loader.insert(self._waiting)
             self._unsaved += self._waiting_count
