@@ -42,14 +42,11 @@ def fold(
     Profiles come out as one canonical line each, sorted by profile_id. An event arrives at
     its receivedAt, else at its timestamp. Expiry is judged by arrivals, never by today's
     date. The order of files and lines does not matter, and a line that comes again is the same event.
-    The builder's transform.py is run. Lines that cannot be read or transformed go to FILE.rejected, each with
-    its reason; they are no failure.
+    The builder's transform.py and profile.py are run. Lines that cannot be read or transformed go to
+    FILE.rejected, each with its reason; they are no failure. Nor is a profile.py that fails for a profile:
+    that comes out without its result.
     """
     chosen = read_builder(builder)
-    if (builder / "profile.py").exists():
-        typer.echo(
-            f"kith: {builder / 'profile.py'} is not run: this release has no profile functions", err=True
-        )
     files = list(dict.fromkeys(files))
     try:
         check_inputs(files)
@@ -95,7 +92,7 @@ def _fold_at_once(parts: "Sequence[Part]", chosen: ReadBuilder) -> _Folded:
     from shared.core.compile import Builder
 
     builder = Builder(chosen.definition)
-    transformer = chosen.transformer()
+    transformer, function = chosen.transformer(), chosen.profile_function()
     scanned = Scan()
     rejected: dict[Path, list[Rejected]] = {}
     with _no_garbage_collection():
@@ -105,18 +102,17 @@ def _fold_at_once(parts: "Sequence[Part]", chosen: ReadBuilder) -> _Folded:
         people = (
             [one for group in person for one in scanned.groups.pop(group)] for person in link(scanned.groups)
         )
-        folded = fold_people(builder, people, scanned.tally)
+        folded = fold_people(builder, people, scanned.tally, function)
         finished = sorted((one.profile_id.encode(), one.line) for one in folded)
     return _Folded(finished, rejected, scanned.tally)
 
 
 def _fold_alone(parts: "Sequence[Part]", chosen: ReadBuilder, spools: Path) -> _Folded:
     """Fold in this process, part by part."""
-    from cli.fold_parts import Worker, deal
-    from shared.core.compile import Builder
+    from cli.fold_parts import chosen_worker, deal
 
     with _no_garbage_collection():
-        worker = Worker(Builder(chosen.definition), chosen.transformer(), parts, spools)
+        worker = chosen_worker(chosen, parts, spools)
         reads = [worker.read(number) for number in range(len(parts))]
         return _united(reads, map(worker.fold, deal(reads, 1)))
 
@@ -132,7 +128,8 @@ def _fold_together(parts: "Sequence[Part]", chosen: ReadBuilder, spools: Path, w
 
     # A forked process has imported all there is to import; only Linux forks safely.
     context = get_context("fork" if sys.platform == "linux" else "spawn")
-    chosen.transformer()  # here a chain that cannot be run is told as it should be
+    chosen.transformer()  # here user code that cannot be run is told as it should be
+    chosen.profile_function()
     try:
         with ProcessPoolExecutor(
             workers, context, initializer=Process.start, initargs=(chosen, parts, spools)
@@ -142,7 +139,8 @@ def _fold_together(parts: "Sequence[Part]", chosen: ReadBuilder, spools: Path, w
             return _united(reads, pool.map(Process.fold, shares))
     except BrokenProcessPool:
         raise Failure(
-            "a worker ended: by what transform.py does, or for want of memory; --workers 1 takes the least"
+            "a worker ended: by what the builder's code does, or for want of memory; "
+            "--workers 1 takes the least"
         ) from None
 
 
@@ -212,6 +210,8 @@ def _report(folded: _Folded) -> None:
         for name, count in sorted(tally.items())
         if name.startswith("events_dropped.")
     ]
+    failed = tally["functions_failed"]
+    parts += [f"{counted(failed, 'profile')} without a result of profile.py"] if failed else []
     rejected = sum(map(len, folded.rejected.values()))
     parts += [f"{counted(rejected, 'line')} rejected"] if rejected else []
     typer.echo(", ".join(parts), err=True)

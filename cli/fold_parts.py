@@ -27,6 +27,7 @@ from typing import BinaryIO, Final, NamedTuple
 
 from cli.folders import ReadBuilder
 from shared.app.fold import Identifiers, Rejected, Scan, Survey, fold_people, link, read, scan, survey
+from shared.app.functions.ports import ProfileFunction
 from shared.app.reading import Transformer
 from shared.core.compile import Builder, Contribution
 from shared.core.spool import pack, unpack
@@ -293,10 +294,16 @@ class Worker:
     """Reads parts and folds shares of them."""
 
     def __init__(
-        self, builder: Builder, transformer: Transformer | None, parts: Sequence[Part], spools: Path
+        self,
+        builder: Builder,
+        transformer: Transformer | None,
+        parts: Sequence[Part],
+        spools: Path,
+        function: ProfileFunction | None = None,
     ) -> None:
         self._builder = builder
         self._transformer = transformer
+        self._function = function
         self._parts = parts
         self._spools = spools
 
@@ -312,10 +319,16 @@ class Worker:
         with ExitStack() as stack:
             sources = _Sources(self._builder, self._parts, again, self._spools, stack)
             people = ([one for blob in blobs for one in sources.contributions(blob)] for blobs in share)
-            for profile_id, line in fold_people(self._builder, people, sources.tally):
+            for profile_id, line in fold_people(self._builder, people, sources.tally, self._function):
                 ids.append(profile_id)
                 lines.append(line)
         return Folded("\n".join(ids).encode(), b"\n".join(lines), sources.tally, sources.rejected)
+
+
+def chosen_worker(chosen: ReadBuilder, parts: Sequence[Part], spools: Path) -> Worker:
+    """Return a worker that runs what the folder of a builder says."""
+    builder = Builder(chosen.definition)
+    return Worker(builder, chosen.transformer(), parts, spools, chosen.profile_function())
 
 
 class Process:
@@ -327,7 +340,7 @@ class Process:
     def start(cls, chosen: ReadBuilder, parts: Sequence[Part], spools: Path) -> None:
         """Prepare this process."""
         gc.disable()
-        cls.worker = Worker(Builder(chosen.definition), chosen.transformer(), parts, spools)
+        cls.worker = chosen_worker(chosen, parts, spools)
 
     @classmethod
     def read(cls, number: int) -> Read:

@@ -1,6 +1,6 @@
 """Builder folders that commands read from disk."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, NamedTuple
 
@@ -9,11 +9,13 @@ import typer
 from cli.errors import Failure
 
 if TYPE_CHECKING:
+    from shared.app.functions.ports import FunctionInput, ProfileFunction
     from shared.app.reading import Transformer
     from shared.core.definition import Definition
+    from shared.core.functions import FunctionOutcome
 
 LOGGED_MAX: Final = 100
-"""Lines of a transformation's log that a command shows: a run may have one for each of a million events."""
+"""Lines of the log of user code that a command shows: a run may have one for each of a million events."""
 
 
 class ReadBuilder(NamedTuple):
@@ -42,9 +44,45 @@ class ReadBuilder(NamedTuple):
         except UserCodeError as error:
             raise Failure(f"{path}:{error.line}: {error}") from None
 
+    def profile_function(self) -> "ProfileFunction | None":
+        """Return what runs the folder's profile function, if it has one; Failure if that cannot be run.
+
+        What it logs goes to stderr, and so does why it failed for a profile.
+        """
+        from cli.reach import local_reach
+        from shared.app.frozen import PROFILE_FILE
+        from shared.app.functions.local import local_profile_function
+        from shared.core.user_code import UserCodeError
+
+        path = self.folder / PROFILE_FILE
+        logged = _Logged(path)
+        try:
+            function = local_profile_function(self.files, self.definition, logged.write, local_reach())
+        except UserCodeError as error:
+            raise Failure(f"{path}:{error.line}: {error}") from None
+        return None if function is None else _Told(function, logged)
+
+
+class _Told:
+    """A profile function whose failures are told."""
+
+    def __init__(self, function: "ProfileFunction", logged: "_Logged") -> None:
+        self._function = function
+        self._logged = logged
+
+    def run(self, inputs: "Sequence[FunctionInput]", time_s: float | None = None) -> "list[FunctionOutcome]":
+        from shared.core.functions import FunctionFailure
+
+        outcomes = self._function.run(inputs, time_s)
+        for given, outcome in zip(inputs, outcomes, strict=True):
+            if isinstance(outcome, FunctionFailure):
+                why = f"{outcome.detail} ({outcome.reason})"
+                self._logged.write("error", f"profile {given.user.profile_id} has no result: {why}")
+        return outcomes
+
 
 class _Logged:
-    """Shows the log of a transformation, as far as anybody reads it."""
+    """Shows the log of user code, as far as anybody reads it."""
 
     def __init__(self, path: Path) -> None:
         self._path = path

@@ -18,14 +18,17 @@ from typing import Final, NamedTuple, TypeVar
 
 import msgspec
 
+from shared.app.functions.ports import ProfileFunction
+from shared.app.functions.results import compute
 from shared.app.reading import DROPPED, Postponed, Transformer
 from shared.core.compile import Builder, Contribution, Dropped
 from shared.core.containers import UnreadableError, decode_object
 from shared.core.event import Event, Position, arrival_of, event_of
 from shared.core.identity.grouping import Components
 from shared.core.identity.identifiers import Identifier, Values
-from shared.core.plan import play
+from shared.core.plan import play, play_with_history
 from shared.core.profile import Profile, canonical
+from shared.core.writes import Put  # noqa: TC001 - ruff sees no use but in an annotation
 
 NO_ARRIVAL: Final = "no_arrival"
 """Why a line is rejected that neither `receivedAt` nor `timestamp` dates."""
@@ -245,15 +248,21 @@ def fold(builder: Builder, contributions: Sequence[Contribution], tally: Counter
 
 
 def fold_people(
-    builder: Builder, people: Iterable[Sequence[Contribution]], tally: Counter[str]
+    builder: Builder,
+    people: Iterable[Sequence[Contribution]],
+    tally: Counter[str],
+    function: ProfileFunction | None = None,
 ) -> Iterator[Finished]:
-    """Fold the contributions of many components, as `fold` does each.
+    """Fold the contributions of many components, as `fold` does each, and run the profile function, if any.
 
     Hot: they are read, folded and shown some at a time. In turns, person by person, all of that takes a fifth
     longer, for it is more code than a processor keeps at hand.
     """
     waiting = iter(people)
     while some := list(islice(waiting, PEOPLE_AT_A_TIME)):
+        if function is not None:
+            yield from _computed(builder, some, tally, function)
+            continue
         live: list[Profile] = []
         for contributions in some:
             profiles, counted = play(builder, _in_order(contributions))
@@ -262,6 +271,20 @@ def fold_people(
                 tally[name] += times
         for profile in live:
             yield Finished(profile.id, canonical(builder, profile))
+
+
+def _computed(
+    builder: Builder, people: Iterable[Sequence[Contribution]], tally: Counter[str], function: ProfileFunction
+) -> Iterator[Finished]:
+    """Fold some people, and put in what the profile function returns."""
+    puts: list[Put] = []
+    for contributions in people:
+        live, counted = play_with_history(builder, _in_order(contributions))
+        puts += live
+        tally.update(counted)
+    compute(builder, puts, function, tally)
+    for put in puts:
+        yield Finished(put.profile.id, canonical(builder, put.profile))
 
 
 def _id_of(line: bytes) -> str:

@@ -257,11 +257,6 @@ def a_builder(transform=None, **files):
     return "builder"
 
 
-def test_user_code_that_is_not_run_is_told():
-    builder = a_builder(profile="def profile(events, user, context): pass")
-    assert "builder/profile.py is not run" in kith(SAMPLES, builder=builder).stderr
-
-
 TRANSFORM = """
 from kith import RetryError
 
