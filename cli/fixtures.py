@@ -13,12 +13,15 @@ from cli.reach import local_reach
 from kith import Context
 from shared.app.fold import Scan, fold, link, scan
 from shared.app.frozen import TRANSFORM_FILE
+from shared.app.functions.local import local_profile_function
+from shared.app.functions.samples import sample_input
 from shared.app.reading import Transformer
 from shared.app.transform import local_transformer
 from shared.core.canonical import canonical_json
 from shared.core.chain import Chain, Failure
 from shared.core.compile import Builder
 from shared.core.containers import decode_object
+from shared.core.functions import FunctionFailure
 from shared.core.user_context import UserContext
 
 FOLDER: Final = "KITH_TEST_FOLDER"
@@ -28,10 +31,15 @@ ARRIVAL: Final = "2026-01-01T00:00:00Z"
 """When events arrive that do not say it."""
 
 JsonEvent = Mapping[str, Any]
+_Transform = Callable[[JsonEvent], list[dict[str, Any]]]
 
 
 class TransformationError(AssertionError):
     """The chain failed on an event."""
+
+
+class FunctionError(AssertionError):
+    """The profile function failed, or there is none."""
 
 
 @pytest.fixture(scope="session")
@@ -62,6 +70,34 @@ def transform(builder: ReadBuilder) -> Callable[[JsonEvent], list[dict[str, Any]
         if outcome is None:
             return [decode_object(text)]
         return [decode_object(bytes(one.text)) for one in outcome]
+
+    return run
+
+
+@pytest.fixture
+def profile(builder: ReadBuilder, transform: _Transform) -> Callable[..., dict[str, Any] | None]:
+    """Run the profile function on events, through the chain, as if they were all of one profile.
+
+    What it returns: `traits`, and `profile_id`, `destination_id` and `table_name` if it names them; None if
+    it returns nothing. FunctionError if it fails. What is named is told to it of its user: `traits={...}`.
+    """
+    function = local_profile_function(builder.files, builder.definition, _print, local_reach())
+    if function is None:
+        raise FunctionError(f"{builder.folder} has no profile.py")
+
+    def run(events: Iterable[JsonEvent], **user: Any) -> dict[str, Any] | None:
+        made = [one for event in events for one in transform(event)]
+        [outcome] = function.run([sample_input(made, user)])
+        if isinstance(outcome, FunctionFailure):
+            raise FunctionError(f"{outcome.reason}: {outcome.detail}")
+        if outcome is None:
+            return None
+        named = {
+            "profile_id": outcome.published_id,
+            "destination_id": outcome.destination_id,
+            "table_name": outcome.table_name,
+        }
+        return {"traits": outcome.traits, **{name: one for name, one in named.items() if one is not None}}
 
     return run
 
@@ -120,4 +156,4 @@ def _wait(_attempt: int) -> None:
     """Never wait: nothing that tests ask for is busy."""
 
 
-__all__ = ["builder", "context", "profiles", "samples", "transform"]
+__all__ = ["builder", "context", "profile", "profiles", "samples", "transform"]

@@ -21,7 +21,8 @@ def init(
 ) -> None:
     """Make the folder of a new builder.
 
-    It gets a definition, a transformation, samples and a test, each with comments that say how to go on.
+    It gets a definition, a transformation, a profile function, samples and tests, with comments that say how
+    to go on.
     """
     name = folder.resolve().name
     if not NAME.fullmatch(name):

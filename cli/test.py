@@ -12,7 +12,9 @@ import typer
 from cli.errors import Failure
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterable, Mapping
+
+    from shared.core.masking import Mask
 
 BUILDERS: Final = Path("builders")
 TESTS: Final = "tests"
@@ -43,7 +45,8 @@ def run_tests(
     """Run the tests of builders, with pytest.
 
     They stand in the folder tests/ of a builder, and get what docs/transformations.md lists: `transform` runs
-    its chain, `profiles` folds events, `samples` are events, `context` is for calling a function directly.
+    its chain, `profile` its profile function, `profiles` folds events, `samples` are events, `context` is for
+    calling a function directly. Values of its secrets are masked in what is printed.
     """
     if find_spec("pytest") is None:
         raise Failure("pytest is not installed: `make setup` installs it")
@@ -54,15 +57,20 @@ def run_tests(
     if without:
         raise Failure(f"there is no folder {TESTS}/ in {', '.join(without)}")
     from cli.folders import read_builder
+    from cli.reach import local_reach
 
+    checked = []
     for one in chosen:
         builder = read_builder(one)
         _check(one, builder.files)
-        builder.transformer()  # Failure with path and line, if either cannot be read or run
+        # Failure with path and line, if any of them cannot be read or run.
+        builder.transformer()
+        builder.profile_function()
+        checked.append((one, local_reach().hidden(builder.definition)))
     given = [one.resolve() for one in events or ()]
     # One after the other, each in a process of its own: their modules have the same names.
-    codes = [_run(folder.resolve(), given) for folder in chosen]
-    if any(codes):
+    failed = [_run(folder.resolve(), given, hidden) for folder, hidden in checked]
+    if any(failed):
         raise typer.Exit(1)
 
 
@@ -79,9 +87,10 @@ def _check(folder: Path, files: "Mapping[str, str]") -> None:
         raise Failure("\n".join(problems))
 
 
-def _run(folder: Path, events: list[Path]) -> int:
-    """Run one folder's tests; return the exit code of pytest."""
+def _run(folder: Path, events: list[Path], hidden: "Iterable[str]") -> bool:
+    """Run one folder's tests; say whether any failed. What is hidden is masked in all that they print."""
     from cli.fixtures import EVENTS, FOLDER
+    from shared.core.masking import Mask
 
     arguments = ["-q", "-p", "cli.fixtures", "-p", "no:cacheprovider", "-c", os.devnull]
     command = [sys.executable, "-m", "pytest", *arguments, f"--rootdir={folder}", str(folder / TESTS)]
@@ -90,6 +99,23 @@ def _run(folder: Path, events: list[Path]) -> int:
     given = os.pathsep.join(map(str, events))
     environment = {**os.environ, "PYTHONPATH": path, FOLDER: str(folder), EVENTS: given}
     typer.echo(f"{folder.name}:")
-    return subprocess.run(  # noqa: S603 - our own interpreter, and the user's own tests
-        command, check=False, cwd=folder, env={**environment, "PYTHONDONTWRITEBYTECODE": "1"}
-    ).returncode
+    environment["PYTHONDONTWRITEBYTECODE"] = "1"
+    if not hidden:
+        return subprocess.run(command, check=False, cwd=folder, env=environment).returncode != 0  # noqa: S603 - our own interpreter, and the user's own tests
+    return _run_masked(command, folder, environment, Mask(hidden)) != 0
+
+
+def _run_masked(command: list[str], folder: Path, environment: dict[str, str], mask: "Mask") -> int:
+    process = subprocess.Popen(  # noqa: S603 - as above
+        command,
+        cwd=folder,
+        env=environment,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        errors="replace",
+    )
+    with process:
+        for line in process.stdout or ():
+            typer.echo(mask(line), nl=False)
+    return process.returncode

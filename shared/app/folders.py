@@ -3,8 +3,8 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from shared.app.frozen import BUILDER_FILE, TRANSFORM_FILE, complete, freeze
-from shared.core.chain_check import ChainProblem, chain_problems, syntax_problem
+from shared.app.frozen import BUILDER_FILE, PROFILE_FILE, TRANSFORM_FILE, complete, freeze
+from shared.core.chain_check import ChainProblem, chain_problems, function_problems, syntax_problem
 from shared.core.definition import Definition
 from shared.core.grammar import DefinitionError, parse_definition
 
@@ -68,5 +68,7 @@ def python_problems(file: str, text: str) -> list[ChainProblem]:
     """Say what is wrong with a file of a folder, as far as that shows without running it."""
     if file == TRANSFORM_FILE:
         return chain_problems(text, file)
+    if file == PROFILE_FILE:
+        return function_problems(text, file)
     problem = syntax_problem(text, file) if file.endswith(".py") else None
     return [problem] if problem else []

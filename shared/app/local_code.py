@@ -44,12 +44,21 @@ class Reach(NamedTuple):
                 env[name] = value
             elif name in self.environ:
                 env[name] = self.environ[name]
-        given = ((name, self._url(name, url)) for name, url in definition.warehouses)
-        urls = {name: url for name, url in given if url is not None}
+        urls = self._urls(definition)
         fetch, warehouse = self.network(fetch_rules(definition.fetch), urls)
         desk = StoreDesk(self.values, definition.name, 0, self.now)
         tools = Tools(desk, fetch, warehouse, hidden_of(urls.values()))
         return UserContext(definition.name, 0, env, sink, counts, tools)
+
+    def hidden(self, definition: Definition) -> tuple[str, ...]:
+        """Return what must be seen nowhere: secrets, and URLs of warehouses."""
+        secrets = (name for name, value in definition.env if not isinstance(value, str))
+        given = (self.environ[name] for name in secrets if name in self.environ)
+        return (*given, *hidden_of(self._urls(definition).values()))
+
+    def _urls(self, definition: Definition) -> dict[str, str]:
+        given = ((name, self._url(name, url)) for name, url in definition.warehouses)
+        return {name: url for name, url in given if url is not None}
 
     def _url(self, name: str, url: str | Secret) -> str | None:
         return url if isinstance(url, str) else self.environ.get(f"WAREHOUSE_{name.upper()}")

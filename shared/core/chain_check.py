@@ -1,4 +1,4 @@
-"""What can be told of a `transform.py` without running it."""
+"""What can be told of a `transform.py` or a `profile.py` without running it."""
 
 import ast
 import sys
@@ -7,6 +7,8 @@ from typing import Final, NamedTuple
 
 PLACES: Final = 2
 """Arguments of a function of a chain: the event and the context."""
+PROFILE_PLACES: Final = 3
+"""Arguments of a profile function: the events, the user and the context."""
 
 _IMPORTED: Final = sys.stdlib_module_names | {"kith"}
 
@@ -36,6 +38,17 @@ def chain_problems(source: str, file: str) -> list[ChainProblem]:
         return [problem]
     tree = ast.parse(source)
     return [*import_problems(tree), *_definition_problems(tree)]
+
+
+def function_problems(source: str, file: str) -> list[ChainProblem]:
+    """Say what is wrong with a profile function, as far as that shows without running it."""
+    problem = syntax_problem(source, file)
+    if problem is not None:
+        return [problem]
+    tree = ast.parse(source)
+    found = _Names()
+    found.visit(tree)
+    return [*import_problems(tree), *_profile_problems(found)]
 
 
 def import_problems(tree: ast.AST) -> Iterator[ChainProblem]:
@@ -128,6 +141,18 @@ class _Names(ast.NodeVisitor):
         self.values.pop(name, None)
 
 
+def _profile_problems(found: _Names) -> Iterator[ChainProblem]:
+    if "profile" not in found.names and not found.has_star_import:
+        yield ChainProblem(1, "must define `profile(events, user, context)`")
+    value = found.values.get("profile")
+    if isinstance(value, ast.Constant | ast.Dict | ast.List | ast.Tuple | ast.Set):
+        yield ChainProblem(value.lineno, "`profile` must be a function of events, a user and a context")
+    node = found.functions.get("profile")
+    if node is not None and not node.decorator_list and not _takes(node.args, PROFILE_PLACES):
+        message = "`profile` must take three arguments: events, a user and a context"
+        yield ChainProblem(node.lineno, message)
+
+
 def _list_problems(found: _Names) -> Iterator[ChainProblem]:
     value = found.values.get("chain")
     if isinstance(value, ast.List | ast.Tuple):
@@ -153,12 +178,12 @@ def _function_problems(name: str, found: _Names) -> Iterator[ChainProblem]:
         return
     if isinstance(node, ast.AsyncFunctionDef):
         yield ChainProblem(node.lineno, f"`{name}` must be a plain function, not an async one")
-    if not node.decorator_list and not _takes_two(node.args):
+    if not node.decorator_list and not _takes(node.args, PLACES):
         yield ChainProblem(node.lineno, f"`{name}` must take two arguments, an event and a context")
 
 
-def _takes_two(arguments: ast.arguments) -> bool:
+def _takes(arguments: ast.arguments, wanted: int) -> bool:
     places = len(arguments.posonlyargs) + len(arguments.args)
     required = places - len(arguments.defaults)
-    has_room = places >= PLACES or arguments.vararg is not None
-    return required <= PLACES and has_room and None not in arguments.kw_defaults
+    has_room = places >= wanted or arguments.vararg is not None
+    return required <= wanted and has_room and None not in arguments.kw_defaults

@@ -16,10 +16,10 @@ def kith(*arguments):
     return CliRunner().invoke(app, [str(one) for one in arguments], prog_name="kith")
 
 
-def kith_test(*arguments):
+def kith_test(*arguments, **more):
     """Run it as a program: what pytest prints goes past the runner."""
     command = [sys.executable, "-c", "from cli.main import main; main()", "test", *map(str, arguments)]
-    environment = {"PYTHONPATH": str(ROOT), "PATH": "/usr/bin:/bin"}
+    environment = {"PYTHONPATH": str(ROOT), "PATH": "/usr/bin:/bin", **more}
     return subprocess.run(command, check=False, capture_output=True, text=True, env=environment)  # noqa: S603
 
 
@@ -39,7 +39,7 @@ def test_a_new_builder_is_valid_folds_its_samples_and_passes_its_tests():
     assert "4 events, 1 profile, 1 dropped (transform)" in folded.stderr
     tested = kith_test()
     assert tested.returncode == 0, tested.stdout + tested.stderr
-    assert tested.stdout.startswith("orders:\n...")
+    assert tested.stdout.startswith("orders:\n.....")
     assert not list(Path("builders").rglob("*.pyc"))
 
 
@@ -74,8 +74,14 @@ def test_fixtures(transform, profiles, samples, context, builder):
     assert [one["messageId"] for one in samples] == ["given"]
     assert module.drop_robots({"context": {"userAgent": "bot"}}, context) == "drop"
     assert transform({"type": "page"}) == [{"type": "page"}]
-    [profile] = profiles([{"userId": "u1"}, {"userId": "u1", "messageId": "2"}])
-    assert profile["attributes"] == {"events": 2}
+    [folded] = profiles([{"userId": "u1"}, {"userId": "u1", "messageId": "2"}])
+    assert folded["attributes"] == {"events": 2}
+
+def test_functions(profile):
+    ordered = {"event": "Order Completed", "userId": "u1", "context": {"userAgent": "x"}}
+    traits = profile([ordered] * 2, traits={"a": 1})["traits"]
+    assert traits == {"favourite_product": None, "is_loyal": True}
+    assert profile([{"context": {"userAgent": "bot"}}])["traits"]["is_loyal"] is False
 
 def test_failures(transform, profiles):
     bad = {"userId": "u1", "event": "Order Completed", "properties": 5}
@@ -91,11 +97,12 @@ def test_that_fails():
 
 def test_tests_get_what_is_promised_and_what_fails_is_told():
     kith("init", "orders")
+    Path("orders/tests/test_profile.py").unlink()
     Path("orders/tests/test_transform.py").write_text(TESTS)
     Path("given.jsonl").write_text('{"messageId": "given"}\n\n')
     result = kith_test("orders", "--events", "given.jsonl")
     assert result.returncode == 1
-    assert "1 failed, 2 passed" in result.stdout
+    assert "1 failed, 3 passed" in result.stdout
 
 
 @pytest.mark.parametrize(
@@ -113,6 +120,9 @@ def test_tests_get_what_is_promised_and_what_fails_is_told():
             "def transform(event, context):\n    import helper",
             "transform.py:2: imports `helper`, which is not in the cloud",
         ),
+        ("profile.py", "def profile(events, user): pass", "profile.py:1: `profile` must take three"),
+        ("profile.py", "\nimport helper", "profile.py:2: imports `helper`, which is not in the cloud"),
+        ("profile.py", "profile = print\nraise ValueError", "profile.py:2: cannot be run: ValueError"),
         (
             "transform.py",
             "try:\n    import helper\nfinally:\n    pass\ndef transform(event, context): pass",
@@ -128,6 +138,36 @@ def test_a_builder_that_cannot_be_run_is_told_before_any_test(file, text, told):
     assert tested.returncode != 0
     assert tested.stdout == ""
     assert f"builders/orders/{told}" in tested.stderr
+
+
+SECRETIVE = """
+import os
+
+def test_that_fails(context, transform, profile):
+    print(context.env["KEY"], os.environ["KEY"])
+    assert context.env["KEY"] == transform({"a": 1})
+    assert profile
+
+def test_more(profile, context):
+    assert repr(profile([{"a": context.env["KEY"]}])) == ""
+"""
+
+
+def test_secrets_come_from_the_environment_and_are_not_seen_in_what_tests_print():
+    kith("init", "orders")
+    yaml = Path("orders/builder.yaml").read_text()
+    Path("orders/builder.yaml").write_text(yaml + "  KEY: {secret: kith/key}\n")
+    Path("orders/tests/test_profile.py").unlink()
+    Path("orders/tests/test_transform.py").write_text(SECRETIVE)
+    Path("orders/profile.py").write_text(
+        "def profile(events, user, context):\n    return {'traits': {'key': context.env['KEY']}}\n"
+    )
+    result = kith_test("orders", KEY="s3cret'value")
+    assert "2 failed" in result.stdout
+    assert "***" in result.stdout
+    assert "s3cret" not in result.stdout + result.stderr
+    result = kith_test("orders")
+    assert "KEY: if builder.yaml says that it is a secret, set it in the environment" in result.stdout
 
 
 def test_where_no_builder_has_tests_it_is_told():

@@ -1,0 +1,38 @@
+"""The input of a profile function out of events at hand, as if one profile had counted them."""
+
+from collections.abc import Iterable, Mapping
+from typing import Any, Final
+
+from shared.app.functions.ports import FunctionInput
+from shared.core.canonical import canonical_json
+from shared.core.functions import User
+from shared.core.history import chain, pieces_of
+from shared.core.times import parse_time
+
+PROFILE_ID: Final = "00000000000000000000000000000000"
+
+
+def sample_input(events: Iterable[Mapping[str, Any]], user: Mapping[str, Any]) -> FunctionInput:
+    """Return the input for events, in order of their `timestamp`, and for whose they are.
+
+    `user` says what is known of it; the ids are else those of the first event that has them.
+    """
+    given = list(events)
+    kept = [
+        (parse_time(one.get("timestamp")) or 0, str(one.get("messageId", number)), canonical_json(dict(one)))
+        for number, one in enumerate(given)
+    ]
+    chunks = [one.data for one in chain(PROFILE_ID, 1, [], pieces_of(kept, 0), 0)]
+    known = {
+        "profile_id": PROFILE_ID,
+        "user_id": _first(given, "userId"),
+        "anonymous_id": _first(given, "anonymousId"),
+        "traits": {},
+        "identifiers": {},
+        **user,
+    }
+    return FunctionInput(User(**known), chunks, 0)
+
+
+def _first(events: Iterable[Mapping[str, Any]], key: str) -> str | None:
+    return next((str(one[key]) for one in events if one.get(key)), None)
