@@ -11,9 +11,10 @@ import pytest
 from cli.folders import ReadBuilder, read_builder
 from cli.reach import local_reach
 from kith import Context
-from shared.app.fold import Scan, fold, link, scan
+from shared.app.fold import Scan, fold_people, link, scan
 from shared.app.frozen import TRANSFORM_FILE
 from shared.app.functions.local import local_profile_function
+from shared.app.functions.ports import ProfileFunction
 from shared.app.functions.samples import sample_input
 from shared.app.reading import Transformer
 from shared.app.transform import local_transformer
@@ -81,7 +82,7 @@ def profile(builder: ReadBuilder, transform: _Transform) -> Callable[..., dict[s
     What it returns: `traits`, and `profile_id`, `destination_id` and `table_name` if it names them; None if
     it returns nothing. FunctionError if it fails. What is named is told to it of its user: `traits={...}`.
     """
-    function = local_profile_function(builder.files, builder.definition, _print, local_reach())
+    function = _function(builder)
     if function is None:
         raise FunctionError(f"{builder.folder} has no profile.py")
 
@@ -104,7 +105,7 @@ def profile(builder: ReadBuilder, transform: _Transform) -> Callable[..., dict[s
 
 @pytest.fixture
 def profiles(builder: ReadBuilder) -> Callable[[Iterable[JsonEvent]], list[dict[str, Any]]]:
-    """Fold events, through the chain: the profiles in canonical form, by profile_id.
+    """Fold events, with the builder's code: the profiles in canonical form, by profile_id.
 
     Events arrive in their order: at `receivedAt`, else `timestamp`, else on 1 January 2026.
     """
@@ -116,12 +117,9 @@ def profiles(builder: ReadBuilder) -> Callable[[Iterable[JsonEvent]], list[dict[
         scan(compiled, lines, scanned, _transformer(builder))
         if scanned.rejected:
             raise TransformationError("\n".join(f"{one.reason}: {one.detail}" for one in scanned.rejected))
-        tally: Counter[str] = Counter()
-        finished = [
-            one
-            for person in link(scanned.groups)
-            for one in fold(compiled, [each for group in person for each in scanned.groups[group]], tally)
-        ]
+        groups = scanned.groups
+        people = ([each for group in person for each in groups[group]] for person in link(groups))
+        finished = fold_people(compiled, people, Counter(), _function(builder))
         return [decode_object(one.line) for one in sorted(finished)]
 
     return run
@@ -142,6 +140,10 @@ def _samples() -> list[Path]:
 
 def _transformer(builder: ReadBuilder) -> Transformer | None:
     return local_transformer(builder.files, builder.definition, _print, _wait, local_reach())
+
+
+def _function(builder: ReadBuilder) -> ProfileFunction | None:
+    return local_profile_function(builder.files, builder.definition, _print, local_reach())
 
 
 def _context(builder: ReadBuilder) -> UserContext:

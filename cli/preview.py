@@ -3,6 +3,7 @@
 import sys
 from collections import Counter
 from contextlib import contextmanager
+from decimal import Decimal
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Final, NamedTuple
 
@@ -12,11 +13,12 @@ from cli.errors import Failure
 from cli.options import AsJson, Stage
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Callable, Iterator, Mapping, Sequence
 
     from cli.target import Target
     from shared.app.frozen import Frozen
     from shared.app.preview import Change, Folded, Pair, Side
+    from shared.app.watched import Watched
 
 SAMPLES: Final = Path("samples") / "events.jsonl"
 CHANGED_SHOWN: Final = 12
@@ -34,6 +36,8 @@ class Previewed(NamedTuple):
     version: int | None
     active: "Folded"
     draft: "Folded"
+    code: "Mapping[str, Watched]"
+    """What the draft's own code was seen to do, by its file."""
 
 
 def preview(
@@ -73,7 +77,8 @@ def preview(
 ) -> None:
     """Show what a draft makes of events, beside what the active version makes of them.
 
-    Nothing is written. Both run over the same events: samples, or real ones from the archive.
+    Nothing is written. Both run over the same events: samples, or real ones from the archive. What the code
+    of the draft does is told by ids and paths, with its time; what it logs goes to stderr.
     """
     if events is not None and identifier:
         raise typer.BadParameter("give --events or --identifier, not both")
@@ -81,12 +86,13 @@ def preview(
 
     target = resolve(stage)
     name, draft, samples = _source(target, source)
+    draft, code = _watched(draft)
     version, active = _active(target, name)
     if identifier:
         folds = _of_people(target, stage, name, draft, active, [_parted(one) for one in identifier])
     else:
         folds = _of_lines(events or samples, draft, active)
-    previewed = Previewed(name, version, *folds)
+    previewed = Previewed(name, version, *folds, code)
     if as_json:
         typer.echo(_json(previewed, everything=everything))
     else:
@@ -128,11 +134,29 @@ def _active(target: "Target", name: str) -> "tuple[int | None, Side | None]":
 
 def _side(frozen: "Frozen", told_as: str) -> "Side":
     from cli.folders import ReadBuilder
+    from cli.reach import local_reach
     from shared.app.preview import Side
     from shared.core.compile import Builder
+    from shared.core.masking import Mask
 
-    chain = ReadBuilder(Path(told_as), frozen.definition, frozen.files)
-    return Side(Builder(frozen.definition), chain.transformer())
+    read = ReadBuilder(Path(told_as), frozen.definition, frozen.files)
+    mask = Mask(local_reach().hidden(frozen.definition))
+    return Side(Builder(frozen.definition), read.transformer(), read.profile_function(), mask)
+
+
+def _watched(side: "Side") -> "tuple[Side, dict[str, Watched]]":
+    """Return a side whose code is watched, and what will be seen of it."""
+    from shared.app.frozen import PROFILE_FILE, TRANSFORM_FILE
+    from shared.app.watched import Watched, WatchedFunction, WatchedTransformer
+
+    seen: dict[str, Watched] = {}
+    if side.transformer is not None:
+        seen[TRANSFORM_FILE] = Watched()
+        side = side._replace(transformer=WatchedTransformer(side.transformer, seen[TRANSFORM_FILE]))
+    if side.function is not None:
+        seen[PROFILE_FILE] = Watched()
+        side = side._replace(function=WatchedFunction(side.function, seen[PROFILE_FILE]))
+    return side, seen
 
 
 def _of_lines(path: Path, draft: "Side", active: "Side | None") -> "tuple[Folded, Folded]":
@@ -207,6 +231,9 @@ def _print(previewed: Previewed, *, everything: bool, limit: int) -> None:
     differing = [one for one in pairs if one[1]]
     for line in _summary(previewed, len(pairs), [found for _, found in differing]):
         typer.echo(line)
+    for file, seen in previewed.code.items():
+        for line in _seen(file, seen, limit):
+            typer.echo(line)
     shown = pairs if everything else differing
     for pair, found in shown[:limit]:
         typer.echo("")
@@ -232,6 +259,19 @@ def _summary(previewed: Previewed, count: int, found: "Sequence[Sequence[Change]
         yield f"  {name:<{width}}  in {profiles}"
     if len(names) > CHANGED_SHOWN:
         yield f"  ... and {len(names) - CHANGED_SHOWN} others"
+
+
+def _seen(file: str, seen: "Watched", limit: int) -> "Iterator[str]":
+    """Tell what code did: `limit` of each kind, by ids and paths; the values of events are nobody's here."""
+    what = "profiles" if file == "profile.py" else "events"
+    each_ms = 1000 * seen.seconds / max(seen.count, 1)
+    yield f"{file} of the draft: {seen.count} {what} in {1000 * seen.seconds:.1f} ms, {each_ms:.2f} ms each"
+    kinds = Counter(note.became for note in seen.notes)
+    for kind, count in kinds.items():
+        for note in [one for one in seen.notes if one.became == kind][:limit]:
+            yield f"  {kind:<9}  {note.id}  {note.detail}".rstrip()
+        if count > limit:
+            yield f"  {kind:<9}  ... and {count - limit} more"
 
 
 def _outcome(folded: "Folded") -> str:
@@ -287,6 +327,14 @@ def _json(previewed: Previewed, *, everything: bool) -> str:
         "active_version": previewed.version,
         "active": _facts(previewed.active),
         "draft": _facts(previewed.draft),
+        "code": {
+            file: {
+                "runs": seen.count,
+                "ms": Decimal(f"{1000 * seen.seconds:.3f}"),
+                "notes": [one._asdict() for one in seen.notes],
+            }
+            for file, seen in previewed.code.items()
+        },
         "profiles": [
             {"active": pair.active, "draft": pair.draft, "changed": [change.name for change in found]}
             for pair, found in pairs

@@ -12,6 +12,8 @@ from typing import Any, Final, NamedTuple, Protocol
 
 from shared import contract
 from shared.app.fold import link
+from shared.app.functions.ports import ProfileFunction
+from shared.app.functions.results import compute
 from shared.app.reading import Reader, Transformer
 from shared.app.rebuild.replay import in_order
 from shared.app.shown import Shown, differing, identifiers_of, shown_of, values_of
@@ -22,8 +24,8 @@ from shared.core.control import is_control
 from shared.core.event import arrival_of
 from shared.core.identity.grouping import Components
 from shared.core.identity.identifiers import Identifier
-from shared.core.plan import play
-from shared.core.profile import canonical
+from shared.core.plan import play, play_with_history
+from shared.core.profile import Profile, canonical
 from shared.core.records import Record
 
 _PLACE: Final = "sample"
@@ -52,10 +54,15 @@ class ArchiveObjects(Protocol):
 
 
 class Side(NamedTuple):
-    """A definition to run: compiled, with its transformation if it has one."""
+    """A definition to run: compiled, with its transformation and its profile function if it has them.
+
+    `mask` leaves out of what is shown what must not be seen.
+    """
 
     builder: Builder
     transformer: Transformer | None = None
+    function: ProfileFunction | None = None
+    mask: Callable[[str], str] = str
 
 
 class Folded(NamedTuple):
@@ -118,7 +125,7 @@ def archived_records(
 def folded(side: Side, records: Iterable[Record]) -> Folded:
     """Fold all records with one definition."""
     tally: Counter[str] = Counter()
-    return _folded(side.builder, _contributions(side, records, tally), tally)
+    return _folded(side, _contributions(side, records, tally), tally)
 
 
 def folded_of_people(
@@ -146,7 +153,7 @@ def folded_of_people(
     for side, mine, tally in zip(sides, kept, tallies, strict=True):
         # Whose an event is that cannot be processed, nobody knows.
         rejected = {name: count for name, count in tally.items() if name.startswith("quarantined.")}
-        folds.append(_folded(side.builder, mine, Counter({"events_in": len(mine)} | rejected)))
+        folds.append(_folded(side, mine, Counter({"events_in": len(mine)} | rejected)))
     return folds
 
 
@@ -181,7 +188,7 @@ def _contributions(side: Side, records: Iterable[Record], tally: Counter[str]) -
         yield from read.contributions
 
 
-def _folded(builder: Builder, contributions: Iterable[Contribution], tally: Counter[str]) -> Folded:
+def _folded(side: Side, contributions: Iterable[Contribution], tally: Counter[str]) -> Folded:
     """Fold contributions in the order, and with the rules for copies in the archive, that a rebuild has."""
     groups: dict[tuple[Identifier, ...], list[Contribution]] = {}
     for one in contributions:
@@ -190,10 +197,22 @@ def _folded(builder: Builder, contributions: Iterable[Contribution], tally: Coun
     for person in link(groups):
         mine = sorted((one for group in person for one in groups[group]), key=_ARRIVAL_OF)
         together = (in_order(list(some)) for _, some in groupby(mine, _ARRIVAL_OF))
-        live, counted = play(builder, [one for some in together for one in some])
-        tally.update(counted)
-        profiles += [shown_of(canonical(builder, profile)) for profile in live]
+        live = _played(side, [one for some in together for one in some], tally)
+        lines = (canonical(side.builder, profile).decode() for profile in live)
+        profiles += [shown_of(side.mask(line).encode()) for line in lines]
     return Folded(profiles, tally)
+
+
+def _played(side: Side, contributions: Sequence[Contribution], tally: Counter[str]) -> list[Profile]:
+    """Fold one person's contributions, and run the profile function, if there is one."""
+    if side.function is None:
+        live, counted = play(side.builder, contributions)
+        tally.update(counted)
+        return live
+    puts, counted = play_with_history(side.builder, contributions)
+    tally.update(counted)
+    compute(side.builder, puts, side.function, tally)
+    return [put.profile for put in puts]
 
 
 def _order(shown: Shown) -> tuple[str, str]:

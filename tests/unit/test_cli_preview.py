@@ -1,6 +1,7 @@
 """`kith preview`: a draft or a folder, over samples or archived events, beside the active version."""
 
 import json
+import re
 
 import pytest
 
@@ -82,6 +83,61 @@ def test_what_a_transformation_does_is_part_of_it(folder):
     )
     lines = kith("preview", folder).stdout.splitlines()
     assert lines[1].startswith("draft of people: 2 events, 1 profile, 1 quarantined (")
+
+
+PROFILE = """
+def profile(events, user, context):
+    print("computing with", context.env["KEY"])
+    seen = [event["messageId"] for event in events]
+    if "fail" in user.identifiers["user_id"]:
+        raise ValueError(context.env["KEY"])
+    return {"traits": {"seen": len(seen), "key": context.env["KEY"], "bad": {"": 1}}, "profile_id": "p"}
+"""
+CHAIN = """
+def transform(event, context):
+    match event["messageId"]:
+        case "dropped": return "drop"
+        case "changed": return {**event, "context": {"ip": "1.2.3.4"}}
+        case "twice": return [event, event]
+        case "failed": raise ValueError(context.env["KEY"])
+"""
+
+
+@pytest.mark.usefixtures("cloud")
+def test_what_code_does_is_told_without_what_events_say_and_secrets(folder, monkeypatch):
+    monkeypatch.setenv("KEY", "s3cret")
+    (folder / "builder.yaml").write_text(CHANGED + "env: {KEY: {secret: kith/key}}\n")
+    (folder / "transform.py").write_text(CHAIN)
+    (folder / "profile.py").write_text(PROFILE)
+    ids = ["same", "dropped", "changed", "twice", "failed"]
+    events = [{**EVENTS[0], "messageId": one} for one in ids] + [EVENTS[1] | {"userId": "fail"}]
+    (folder / "samples" / "events.jsonl").write_text("".join(json.dumps(one) + "\n" for one in events))
+    result = kith("preview", folder)
+    assert result.exit_code == 0, result.stderr
+    assert "s3cret" not in result.stdout + result.stderr
+    assert "1.2.3.4" not in result.stdout
+    lines = [" ".join(line.split()) for line in result.stdout.splitlines()]
+    [start] = [number for number, line in enumerate(lines) if line.startswith("transform.py of the draft: 6")]
+    assert lines[start + 1 : start + 5] == [
+        "dropped dropped",
+        "changed changed context",
+        "made more twice 2 events",
+        "failed failed transform_error: ValueError at transform.py:7",
+    ]
+    assert re.fullmatch(
+        r"profile\.py of the draft: 2 profiles in [\d.]+ ms, [\d.]+ ms each", lines[start + 5]
+    )
+    assert re.fullmatch(r"left out [0-9a-f]{32} 1 name", lines[start + 6])
+    assert re.fullmatch(r"failed [0-9a-f]{32} function_error: ValueError at profile\.py:6", lines[start + 7])
+    assert "traits.key - ***" in lines
+    assert "traits.seen - 4" in lines
+    assert "profile.py: info: computing with ***" in result.stderr
+    told = json.loads(kith("preview", folder, "--json").stdout)
+    assert told["code"]["profile.py"]["runs"] == 2
+    assert [one["became"] for one in told["code"]["transform.py"]["notes"]] == [
+        "dropped", "changed", "made more", "failed",
+    ]  # fmt: skip
+    assert "s3cret" not in json.dumps(told)
 
 
 @pytest.mark.usefixtures("cloud")
