@@ -1,6 +1,6 @@
 """`make bench`: measure speed and cost, as ratios against peers and limits.
 
-    python -m benchmarks [fold] [duckdb] [ingest] [units] [chain] [cold] [rebuild]
+    python -m benchmarks [fold] [duckdb] [ingest] [units] [chain] [functions] [cold] [rebuild]
 
 Without names, all of them: about twenty minutes on two cores.
 """
@@ -9,7 +9,7 @@ import sys
 from collections.abc import Callable
 from typing import Final
 
-from benchmarks import chain, coldstart, folding, ingest, rebuild, sql, units
+from benchmarks import chain, coldstart, folding, functions, ingest, rebuild, sql, units
 from benchmarks.report import Row, show
 
 BENCHMARKS: Final[dict[str, tuple[str, Callable[[], list[Row]]]]] = {
@@ -18,6 +18,7 @@ BENCHMARKS: Final[dict[str, tuple[str, Callable[[], list[Row]]]]] = {
     "ingest": ("Ingesting, HTTP stubbed", ingest.measure),
     "units": ("Request units of a clickstream", units.measure),
     "chain": ("Transforming, JSON in to JSON out", chain.measure),
+    "functions": ("Profile functions, from the bytes of a history", functions.measure),
     "cold": ("Cold start of ingestion", coldstart.measure),
     "rebuild": ("Workers of a rebuild, over 1,000,000 events", rebuild.measure),
 }

@@ -101,15 +101,15 @@ def _result(chain: Chain, text: bytes) -> list[Any]:
 def _sandboxed(events: Sequence[bytes]) -> float:
     """Return what one round takes of both processes, over several rounds."""
     texts = [msgspec.Raw(one) for one in events]
-    before = _both()
+    before = both_cpu_s()
     sandbox = Sandbox(Program("bench", 0, SOURCE, {}), Limits())
     for _ in range(REPEATS):
         sandbox.run(texts, TIME_S)
     sandbox.close()
-    return (_both() - before) / REPEATS
+    return (both_cpu_s() - before) / REPEATS
 
 
-def _both() -> float:
+def both_cpu_s() -> float:
     """Return the CPU seconds of this process and of those that it has ended."""
     used = [resource.getrusage(who) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)]
     return sum(one.ru_utime + one.ru_stime for one in used)
