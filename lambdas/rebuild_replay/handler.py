@@ -9,7 +9,7 @@ from shared.app.rebuild.replay import PartitionNumber, replay
 from shared.runtime.log import logger
 from shared.runtime.metrics import emit
 from shared.runtime.rebuild import Answer, Call, Outcome, ReplaySettings, again, done
-from shared.runtime.rebuild_tables import TableRebuild, loader
+from shared.runtime.rebuild_tables import TableRebuild, loader, with_function
 
 REBUILD: Final = TableRebuild(ReplaySettings)
 
@@ -21,7 +21,7 @@ def handler(event: dict[str, Any], context: Any) -> Answer:
 
 
 def _replay(call: Call) -> Outcome:
-    build = REBUILD.build(call.name)
+    build = with_function(REBUILD, REBUILD.build(call.name))
     replayed = replay(
         REBUILD.registry,
         build,

@@ -112,9 +112,14 @@ class CleanUpSettings(TableSettings, frozen=True):
 
 
 class ReplaySettings(TableSettings, frozen=True):
-    """Of the function that writes profiles, for all of whose workers there are `write_units` per second."""
+    """Of the function that writes profiles, for all of whose workers there are `write_units` per second.
+
+    `functions_sandbox` is the ARN of what runs profile functions. Without it profiles are written without
+    results, and due: then these are made as for any profile that has changed.
+    """
 
     write_units: int = msgspec.field(name=contract.ENV_REBUILD_WRITE_UNITS)
+    functions_sandbox: str = msgspec.field(name=contract.ENV_FUNCTIONS_SANDBOX, default="")
 
     def write_units_each(self, partitions: int, workers: int) -> float:
         """Return what one worker may write per second, as many as there are at once."""

@@ -1,5 +1,6 @@
 """Composition of those states of a rebuild that work on the tables of profiles and identifiers."""
 
+from dataclasses import replace
 from typing import Final, TypeVar
 
 from shared.adapters.clock import SystemClock
@@ -11,6 +12,7 @@ from shared.adapters.dynamo.loader import DynamoLoader
 from shared.adapters.dynamo.sweep import DynamoVersionItems
 from shared.app.rebuild.build import Build, BuildName
 from shared.runtime.rebuild import Rebuild, ReplaySettings, TableSettings
+from shared.runtime.transformation import lambda_profile_function
 
 T = TypeVar("T", bound=TableSettings)
 
@@ -48,6 +50,20 @@ class TableRebuild(Rebuild[T]):
     def items(self, units_per_s: float) -> DynamoVersionItems:
         """Return the items of all versions, of which so many write units a second are deleted."""
         return DynamoVersionItems(self.dynamodb, self.tables, CLOCK, units_per_s=units_per_s)
+
+
+def with_function(rebuild: TableRebuild[ReplaySettings], build: Build) -> Build:
+    """Return the build with what runs its profile function, if it has one."""
+    if not rebuild.settings.functions_sandbox:
+        return build
+    function = lambda_profile_function(
+        rebuild.definition(build.name).frozen,
+        build.version,
+        rebuild.settings.functions_sandbox,
+        rebuild.settings.archive_bucket,
+        in_rebuild=True,
+    )
+    return replace(build, function=function)
 
 
 def loader(

@@ -36,6 +36,7 @@ ENVIRONMENT = {
     contract.ENV_ARCHIVE_BUCKET: "archive",
     contract.ENV_INGEST_FUNCTION: FUNCTION,
     contract.ENV_TRANSFORM_FUNCTION: "arn:aws:lambda:eu-central-1:1:function:transform",
+    contract.ENV_FUNCTIONS_SANDBOX: "arn:aws:lambda:eu-central-1:1:function:sandbox",
     contract.ENV_CONSUMER: '{"MaximumRecordAgeInSeconds": 3600}',
     contract.ENV_RELEASE: "this",
     contract.ENV_REBUILD_LEAD_S: "60",
@@ -297,3 +298,27 @@ def test_what_workers_did_is_a_metric_of_the_builder(module, state, metric, valu
     call(module, state, outcome, monkeypatch)
     lines = [json.loads(line) for line in capsys.readouterr().out.splitlines() if "_aws" in line]
     assert [(line[metric], line["builder"]) for line in lines] == [([float(value)], "customers")]
+
+
+def test_replay_has_the_profile_function_run_of_a_builder_that_has_one(module, aws, monkeypatch):
+    loaded = module("replay")
+    files = {"profile.py": "def profile(events, user, context):\n    return None\n"}
+    data, sha256 = freeze(
+        parse_definition("name: customers\nidentifiers: {user_id: {from: userId}}\n"), files
+    )
+    aws("s3").put_object(Bucket="archive", Key="definitions/with_function.json", Body=data)
+    loaded.REBUILD.registry.replace(
+        VERSION, replace(VERSION, definition_key="definitions/with_function.json", sha256=sha256)
+    )
+    use_case = UseCase(a_result("replay"))
+    monkeypatch.setattr(loaded, "replay", use_case)
+    assert loaded.handler(event("replay"), CONTEXT)["status"] == "again"
+    [build] = [one for one in use_case.arguments if hasattr(one, "t0")]
+    assert build.function is not None
+    assert build.builder.window_ms is not None
+
+
+def test_replay_runs_nothing_for_a_builder_without_a_profile_function(module, monkeypatch):
+    _, arguments, _ = call(module, "replay", a_result("replay"), monkeypatch)
+    [build] = [one for one in arguments if hasattr(one, "t0")]
+    assert build.function is None
