@@ -5,6 +5,7 @@ that a batch touches. There are two: of the whole profile as a reader gets it, l
 its item shows of them, for the rest of long lists is in segments. Neither holds state, memory, or reads.
 """
 
+from base64 import b64decode
 from collections import Counter
 from itertools import takewhile
 from typing import Final, NamedTuple
@@ -14,11 +15,14 @@ from benchmarks.ingestion import Process, windows
 from benchmarks.report import Row, customers
 from shared.adapters.dynamo.units import size_of, write_units
 from shared.adapters.dynamo.wire import to_wire
+from shared.contract import SK_HISTORY_PREFIX
 from shared.core.aggregations.base import LIST_LENGTH_MAX
 from shared.core.compile import Builder
+from shared.core.definition import with_window
 from shared.core.profile import Profile, missing_segments, present
 
 FLOOR_RATIO_MAX: Final = 1.5
+HISTORY_UNITS_MAX: Final = 2
 WARM_UP_WINDOW_MS: Final = 60_000
 """Batches of the warm-up are larger: only what it leaves behind matters."""
 KEY_BYTES: Final = 55
@@ -68,7 +72,44 @@ def measure() -> list[Row]:
                 Row("  to the floor of what items show", f"{got.units / got.item_floor:.2f}"),
                 Row("  calls/event", f"{got.calls / got.events:.2f}"),
             ]
-    return rows
+    return rows + _history()
+
+
+def _history() -> list[Row]:
+    """Follow a clickstream with a builder that keeps the histories of its profiles."""
+    plain = customers()
+    builder = Builder(with_window(plain.definition))
+    process = Process(builder)
+    units, tables = process.store.units, process.tables.items
+    stream = clickstream(NEW.warm_up_s + NEW.measured_s, NEW.visitors, NEW.starts_per_s)
+    measured_from = (START_S + NEW.warm_up_s) * 1000
+    for batch in windows(takewhile(lambda event: event[0] < measured_from, stream), WARM_UP_WINDOW_MS):
+        process.run(batch)
+    before = units.reads + units.writes, units.calls
+    written: Counter[int] = Counter()
+    events = 0
+    for batch in windows(stream):
+        known = set(tables["profiles"])
+        process.run(batch)
+        events += len(batch)
+        touched: Counter[str] = Counter()
+        for key in tables["profiles"].keys() - known:
+            item = tables["profiles"][key]
+            if item["sk"]["S"].startswith(SK_HISTORY_PREFIX):
+                chunk = {**item, "events": {"B": b64decode(item["events"]["B"])}}  # it was sent as text
+                touched[item["pk"]["S"]] += write_units(size_of(chunk))
+        written.update(touched.values())
+    without = _follow(plain, NEW, cache=True)
+    more = (units.reads + units.writes - before[0]) / events - without.units / without.events
+    writes, profiles = sum(count * times for count, times in written.items()), sum(written.values())
+    return [
+        Row("history: write units per touched profile and batch", f"{writes / profiles:.2f}"),
+        Row("  the most of any", f"{max(written)}", f"at most {HISTORY_UNITS_MAX}"),
+        Row("  request units/event", f"{more:.2f} more"),
+        Row(
+            "  calls/event", f"{(units.calls - before[1]) / events - without.calls / without.events:.2f} more"
+        ),
+    ]
 
 
 def _follow(builder: Builder, steady: Steady, *, cache: bool) -> Measured:

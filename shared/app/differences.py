@@ -10,12 +10,12 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 import msgspec
 
-from shared.app.frozen import BUILDER_FILE, Frozen
+from shared.app.frozen import PROFILE_FILE, TRANSFORM_FILE, Frozen
 from shared.app.shown import Shown, differing, identifiers_of, values_of
 from shared.core.compile import Builder
 from shared.core.identity.identifiers import Identifier
 from shared.core.memory import REMEMBERED_MAX
-from shared.core.profile import CANONICAL_BYTES_MAX, IDENTIFIERS_MAX
+from shared.core.profile import CANONICAL_BYTES_MAX, IDENTIFIERS_MAX, NAMES
 from shared.core.retention import SHORTEST_MONTH_MS
 from shared.core.times import parse_time
 
@@ -41,6 +41,9 @@ class Cause(StrEnum):
     """The profile is at a limit, and what is over it depends on the order of arrival."""
     EXPIRY = "expiry"
     """One version let the profile expire and began anew, where the other saw an event just in time."""
+    FUNCTION = "function"
+    """The profile function of one version has not run since the last event, has failed, or has returned
+    something else for the same events, as one may that reads a clock or fetches."""
     DUPLICATES = "duplicates"
     """So many events came within a day that their ids were no longer all remembered."""
     UNEXPLAINED = "unexplained"
@@ -76,32 +79,40 @@ class Changes(msgspec.Struct, frozen=True):
     identity: bool
     limited: frozenset[str]
     """Types of identifiers of which a profile has a limited number, by both."""
+    function: bool = False
+    """Whether the profile functions differ, or how they run."""
+    computes: bool = False
+    """Whether any of the two has one."""
 
     @property
     def any(self) -> bool:
         """Say whether the definitions differ at all."""
-        return bool(self.values) or self.retention or self.identity
+        return bool(self.values) or self.retention or self.identity or self.function
 
 
 def changes_between(left: Frozen, right: Frozen) -> Changes:
     """Compare two definitions."""
     one, other = left.definition, right.definition
     names = _declared(left), _declared(right)
-    code = [{name: text for name, text in one.files.items() if name != BUILDER_FILE} for one in (left, right)]
+    functions = [one.files.get(PROFILE_FILE) for one in (left, right)]
     same_people = (one.identifiers, one.block, one.anonymous, one.anonymous_profiles) == (
         other.identifiers,
         other.block,
         other.anonymous,
         other.anonymous_profiles,
     )
-    same_code = (code[0], one.env, one.fetch) == (code[1], other.env, other.fetch)
+    given = [(each.env, each.fetch, each.warehouses) for each in (one, other)]
+    same_chain = left.files.get(TRANSFORM_FILE) == right.files.get(TRANSFORM_FILE)
+    same_function = (functions[0], one.profile_function) == (functions[1], other.profile_function)
     return Changes(
         values=frozenset(
             name for name in names[0].keys() | names[1].keys() if names[0].get(name) != names[1].get(name)
         ),
         retention=one.retention != other.retention,
-        identity=not (same_people and same_code),
+        identity=not (same_people and same_chain and (given[0] == given[1] or not _has_chain(left, right))),
         limited=_limited(left) & _limited(right),
+        function=not (same_function and given[0] == given[1]) and any(functions),
+        computes=any(functions),
     )
 
 
@@ -130,9 +141,14 @@ def _cause(place: str, of_events: Cause | None, known: Known) -> Cause:
         return Cause.DEFINITION
     if place == "expires_at" and (known.changes.retention or known.changes.identity):
         return Cause.DEFINITION
+    is_computed = known.changes.computes and (section == "traits" or place in NAMES)
+    if is_computed and known.changes.function:
+        return Cause.DEFINITION
     if of_events is not None:
         return of_events
-    return Cause.DEFINITION if known.changes.identity else Cause.UNEXPLAINED
+    if known.changes.identity:
+        return Cause.DEFINITION
+    return Cause.FUNCTION if is_computed else Cause.UNEXPLAINED
 
 
 def _of_events(left: Shown | None, right: Shown | None, known: Known) -> Cause:
@@ -187,6 +203,10 @@ def _saw_other_events(left: Shown, right: Shown) -> bool:
 
 def _time(shown: Shown, name: str) -> int:
     return parse_time(shown[name]) or 0
+
+
+def _has_chain(*both: Frozen) -> bool:
+    return any(TRANSFORM_FILE in one.files for one in both)
 
 
 def _limited(frozen: Frozen) -> frozenset[str]:

@@ -26,6 +26,8 @@ IDENTIFIERS_MAX: Final = 1000
 CANONICAL_BYTES_MAX: Final = 512 * 1024
 """A profile over either limit is broken, as in Piwik PRO."""
 MERGES_KEPT: Final = 20
+NAMES: Final = ("published_id", "destination_id", "table_name")
+"""What a profile function may return beside traits: it names the row of a destination."""
 REMOVED_OVERHEAD_BYTES: Final = 16
 """Of a removed trait beside its name: when it was removed."""
 
@@ -274,7 +276,7 @@ def _over(computed: Computed, shown: dict[str, Any], traits: dict[str, Any]) -> 
     """Lay what a profile function returned over what a profile shows; `traits` are its traits to be shown."""
     together = shown["traits"] | traits
     shown["traits"] = {name: value for name, value in together.items() if value is not None}
-    for name in ("published_id", "destination_id", "table_name"):
+    for name in NAMES:
         value = getattr(computed, name)
         if value is not None:
             shown[name] = value

@@ -59,6 +59,20 @@ def test_a_value_that_nothing_explains_is_unexplained():
     assert causes(a_profile(), a_profile(traits={})) == {("traits.plan", Cause.UNEXPLAINED)}
 
 
+@pytest.mark.parametrize(
+    ("cause", "what"),
+    [
+        (Cause.DEFINITION, changed(function=True, computes=True)),
+        (Cause.FUNCTION, changed(computes=True)),
+        (Cause.UNEXPLAINED, KNOWN),
+    ],
+)
+def test_what_a_profile_function_computes_is_attributed_to_it(cause, what):
+    other = a_profile(traits={"plan": "pro"}, published_id="row")
+    assert causes(a_profile(), other, what) == {("traits.plan", cause), ("published_id", cause)}
+    assert causes(a_profile(), a_profile(attributes={}), what) == {("attributes.orders", Cause.UNEXPLAINED)}
+
+
 def test_another_retention_explains_another_expiry_and_no_more():
     other = a_profile(expires_at=format_time(T0), attributes={})
     assert causes(a_profile(), other, changed(retention=True)) == {
@@ -138,6 +152,22 @@ def test_definitions_are_compared_by_what_they_say():
     assert changes_between(frozen(YAML), frozen(YAML + "retention: {known: 2 months}\n")).retention
     assert changes_between(frozen(YAML), frozen(YAML.replace("userId", "id"))).identity
     assert changes_between(frozen(YAML), frozen(YAML, **{"transform.py": "x = 1\n"})).identity
+    variables = YAML + "env: {A: b}\n"
+    assert not changes_between(frozen(YAML), frozen(variables)).any
+    chain = {"transform.py": "x = 1\n"}
+    assert changes_between(frozen(YAML, **chain), frozen(variables, **chain)).identity
+
+
+def test_another_profile_function_changes_what_it_computes_and_nobodys_identity():
+    one, other = {"profile.py": "x = 1\n"}, {"profile.py": "x = 2\n"}
+    changes = changes_between(frozen(YAML, **one), frozen(YAML, **other))
+    assert (changes.identity, changes.function, changes.computes) == (False, True, True)
+    changes = changes_between(frozen(YAML, **one), frozen(YAML + "env: {A: b}\n", **one))
+    assert (changes.identity, changes.function) == (False, True)
+    changes = changes_between(frozen(YAML, **one), frozen(YAML, **one))
+    assert (changes.any, changes.computes) == (False, True)
+    changes = changes_between(frozen(YAML), frozen(YAML, **one))
+    assert (changes.identity, changes.function) == (False, True)
 
 
 def form(profile) -> bytes | None:

@@ -14,11 +14,10 @@ from shared.adapters.dynamo.wire import Item, Wire, from_wire, to_wire
 from shared.contract import PROFILES_DUE
 from shared.core.canonical import canonical_json
 from shared.core.history import NAME_BYTES, Head
-from shared.core.profile import Computed, Profile
+from shared.core.profile import NAMES, Computed, Profile
 
 COMPUTED: Final = "computed"
 TRAITS: Final = "traits"
-NAMES: Final = ("published_id", "destination_id", "table_name")
 _NOTHING, _OF_HEADS, _OF_OTHERS = 0, 1, 2
 """There is no result; it came of the history as it is; it came of other heads, which follow."""
 

@@ -20,6 +20,7 @@ from shared.contract import (
     PROFILES_PK,
     PROFILES_SK,
     SK_BODY_PREFIX,
+    SK_HISTORY_PREFIX,
     SK_PROFILE,
     TTL_ATTRIBUTE,
 )
@@ -42,6 +43,8 @@ class ProfileItem(Model):
     rev = NumberAttribute()
     state = BinaryAttribute(null=True, legacy_encoding=False)
     parked = UnicodeSetAttribute(null=True)
+    computed: MapAttribute[str, object] = MapAttribute(null=True)  # type: ignore[no-untyped-call]
+    due = NumberAttribute(null=True)
     chunks: ListAttribute[str] = ListAttribute(null=True)
     expires_at = NumberAttribute(null=True, attr_name=TTL_ATTRIBUTE)
 
@@ -57,6 +60,18 @@ class SegmentItem(Model):
     expires_at = NumberAttribute(attr_name=TTL_ATTRIBUTE)
 
     PREFIX: ClassVar[str] = SK_BODY_PREFIX
+
+
+class HistoryItem(Model):
+    """Events that a profile counted, or the rest of a very large one."""
+
+    pk = UnicodeAttribute(hash_key=True, attr_name=PROFILES_PK)
+    sk = UnicodeAttribute(range_key=True, attr_name=PROFILES_SK)
+    events = BinaryAttribute(legacy_encoding=False)
+    parts = NumberAttribute(null=True)
+    expires_at = NumberAttribute(attr_name=TTL_ATTRIBUTE)
+
+    PREFIX: ClassVar[str] = SK_HISTORY_PREFIX
 
 
 class IdentifierItem(Model):
