@@ -40,14 +40,16 @@ class _Parent:
     def __init__(self) -> None:
         self._incoming, self._outgoing = _take_pipes()
         self._lock = threading.Lock()
-        self._runs = True
+        self._runs = False
         os.register_at_fork(after_in_child=self._outgoing.close)  # a fork of user code has nothing to say
 
     def next(self) -> bytes | None:
         """Return the next frame, None at the end of the input."""
-        frame = _read(self._incoming)
+        return _read(self._incoming)
+
+    def begin(self) -> None:
+        """Let user code ask, until it is answered for."""
         self._runs = True
-        return frame
 
     def say(self, message: Answer | FunctionAnswer | Loaded) -> None:
         """Answer."""
@@ -107,6 +109,7 @@ def _serve_chain(parent: _Parent, source: str, context: UserContext, said: _Said
     while (events := parent.next()) is not None:
         for event in _decode_events(events):
             said.clear()
+            parent.begin()
             outcome = chain.run(bytes(event))
             printed.flush()
             worn = False
@@ -127,6 +130,7 @@ def _serve_function(
     while (frame := parent.next()) is not None:
         said.clear()
         run, chunks = read_run(frame)
+        parent.begin()
         result = code.run(run.user, chunks, run.since_ms)
         printed.flush()
         answer = FunctionAnswer(lines=said.lines, counts=said.counts, number=next(numbers))

@@ -102,7 +102,7 @@ FAILING = {
     "crash": ("function_crash", "SIGSEGV"),
     "loop": ("function_timeout", "longer than 1 s"),
     "memory": ("function_error", "MemoryError at profile.py"),
-    "recurse": ("function_error", "RecursionError at profile.py"),
+    "recurse": ("function_error", "Error at profile.py"),
     "close": ("function_crash", "ended"),
     "garbage": ("function_crash", "no answer"),
     "ask garbage": ("function_crash", "no answer"),
