@@ -110,7 +110,9 @@ class Memory:
             segment.oldest - WINDOW_MINUTES <= minute <= segment.newest + WINDOW_MINUTES
             for segment in self.segments
         ):
-            raise NotLoadedError([segment.name for segment in self.segments])
+            # With all later ones, so that what these push out of the memory is not taken for remembered.
+            since = minute - WINDOW_MINUTES
+            raise NotLoadedError([segment.name for segment in self.segments if segment.newest >= since])
         return False
 
     def count(self, hashed: int, minute: int) -> bool:
@@ -178,7 +180,7 @@ class Memory:
         self.segments = tuple(segment for segment in self.segments if segment.name not in names)
         for minute, hashed in traces:
             self._put(minute, hashed)
-        if not self.segments and self._size > REMEMBERED_MAX:
+        if self._size > REMEMBERED_MAX:  # those beyond it are beyond it among all traces, too
             self._forget()
 
     def _put(self, minute: int, hashed: int) -> None:

@@ -69,6 +69,7 @@ def test_pynamodb_models_read_a_profile_with_its_segments(shop):
     assert profile.attributes.as_dict()["events"] == 41
     assert profile.founder == "user_id#ann"
     body = segments.query(prefix + pointer.profile_id, segments.sk.startswith("body#"))
-    pages = [one["value"] for part in body if part.attribute == "pages" for one in part.entries]
+    parts = [part.attributes.as_dict() for part in body if part.attributes is not None]
+    pages = [one["value"] for part in parts for one in part.get("pages", ())]
     pages += [one["value"] for one in profile.attributes.as_dict()["pages"]]
     assert sorted(pages) == sorted(f"/{number}" for number in range(40))

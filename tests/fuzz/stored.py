@@ -45,7 +45,6 @@ BUILDER = builder()
 ITEMS = Items(BUILDER, Keyspace(BUILDER.name, LARGE))
 DEPTH_MAX = 32
 _TYPES = {"S": str, "N": str, "B": bytes, "BOOL": bool, "NULL": bool, "L": list, "M": dict}
-LISTS = [number for number, one in enumerate(BUILDER.aggregations) if one.takes_arrays]
 
 
 @cache
@@ -66,7 +65,7 @@ def item(data):
             return
         found = {"pk": {"S": "people#1#" + "0" * 32}, "sk": {"S": "profile"}} | found
         _stored(found)
-        for read in (traces_of, contributions_of, pointer_of, lambda one: ITEMS.entries_of(LISTS[0], one)):
+        for read in (traces_of, contributions_of, pointer_of, ITEMS.parts):
             with suppress(UnknownFormatError):
                 read(found)
 

@@ -94,7 +94,7 @@ def _object(name):
 
 
 def _items():
-    return [msgspec.msgpack.encode(one) for one in tables_of(releases()[-1])["profiles"]]
+    return [msgspec.msgpack.encode(one) for each in releases() for one in tables_of(each)["profiles"]]
 
 
 def _states():

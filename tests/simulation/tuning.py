@@ -4,7 +4,7 @@ from contextlib import ExitStack, contextmanager
 from random import Random
 from unittest.mock import patch
 
-from shared.adapters.dynamo import layout
+from shared.adapters.dynamo.piles import Tail
 from tests.oracle import DEFAULTS, Limits
 
 SMALL = Limits(identifiers=4, canonical_bytes=1500, remembered=2048)
@@ -30,8 +30,8 @@ def tuned(setting):
         "shared.app.ingest.PARK_AFTER": NEVER if is_decided_by_order else random.choice([2, 2, 5]),
         "shared.app.ingest.ATTEMPTS_MAX": random.choice([6, 12]),
         "shared.adapters.dynamo.layout.MERGED_AT": random.choice([2, 3, 10]),
-        "shared.adapters.dynamo.layout.Entries.tail": layout.Tail(random.choice([2, 4, 16]), 1, 8192),
-        "shared.adapters.dynamo.layout.Traces.tail": layout.Tail(random.choice([2, 6, 24]), 1, 4096),
+        "shared.adapters.dynamo.piles.Entries.tail": Tail(random.choice([2, 4, 16]), 1, 8192, 0),
+        "shared.adapters.dynamo.piles.Traces.tail": Tail(random.choice([2, 6, 24]), 1, 4096, 0),
     }
     if random.random() < 0.2:
         values["shared.adapters.dynamo.writes.ITEM_BYTES_MAX"] = 1500

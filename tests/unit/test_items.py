@@ -7,9 +7,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from shared.adapters.dynamo.deltas import contributions_of, delta
-from shared.adapters.dynamo.items import Items, pointer_of, traces, traces_of
+from shared.adapters.dynamo.items import Items, pointer_of
 from shared.adapters.dynamo.keys import Keyspace
 from shared.adapters.dynamo.overflow import chunk_names, overflow, whole
+from shared.adapters.dynamo.parts import MEMORY, part_name, pile_of
+from shared.adapters.dynamo.piles import Extent
 from shared.adapters.dynamo.state import NAME_BYTES, UnknownFormatError
 from shared.adapters.dynamo.units import read_units, size_of, write_units
 from shared.adapters.dynamo.wire import from_wire, to_wire
@@ -145,19 +147,17 @@ def test_a_profile_survives_its_chunks(profile):
     assert restored == item
 
 
-@some
-@given(st.lists(any_trace, max_size=30))
-def test_traces_survive_their_segment(memory):
-    assert traces_of(traces(sorted(memory))) == sorted(memory)
-
-
 @pytest.mark.parametrize("kind", TYPES)
 @some
 @given(data=st.data())
-def test_entries_survive_their_segment(kind, data):
-    column = [one.name for one in BUILDER.attributes].index(f"list_{kind}")
-    keyed = sorted(data.draw(any_keyed_values(kind)))
-    assert ITEMS.entries_of(column, ITEMS.entries(column, keyed)) == keyed
+def test_parts_of_lists_and_of_a_memory_survive_their_segment(kind, data):
+    parts = {MEMORY: sorted(data.draw(st.lists(any_trace, max_size=30)))}
+    for name in (f"list_{kind}", f"unique_list_{kind}"):
+        column = [one.name for one in BUILDER.attributes].index(name)
+        keyed = data.draw(any_keyed_values(kind))
+        parts[pile_of(column)] = BUILDER.aggregations[column].reduce(keyed)
+    parts = {pile: pieces for pile, pieces in parts.items() if pieces}
+    assert ITEMS.parts(ITEMS.body(parts)) == parts
 
 
 @some
@@ -190,11 +190,16 @@ def test_references_to_segments_survive():
     profile = new_profile(BUILDER, "0" * 32, Identifier("user_id", "u"), 0)
     profile.identifiers = {profile.founder: 0}
     names = [one.name for one in BUILDER.attributes]
+    bodies = {"00" * NAME_BYTES: Extent(1, 5, 70), "ff" * NAME_BYTES: Extent(0, 71, 71)}
     for column in (names.index("list_string"), names.index("unique_list_string")):
         state = BUILDER.aggregations[column].add(None, [((1, "a", 0), "x")])
-        state.segments = (Segment("00" * NAME_BYTES, LIST_LENGTH_MAX, 1), Segment("ff" * NAME_BYTES, 16, 0))
+        state.segments = tuple(
+            Segment(part_name(name, pile_of(column)), LIST_LENGTH_MAX, *extent)
+            for name, extent in bodies.items()
+        )
         profile.attributes[column] = state
-    profile.memory = Memory([(1, 2)], (MemorySegment("0f" * NAME_BYTES, 48, 0, 0, 1),))
+    name, extent = "ff" * NAME_BYTES, bodies["ff" * NAME_BYTES]
+    profile.memory = Memory([(1, 2)], (MemorySegment(part_name(name, MEMORY), 48, *extent),))
     assert content(ITEMS.stored(ITEMS.profile(profile))) == content(profile)
 
 
@@ -250,7 +255,7 @@ def test_what_is_empty_is_left_out():
     assert content(ITEMS.stored(item)) == content(profile)
 
 
-@pytest.mark.parametrize("state", [b"", b"\x02\x90"])
+@pytest.mark.parametrize("state", [b"", b"\x03\x90"])
 def test_an_item_of_an_unknown_format_is_refused(state):
     profile = new_profile(BUILDER, "0" * 32, Identifier("user_id", "u"), 0)
     profile.identifiers = {profile.founder: 0}

@@ -10,8 +10,6 @@ from shared.adapters.dynamo.items import Items
 from shared.adapters.dynamo.keys import Keyspace
 from shared.adapters.dynamo.layout import (
     LARGE,
-    LIST_TAIL,
-    MEMORY_TAIL,
     MERGED_AT,
     SEGMENT_BYTES_MAX,
     SMALL,
@@ -19,10 +17,14 @@ from shared.adapters.dynamo.layout import (
     Listed,
     listed,
 )
+from shared.adapters.dynamo.parts import body_of, part_name
+from shared.adapters.dynamo.piles import LIST_TAIL, MEMORY_TAIL
+from shared.adapters.dynamo.units import size_of, write_units
 from shared.core.aggregations.base import LIST_LENGTH_MAX
 from shared.core.compile import Builder
 from shared.core.definition import Attribute, Definition, IdentifierType
 from shared.core.identity.identifiers import Identifier
+from shared.core.memory import MINUTE_MS, REMEMBERED_MAX
 from shared.core.profile import Profile, copy, new_profile
 
 BUILDER = Builder(
@@ -47,7 +49,8 @@ class Shelf:
         self.profile = new_profile(BUILDER, "0" * 32, Identifier("user_id", "u"), 0)
         self.profile.identifiers = {self.profile.founder: 0}
         self.before = Listed()
-        self.segments = {}
+        self.bodies = {}
+        self.parts = {}
         self.written = 0
         self.read = 0
 
@@ -55,15 +58,21 @@ class Shelf:
         """Lay a changed copy out, and put it on the shelf."""
         layout = Layout(ITEMS, BUILDER, self.before, str(profile.rev), self._contents, self._known)
         profile.rev += 1
-        layout.lay_out(profile)
-        self.written += sum(len(one.pieces) for one in layout.new.values())
+        item, size = layout.lay_out(profile)
+        assert size == size_of(item)
+        self.written += sum(len(pieces) for one in layout.new.values() for pieces in one.parts.values())
         for name, one in layout.new.items():
-            assert name not in self.segments, "segments never change"
-            self.segments[name] = one.pieces
-        self.profile = ITEMS.stored(ITEMS.profile(profile))
-        self.before = listed(BUILDER, profile, (), 0)
-        assert self.before.names <= self.segments.keys()
-        self.segments = {name: self.segments[name] for name in self.before.names}
+            assert name not in self.bodies, "segments never change"
+            self.bodies[name] = one.item
+            decoded = {part_name(name, pile): pieces for pile, pieces in ITEMS.parts(one.item).items()}
+            assert decoded == one.parts
+            self.parts |= decoded
+        self.profile = ITEMS.stored(item)
+        self.before = listed(BUILDER, profile, (), size)
+        assert references(self.before) == references(listed(BUILDER, self.profile, (), size))
+        assert self.before.names <= self.bodies.keys()
+        self.bodies = {name: self.bodies[name] for name in self.before.names}
+        self.parts = {name: pieces for name, pieces in self.parts.items() if body_of(name) in self.bodies}
 
     def loaded(self) -> Profile:
         """A copy of the profile with everything loaded."""
@@ -72,22 +81,27 @@ class Shelf:
             state = profile.attributes[column]
             if state is not None:
                 names = [one.name for one in state.segments]
-                entries = [entry for name in names for entry in self.segments[name]]
+                entries = [entry for name in names for entry in self.parts[name]]
                 profile.attributes[column] = aggregation.extend(state, entries, names)
         names = {one.name for one in profile.memory.segments}
-        profile.memory.load([trace for name in names for trace in self.segments[name]], names)
+        profile.memory.load([trace for name in names for trace in self.parts[name]], names)
         return profile
 
     def shown(self):
         return present(self.loaded())
 
     def _known(self, name):
-        return self.segments.get(name)
+        return self.parts.get(name)
 
-    def _contents(self, _pile, names):
-        found = {name: self.segments[name] for name in names}
+    def _contents(self, names):
+        found = {name: self.parts[name] for name in names}
         self.read += sum(map(len, found.values()))
         return found
+
+
+def references(lists: Listed):
+    """What is referred to, in any order."""
+    return {column: set(segments) for column, segments in lists.lists.items()}, set(lists.memory)
 
 
 def present(profile):
@@ -176,6 +190,43 @@ def test_segments_stay_few_and_tails_short():
     assert len(shelf.profile.memory.traces()) <= MEMORY_TAIL.pieces_max
 
 
+def test_all_that_a_write_spills_is_one_segment_and_the_item_then_takes_no_more_units_than_before():
+    shelf = Shelf()
+    spills = 0
+    for number in range(300):
+        profile = copy(BUILDER, shelf.profile)
+        add(profile, number, Random(number), 10**6)
+        unspilled = write_units(size_of(ITEMS.profile(copy(BUILDER, profile))))
+        bodies = set(shelf.bodies)
+        shelf.write(profile)
+        new = set(shelf.bodies) - bodies
+        assert len(new) <= 1, "also where small ones were merged: what was spilled is in there"
+        if new:
+            spills += 1
+            assert write_units(shelf.before.size) < unspilled
+    assert 10 < spills < 60
+
+
+def test_what_cannot_matter_any_more_goes_without_being_rewritten():
+    shelf = Shelf()
+    written = []
+    for number in range(3 * LIST_LENGTH_MAX):
+        profile, before = copy(BUILDER, shelf.profile), shelf.written
+        key = (number * MINUTE_MS, f"id-{number}", 0)
+        profile.attributes[0] = BUILDER.aggregations[0].add(profile.attributes[0], [(key, "/page")])
+        profile.memory.add(number * 7919, number)
+        shelf.write(profile)
+        written.append(shelf.written - before)
+    assert sum(written) < 2 * 2 * len(written), "entries and traces, once small and once large"
+    assert max(written) < LIST_LENGTH_MAX / 2
+    [entries] = [sum(one.entries for one in segments) for segments in shelf.before.lists.values()]
+    assert LIST_LENGTH_MAX - LIST_TAIL.pieces_max <= entries < 1.3 * LIST_LENGTH_MAX
+    assert sum(one.traces for one in shelf.before.memory) < 1.5 * REMEMBERED_MAX
+    ([(_, shown)], *_), traces = shelf.shown()
+    assert [one.key[0] // MINUTE_MS for one in shown] == list(range(2 * LIST_LENGTH_MAX, 3 * LIST_LENGTH_MAX))
+    assert [minute for minute, _ in traces] == list(range(3 * LIST_LENGTH_MAX))[-REMEMBERED_MAX:]
+
+
 def test_segments_that_were_only_loaded_are_put_back_as_they_are():
     shelf = Shelf()
     grow(shelf, 100)
@@ -203,13 +254,13 @@ def test_large_values_fill_segments_to_their_limit_and_no_further(size):
         keyed = [((number, f"id-{number}", 0), f"{number:02}" + "x" * size)]
         profile.attributes[0] = BUILDER.aggregations[0].add(profile.attributes[0], keyed)
     shelf.write(profile)
-    assert all(sum(len(value) for _, value in held) <= SEGMENT_BYTES_MAX for held in shelf.segments.values())
+    assert all(size_of(item) <= SEGMENT_BYTES_MAX for item in shelf.bodies.values())
     assert len(present(shelf.loaded())[0][0][0][1]) == 40
 
 
 def test_an_attempt_makes_the_same_segments_each_time_and_another_attempt_makes_others():
     def names(attempt):
-        layout = Layout(ITEMS, BUILDER, Listed(), attempt, lambda _, __: {}, lambda _: None)
+        layout = Layout(ITEMS, BUILDER, Listed(), attempt, lambda _: {}, lambda _: None)
         profile = copy(BUILDER, Shelf().profile)
         for number in range(100):
             add(profile, number, Random(number), 10**6)

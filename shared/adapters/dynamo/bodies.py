@@ -1,13 +1,14 @@
 """Body items: segments and chunks beside a profile. They never change: what is known of them stays true."""
 
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
-from typing import Any, Final, NamedTuple
+from typing import Any, Final
 
 from shared.adapters.dynamo.cache import Lru
 from shared.adapters.dynamo.client import Client
 from shared.adapters.dynamo.items import Items, seconds
 from shared.adapters.dynamo.keys import Keyspace, body_name
-from shared.adapters.dynamo.layout import Entries, Pile, Traces, segmented
+from shared.adapters.dynamo.parts import body_of, part_name
+from shared.adapters.dynamo.piles import segmented
 from shared.adapters.dynamo.units import WRITE_UNIT_BYTES, size_of
 from shared.adapters.dynamo.wire import Item
 from shared.app.ports import SegmentGoneError
@@ -17,11 +18,8 @@ from shared.core.profile import Profile, copy
 
 PIECES_KNOWN_MAX: Final = 100_000
 """Entries and traces of segments that a process keeps, about 30 MB."""
-
-
-class _Known(NamedTuple):
-    pieces: Sequence[Any]
-    size: int
+BODIES_KNOWN_MAX: Final = 100_000
+"""Segments whose size a process keeps."""
 
 
 class Bodies:
@@ -32,7 +30,8 @@ class Bodies:
         self._table = table
         self._keyspace = keyspace
         self._items = items
-        self._known: Lru[tuple[str, str], _Known] = Lru(PIECES_KNOWN_MAX)
+        self._known: Lru[tuple[str, str], Sequence[Any]] = Lru(PIECES_KNOWN_MAX)
+        self._sizes: Lru[tuple[str, str], int] = Lru(BODIES_KNOWN_MAX)
 
     def write(self, profile_id: str, bodies: Mapping[str, Item], until: int) -> None:
         """Write body items by name, to live until then (ms UTC)."""
@@ -59,34 +58,30 @@ class Bodies:
                 found.update((body_name(item), item) for item in items)
         return found
 
-    def remember(self, profile_id: str, name: str, pieces: Sequence[Any], item: Item) -> None:
-        """Keep what a segment holds."""
-        self._known.put((profile_id, name), _Known(pieces, size_of(item)), len(pieces))
+    def remember(self, profile_id: str, body: str, parts: Mapping[str, Sequence[Any]], item: Item) -> None:
+        """Keep what the parts of a segment hold."""
+        self._sizes.put((profile_id, body), size_of(item))
+        for name, pieces in parts.items():
+            self._known.put((profile_id, name), pieces, len(pieces))
 
     def known(self, profile_id: str) -> Callable[[str], Sequence[Any] | None]:
-        """Return a function that tells what a segment holds, if that is kept."""
+        """Return a function that tells what a part holds, if that is kept."""
+        return lambda name: self._known.get((profile_id, name))
 
-        def pieces(name: str) -> Sequence[Any] | None:
-            known = self._known.get((profile_id, name))
-            return None if known is None else known.pieces
-
-        return pieces
-
-    def contents(
-        self, profile_id: str
-    ) -> Callable[[Pile[Any, Any], Iterable[str]], dict[str, Sequence[Any]]]:
-        """Return a function that tells what segments hold, and reads what is not kept.
+    def contents(self, profile_id: str) -> Callable[[Iterable[str]], dict[str, Sequence[Any]]]:
+        """Return a function that tells what parts hold, and reads what is not kept.
 
         The function raises `SegmentGoneError` when one does not exist any more.
         """
         known = self.known(profile_id)
 
-        def read(pile: Pile[Any, Any], names: Iterable[str]) -> dict[str, Sequence[Any]]:
+        def read(names: Iterable[str]) -> dict[str, Sequence[Any]]:
             held = {name: known(name) for name in names}
-            items = self.read(profile_id, [name for name, pieces in held.items() if pieces is None])
-            for name, item in items.items():
-                pieces = held[name] = pile.decode(item)
-                self.remember(profile_id, name, pieces, item)
+            wanted = {body_of(name) for name, pieces in held.items() if pieces is None}
+            for body, item in self.read(profile_id, sorted(wanted)).items():
+                parts = {part_name(body, pile): pieces for pile, pieces in self._items.parts(item).items()}
+                self.remember(profile_id, body, parts, item)
+                held.update((name, pieces) for name, pieces in parts.items() if name in held)
             found = {name: pieces for name, pieces in held.items() if pieces is not None}
             if len(found) < len(held):
                 raise SegmentGoneError(f"{len(held) - len(found)} segments of {profile_id} are gone")
@@ -105,17 +100,16 @@ class Bodies:
                 continue
             mine = [one.name for one in state.segments if one.name in names]
             if mine:
-                held = contents(Entries(self._items, column, lists), mine)
-                entries = [entry for pieces in held.values() for entry in pieces]
+                entries = [entry for pieces in contents(mine).values() for entry in pieces]
                 loaded.attributes[column] = lists.extend(state, entries, mine)
         remembered = [one.name for one in loaded.memory.segments if one.name in names]
         if remembered:
-            held = contents(Traces(), remembered)
+            held = contents(remembered)
             loaded.memory.load((trace for pieces in held.values() for trace in pieces), set(remembered))
             # What is forgotten at this point was forgotten, and counted, when it was one too many.
             loaded.memory.evicted = 0
         return loaded
 
     def _size(self, profile_id: str, name: str) -> int:
-        known = self._known.get((profile_id, name))
-        return WRITE_UNIT_BYTES if known is None else known.size
+        known = self._sizes.get((profile_id, name))
+        return WRITE_UNIT_BYTES if known is None else known

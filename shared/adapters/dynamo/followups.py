@@ -11,6 +11,7 @@ from botocore.exceptions import BotoCoreError, ClientError
 from shared.adapters.dynamo.access import Access
 from shared.adapters.dynamo.client import Condition, ConditionFailedError, ThrottledError
 from shared.adapters.dynamo.items import KIND, REDIRECT, seconds
+from shared.adapters.dynamo.parts import body_of
 from shared.adapters.dynamo.reads import Reads
 from shared.adapters.dynamo.transactions import leading_to, may_point
 from shared.adapters.dynamo.units import size_of
@@ -53,7 +54,7 @@ class FollowUps:
         )
         exists = Condition(f"attribute_exists(pk) AND {TTL_ATTRIBUTE} < :until", {":until": until})
         segments = self._reads.listed_at(profile.id, profile.rev).names.union(
-            missing_segments(self._builder, profile)
+            map(body_of, missing_segments(self._builder, profile))
         )
         keys = [(self._tables.identifiers, self._keyspace.pointer(one), later) for one in profile.identifiers]
         keys += [(self._tables.profiles, self._keyspace.body(profile.id, one), exists) for one in segments]

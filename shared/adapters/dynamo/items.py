@@ -1,13 +1,15 @@
 """Items to what the core works with, and back. `docs/store.md` describes them for people."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from operator import itemgetter
 from typing import Any, Final
 
 from shared.adapters.dynamo import computed
 from shared.adapters.dynamo.json_text import has_empty_name, json_of
 from shared.adapters.dynamo.keys import SEPARATOR, Keyspace
-from shared.adapters.dynamo.state import StateReader, StateWriter, reads_items
+from shared.adapters.dynamo.parts import MEMORY, pile_of
+from shared.adapters.dynamo.piles import segmented
+from shared.adapters.dynamo.state import SEPARATE, StateReader, StateWriter, reads_items
 from shared.adapters.dynamo.wire import Item, Wire, from_wire, to_wire
 from shared.contract import PROFILES_SK, SK_BODY_PREFIX, TTL_ATTRIBUTE
 from shared.core.aggregations.base import Entry, Key, Keyed
@@ -49,7 +51,7 @@ class Items:
 
     def profile(self, profile: Profile) -> Item:
         """Encode a profile, however large."""
-        attributes, rests = self._split(profile)
+        attributes, rests = self._split(profile.attributes)
         traits, as_text = _readable_traits(profile.traits)
         item = self._keyspace.profile(profile.id)
         item.update(
@@ -59,7 +61,7 @@ class Items:
             updated_at={"S": format_time(profile.updated_at)},
             event_count={"N": str(profile.event_count)},
             rev={"N": str(profile.rev)},
-            state={"B": _state(profile, rests, as_text)},
+            state={"B": self._state(profile, rests, as_text)},
         )
         item[TTL_ATTRIBUTE] = seconds(expiry(self._builder, profile))
         item.update(computed.readable(profile, self._debounce_s))
@@ -108,32 +110,85 @@ class Items:
         item[TTL_ATTRIBUTE] = seconds(until)
         return item
 
-    def entries(self, column: int, entries: Sequence[Keyed]) -> Item:
-        """Encode entries of a list as what a segment says: its attribute, the entries, and their ids."""
-        name, _, of_times = self._columns[column]
+    def body(self, parts: Mapping[int, Sequence[Any]]) -> Item:
+        """Encode parts of piles, by their numbers, as what a segment says. Each is sorted."""
+        attributes, rests = self._split(
+            [
+                aggregation.add(None, parts[pile_of(column)]) if pile_of(column) in parts else None
+                for column, (_, aggregation, _) in enumerate(self._columns)
+            ]
+        )
         state = StateWriter()
-        for (_, event_id, index), _value in entries:
-            state.event(event_id, index)
-        return {
-            "attribute": {"S": name},
-            "entries": {"L": [_shown_entry(one, of_times=of_times) for one in entries]},
-            "state": {"B": state.packed()},
-        }
+        state.rests(rests)
+        state.traces(parts.get(MEMORY, ()))
+        item: Item = {"state": {"B": state.packed()}}
+        if attributes:
+            item["attributes"] = {"M": attributes}
+        return item
 
     @reads_items
-    def entries_of(self, column: int, item: Item) -> list[Keyed]:
-        """Decode the entries of a segment of a list."""
-        _, _, of_times = self._columns[column]
+    def parts(self, item: Item) -> dict[int, Sequence[Any]]:
+        """Decode a segment: what it holds of each pile, by its number."""
         state = StateReader(item["state"]["B"])
-        return [
-            ((_time(wire["M"]["at"]), *state.event()), _value(wire["M"]["value"], of_times))
-            for wire in item["entries"]["L"]
-        ]
+        if state.format == SEPARATE:
+            return self._separate(item, state)
+        states = self._join(item.get("attributes", {"M": {}})["M"], state.rests(len(self._columns)))
+        parts: dict[int, Sequence[Any]] = {
+            pile_of(column): lists.spill(states[column], 0)[1]
+            for column, (_, aggregation, _) in enumerate(self._columns)
+            if states[column] is not None and (lists := segmented(aggregation)) is not None
+        }
+        traces = state.traces()
+        if traces:
+            parts[MEMORY] = traces
+        return parts
 
-    def _split(self, profile: Profile) -> tuple[dict[str, Wire], list[Any]]:
+    def _separate(self, item: Item, state: StateReader) -> dict[int, Sequence[Any]]:
+        """Decode a segment of the format in which it holds a part of one list, or of the memory."""
+        if "entries" not in item:
+            return {MEMORY: state.traces()}
+        names = [name for name, _, _ in self._columns]
+        column = names.index(item["attribute"]["S"])
+        _, _, of_times = self._columns[column]
+        return {
+            pile_of(column): [
+                ((_time(wire["M"]["at"]), *state.event()), _value(wire["M"]["value"], of_times))
+                for wire in item["entries"]["L"]
+            ]
+        }
+
+    def _state(self, profile: Profile, rests: list[Any], as_text: list[str]) -> bytes:
+        origin = profile.created_at
+        state = StateWriter(origin)
+        lists = [
+            held.segments if aggregation.takes_arrays and held is not None else ()
+            for (_, aggregation, _), held in zip(self._columns, profile.attributes, strict=True)
+        ]
+        state.segments(lists, profile.memory.segments)
+        for _, since in sorted(profile.identifiers.items(), key=itemgetter(0)):
+            state.signed(since - origin)
+        state.number(profile.bytes_max)
+        state.signed(profile.children_until - origin)
+        state.rests(rests)
+        _put_traits(state, profile.traits, as_text)
+        state.number(len(profile.merges))
+        for one in profile.merges:
+            state.hex(one.secondary)
+            state.signed(one.at - origin)
+            state.number(len(one.linked_by))
+            for kind in one.linked_by:
+                state.text(kind)
+        state.number(len(profile.aliases))
+        for alias in profile.aliases:
+            state.hex(alias)
+        state.traces(profile.memory.traces())
+        computed.put(state, profile)
+        return state.packed()
+
+    def _split(self, states: Sequence[Any]) -> tuple[dict[str, Wire], list[Any]]:
         attributes: dict[str, Wire] = {}
         rests: list[Any] = []
-        for (name, aggregation, of_times), state in zip(self._columns, profile.attributes, strict=True):
+        for (name, aggregation, of_times), state in zip(self._columns, states, strict=True):
             if state is None:
                 rests.append(None)
                 continue
@@ -163,6 +218,7 @@ class Items:
             for wire in values["L"]
         ]
         # What stands in the state is taken in the order in which `_state` puts it.
+        state.segments()
         profile = Profile(
             id=profile_id,
             founder=founder_of(item),
@@ -207,7 +263,7 @@ def pointer_of(item: Item) -> Pointer:
 
 
 def traces(memory: Sequence[Trace]) -> Item:
-    """Encode traces, which must be sorted, as what a segment of a memory says, and a tombstone."""
+    """Encode traces, which must be sorted, as what a tombstone remembers."""
     state = StateWriter()
     state.traces(memory)
     return {"state": {"B": state.packed()}}
@@ -215,7 +271,7 @@ def traces(memory: Sequence[Trace]) -> Item:
 
 @reads_items
 def traces_of(item: Item) -> list[Trace]:
-    """Decode a segment of a memory, or the memory of a tombstone."""
+    """Decode the memory of a tombstone."""
     return StateReader(item["state"]["B"]).traces()
 
 
@@ -228,31 +284,6 @@ def is_body(item: Item) -> bool:
 def is_time(attribute: Attribute) -> bool:
     """Whether an attribute's values are moments, held as ms and shown as text."""
     return attribute.type == "datetime" and attribute.aggregation != "count"
-
-
-def _state(profile: Profile, rests: list[Any], as_text: list[str]) -> bytes:
-    origin = profile.created_at
-    state = StateWriter(origin)
-    for _, since in sorted(profile.identifiers.items(), key=itemgetter(0)):
-        state.signed(since - origin)
-    state.number(profile.bytes_max)
-    state.signed(profile.children_until - origin)
-    state.rests(rests)
-    _put_traits(state, profile.traits, as_text)
-    state.number(len(profile.merges))
-    for one in profile.merges:
-        state.hex(one.secondary)
-        state.signed(one.at - origin)
-        state.number(len(one.linked_by))
-        for kind in one.linked_by:
-            state.text(kind)
-    state.number(len(profile.aliases))
-    for alias in profile.aliases:
-        state.hex(alias)
-    state.traces(profile.memory.traces())
-    state.memory_segments(profile.memory.segments)
-    computed.put(state, profile)
-    return state.packed()
 
 
 def _merge(state: StateReader, origin: int) -> Merge:

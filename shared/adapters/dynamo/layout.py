@@ -1,69 +1,42 @@
 """What of a profile goes into its item, and what into segments beside it.
 
-Lists and memories grow; their item would, too, and with it the cost of every write. So an item holds only
-the newest part, the tail. When the tail is full, all but its newest few pieces spill into a segment, which
-is never changed; ten small segments are merged into a large one; and when what all segments hold is twice
-what can still matter, they are reduced to that. Every piece is so rewritten about three times in its life,
-however long the list.
+Lists and memories grow; their item would, too, and with it the cost of every write, which is of whole
+kilobytes. So an item holds only the newest part of each pile, the tail, for as long as all of them fit into
+the kilobytes that it takes anyway. When they do not, all but the newest few pieces of every pile spill into
+one segment, which is never changed. Some twenty small segments are merged into a large one. What can no
+longer matter is only not referred to any more: a segment goes when nothing refers to a part of it. Every
+piece is so written three times in its life, however long the list.
 
 Segments that were only loaded (to merge, to count bytes, to tell a duplicate) are put back as they are.
 """
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from hashlib import blake2b
-from typing import Any, Final, Generic, NamedTuple, Protocol, TypeVar, cast
+from typing import Any, Final, NamedTuple
 
 import msgspec
 
-from shared.adapters.dynamo.items import Items, traces, traces_of
+from shared.adapters.dynamo.items import Items
+from shared.adapters.dynamo.parts import body_of, part_name
+from shared.adapters.dynamo.piles import Entries, Extent, Pile, Reference, Traces, segmented
 from shared.adapters.dynamo.state import NAME_BYTES
+from shared.adapters.dynamo.units import size_of, write_units
 from shared.adapters.dynamo.wire import Item
-from shared.core.aggregations.base import LIST_LENGTH_MAX, Aggregation, Keyed, Segment, SegmentedAggregation
+from shared.core.aggregations.base import Segment
 from shared.core.compile import Builder
-from shared.core.memory import REMEMBERED_MAX, Memory, MemorySegment, Trace
+from shared.core.memory import Memory, MemorySegment
 from shared.core.profile import Profile
 
 SEGMENT_BYTES_MAX: Final = 128 * 1024
 """Larger pieces stay in the tail, and their profile overflows into chunks."""
-MERGED_AT: Final = 10
+SMALL_BYTES_MAX: Final = 4 * 1024
+MERGED_AT: Final = 20
 """So many small segments become one large one."""
 SMALL, LARGE = 0, 1
 """The levels of segments."""
-ENTRY_OVERHEAD_BYTES: Final = 80
-"""Of an entry beside the text of its value: its time, its id, the names `value` and `at`."""
-TRACE_BYTES: Final = 11
-
-Piece = TypeVar("Piece")
-
-
-class Reference(Protocol):
-    """A `Segment` or a `MemorySegment`."""
-
-    @property
-    def name(self) -> str:
-        """Unique within the profile."""
-        ...
-
-    @property
-    def level(self) -> int:
-        """SMALL or LARGE."""
-        ...
-
-
-Ref = TypeVar("Ref", bound=Reference)
-
-
-class Tail(NamedTuple):
-    """How much stays in the item: beyond either maximum, all but the newest `keep` pieces spill."""
-
-    pieces_max: int
-    keep: int
-    bytes_max: int
-
-
-LIST_TAIL: Final = Tail(pieces_max=10, keep=3, bytes_max=8 * 1024)
-MEMORY_TAIL: Final = Tail(pieces_max=20, keep=4, bytes_max=4 * 1024)
+ROOM_BYTES: Final = 256
+"""What an item has for tails at least: with less, spilling would cost more than another write unit does."""
 
 
 class Listed(msgspec.Struct, frozen=True):
@@ -80,8 +53,8 @@ class Listed(msgspec.Struct, frozen=True):
     @property
     def names(self) -> set[str]:
         """The names of all body items."""
-        listed = {one.name for segments in self.lists.values() for one in segments}
-        return listed.union(self.chunks, (one.name for one in self.memory))
+        listed = {body_of(one.name) for segments in self.lists.values() for one in segments}
+        return listed.union(self.chunks, (body_of(one.name) for one in self.memory))
 
 
 def listed(builder: Builder, profile: Profile, chunk_names: Iterable[str], size: int) -> Listed:
@@ -96,124 +69,17 @@ def listed(builder: Builder, profile: Profile, chunk_names: Iterable[str], size:
     return Listed(lists, profile.memory.segments, tuple(chunk_names), size)
 
 
-def segmented(aggregation: Aggregation[Any]) -> SegmentedAggregation[Any] | None:
-    """Return the aggregation if its states have segments."""
-    # Asking with isinstance would look at every method of the protocol, each time.
-    return cast("SegmentedAggregation[Any]", aggregation) if aggregation.takes_arrays else None
-
-
-class Pile(Protocol[Piece, Ref]):
-    """What grows: the entries of a list, or the traces of a memory."""
-
-    tail: Tail
-    held_max: int
-    """Pieces in all segments at which they are reduced."""
-
-    def reduce(self, pieces: Iterable[Piece]) -> Sequence[Piece]:
-        """Return those that can still matter, in order."""
-        ...
-
-    def size(self, piece: Piece) -> int:
-        """Return about how many bytes a piece takes."""
-        ...
-
-    def count(self, segment: Ref) -> int:
-        """Return how many pieces a segment holds."""
-        ...
-
-    def refer(self, name: str, pieces: Sequence[Piece], level: int) -> Ref:
-        """Return the reference to a segment that holds these."""
-        ...
-
-    def encode(self, pieces: Sequence[Piece]) -> Item:
-        """Return what a segment with these says, but for its key and its TTL."""
-        ...
-
-    def decode(self, item: Item) -> list[Piece]:
-        """Return what a segment holds."""
-        ...
-
-
-class Entries:
-    """The entries of a list attribute."""
-
-    tail = LIST_TAIL
-    held_max = 2 * LIST_LENGTH_MAX
-
-    def __init__(self, items: Items, column: int, aggregation: SegmentedAggregation[Any]) -> None:
-        self._items = items
-        self._column = column
-        self._aggregation = aggregation
-
-    def reduce(self, pieces: Iterable[Keyed]) -> Sequence[Keyed]:
-        """Return the entries that can still be presented."""
-        return self._aggregation.reduce(pieces)
-
-    def size(self, piece: Keyed) -> int:
-        """Return about how many bytes an entry takes."""
-        value = piece[1]
-        return ENTRY_OVERHEAD_BYTES + (len(value.encode()) if isinstance(value, str) else 0)
-
-    def count(self, segment: Segment) -> int:
-        """Return how many entries a segment holds."""
-        return segment.entries
-
-    def refer(self, name: str, pieces: Sequence[Keyed], level: int) -> Segment:
-        """Return the reference to a segment that holds these."""
-        return Segment(name, len(pieces), level)
-
-    def encode(self, pieces: Sequence[Keyed]) -> Item:
-        """Return what a segment with these says."""
-        return self._items.entries(self._column, pieces)
-
-    def decode(self, item: Item) -> list[Keyed]:
-        """Return what a segment holds."""
-        return self._items.entries_of(self._column, item)
-
-
-class Traces:
-    """The traces of a memory."""
-
-    tail = MEMORY_TAIL
-    held_max = REMEMBERED_MAX + REMEMBERED_MAX // 2
-
-    def reduce(self, pieces: Iterable[Trace]) -> Sequence[Trace]:
-        """Return the traces that can still be remembered: the newest."""
-        return sorted(set(pieces))[-REMEMBERED_MAX:]
-
-    def size(self, _piece: Trace) -> int:
-        """Return about how many bytes a trace takes."""
-        return TRACE_BYTES
-
-    def count(self, segment: MemorySegment) -> int:
-        """Return how many traces a segment holds."""
-        return segment.traces
-
-    def refer(self, name: str, pieces: Sequence[Trace], level: int) -> MemorySegment:
-        """Return the reference to a segment that holds these, sorted."""
-        return MemorySegment(name, len(pieces), level, pieces[0][0], pieces[-1][0])
-
-    def encode(self, pieces: Sequence[Trace]) -> Item:
-        """Return what a segment with these says."""
-        return traces(pieces)
-
-    def decode(self, item: Item) -> list[Trace]:
-        """Return what a segment holds."""
-        return traces_of(item)
-
-
-Contents = Callable[[Pile[Any, Any], Iterable[str]], dict[str, Sequence[Any]]]
-"""Returns what segments hold, by name. Raises `SegmentGoneError`."""
+Contents = Callable[[Iterable[str]], dict[str, Sequence[Any]]]
+"""Returns what parts hold, by name. Raises `SegmentGoneError`."""
 Known = Callable[[str], Sequence[Any] | None]
-"""Returns what a segment holds if that is known without reading it."""
+"""Returns what a part holds if that is known without reading it."""
 
 
 class NewSegment(NamedTuple):
-    """A segment to be written: its name, what it says, and what it holds."""
+    """A segment to be written: what it says, and what its parts hold by name."""
 
-    name: str
     item: Item
-    pieces: Sequence[Any]
+    parts: Mapping[str, Sequence[Any]]
 
 
 class Layout:
@@ -235,77 +101,123 @@ class Layout:
         self._known = known
         self.new: dict[str, NewSegment] = {}
 
-    def lay_out(self, profile: Profile) -> None:
-        """Move what is too much for the profile's item into `new` segments; changes the profile."""
+    def lay_out(self, profile: Profile) -> tuple[Item, int]:
+        """Return the profile's item and its size; move what is too much for it into `new` segments.
+
+        Changes the profile.
+        """
+        lists, memory = self._lists(profile), self._memory(profile)
+        heaps = [*lists.values(), memory]
+        item, size = self._item(profile, lists, memory)
+        spilling = _spilling(heaps, size)
+        if spilling:
+            self._write({heap: heap.spill() for heap in spilling})
+            self._merge(heaps)
+            item, size = self._item(profile, lists, memory)
+        return item, size
+
+    def _lists(self, profile: Profile) -> dict[int, "_Heap"]:
+        """Return what the lists hold, by column, without what was only loaded."""
+        found: dict[int, _Heap] = {}
         for column, aggregation in enumerate(self._builder.aggregations):
             state = profile.attributes[column]
             lists = segmented(aggregation)
             if state is not None and lists is not None:
-                before = self._before.lists.get(column, ())
-                profile.attributes[column] = self._list(column, lists, state, before)
-        self._memory(profile)
+                state, pieces = lists.spill(state, 0)
+                found[column] = _Heap(Entries(column, lists), pieces, state.segments)
+                found[column].put_back(self._before.lists.get(column, ()), self._known)
+        return found
 
-    def _list(
-        self, column: int, aggregation: SegmentedAggregation[Any], state: Any, before: tuple[Segment, ...]
-    ) -> Any:
-        pile = Entries(self._items, column, aggregation)
-        emptied, pieces = aggregation.spill(state, 0)
-        settling = _Settling(self, pile, f"list {column}", pieces, emptied.segments)
-        settling.settle(before)
-        state = aggregation.extend(emptied, settling.tail, ())
-        state.segments = tuple(settling.segments)
-        return state
+    def _memory(self, profile: Profile) -> "_Heap":
+        """Return what the memory holds, without what was only loaded."""
+        heap = _Heap(Traces(), profile.memory.traces(), profile.memory.segments)
+        heap.put_back(self._before.memory, self._known)
+        return heap
 
-    def _memory(self, profile: Profile) -> None:
-        memory = profile.memory
-        settling = _Settling(self, Traces(), "memory", memory.traces(), memory.segments)
-        settling.settle(self._before.memory)
-        if len(settling.tail) != len(memory) or tuple(settling.segments) != memory.segments:
-            profile.memory = Memory(settling.tail, tuple(settling.segments))
+    def _item(self, profile: Profile, lists: Mapping[int, "_Heap"], memory: "_Heap") -> tuple[Item, int]:
+        """Let a profile hold what its heaps do; return its item, and the size of that."""
+        for column, heap in lists.items():
+            aggregation: Any = self._builder.aggregations[column]
+            state, _ = aggregation.spill(profile.attributes[column], 0)
+            profile.attributes[column] = aggregation.extend(state, heap.tail, ())
+            profile.attributes[column].segments = tuple(heap.segments)
+        segments = tuple(memory.segments)
+        if len(memory.tail) != len(profile.memory) or segments != profile.memory.segments:
+            profile.memory = Memory(memory.tail, segments)
+        item = self._items.profile(profile)
+        return item, size_of(item)
 
-    def read(self, pile: Pile[Piece, Any], names: Iterable[str]) -> list[Piece]:
-        """Return what all of the segments hold, whether stored or new."""
-        new = [self.new[name].pieces for name in names if name in self.new]
-        stored = self._contents(pile, [name for name in names if name not in self.new])
-        return [piece for pieces in (*new, *stored.values()) for piece in pieces]
+    def _merge(self, heaps: Sequence["_Heap"]) -> None:
+        """Merge small segments that are many, and reduce what piles hold in too many places."""
+        small = {body_of(one.name) for heap in heaps for one in heap.segments if one.level == SMALL}
+        merged = small if len(small) >= MERGED_AT else frozenset[str]()
+        rewritten: dict[_Heap, Sequence[Any]] = {}
+        for heap in heaps:
+            heap.drop_irrelevant()
+            names = heap.take(merged)
+            if names:
+                rewritten[heap] = heap.pile.reduce(self._read(names))
+        self._write(rewritten, LARGE)
+        listed = {body_of(one.name) for heap in heaps for one in heap.segments}
+        for name in self.new.keys() - listed:
+            del self.new[name]
 
-    def known(self, name: str) -> Sequence[Any] | None:
-        """Return what a segment holds if that is known without reading it."""
-        return self._known(name)
+    def _read(self, names: Iterable[str]) -> list[Any]:
+        """Return what parts hold, whether stored or new."""
+        new = {name: pieces for one in self.new.values() for name, pieces in one.parts.items()}
+        held = {name: new[name] for name in names if name in new}
+        held |= self._contents([name for name in names if name not in new])
+        return [piece for pieces in held.values() for piece in pieces]
 
-    def write(self, pile: Pile[Piece, Ref], label: str, pieces: Sequence[Piece], level: int) -> Ref:
+    def _write(self, pieces: Mapping["_Heap", Sequence[Any]], level: int | None = None) -> None:
+        """Make new segments of what heaps give; of a level that depends on their size unless it is given."""
+        held: dict[_Heap, list[Any]] = {}
+        filled = 0
+        for heap, some in pieces.items():
+            for piece in some:
+                size = heap.pile.size(piece)
+                if held and filled + size > SEGMENT_BYTES_MAX:
+                    self._segment(held, LARGE)
+                    held, filled = {}, 0
+                held.setdefault(heap, []).append(piece)
+                filled += size
+        if held:
+            default = SMALL if filled <= SMALL_BYTES_MAX else LARGE
+            self._segment(held, default if level is None else level)
+
+    def _segment(self, held: Mapping["_Heap", Sequence[Any]], level: int) -> None:
         """Make a new segment."""
-        item = pile.encode(pieces)
-        seed = f"{self._attempt} {label} ".encode() + msgspec.msgpack.encode(item)
+        minutes = [heap.pile.minute(piece) for heap, pieces in held.items() for piece in pieces]
+        extent = Extent(level, min(minutes), max(minutes))
+        by_pile = {heap.pile.number: pieces for heap, pieces in held.items()}
+        item = self._items.body(by_pile)
+        seed = f"{self._attempt} {len(self.new)} ".encode() + msgspec.msgpack.encode(item)
         name = blake2b(seed, digest_size=NAME_BYTES).hexdigest()
-        self.new[name] = NewSegment(name, item, pieces)
-        return pile.refer(name, pieces, level)
+        for heap, pieces in held.items():
+            part = part_name(name, heap.pile.number)
+            heap.segments.append(heap.pile.refer(part, len(pieces), extent))
+        parts = {part_name(name, pile): pieces for pile, pieces in by_pile.items()}
+        self.new[name] = NewSegment(item, parts)
 
 
-class _Settling(Generic[Piece, Ref]):
-    """Brings one pile into its layout."""
+class _Cut(NamedTuple):
+    """What a spill would leave in a tail, and take out; and whether the tail holds too much by itself."""
 
-    def __init__(
-        self,
-        layout: Layout,
-        pile: Pile[Piece, Ref],
-        label: str,
-        pieces: Sequence[Piece],
-        segments: Iterable[Ref],
-    ) -> None:
-        self.layout = layout
+    kept: list[Any]
+    spilled: list[Any]
+    spilled_bytes: int
+    is_due: bool
+
+
+class _Heap:
+    """A pile of one profile: the pieces in its item, and the segments that hold the others."""
+
+    def __init__(self, pile: Pile[Any, Any], pieces: Sequence[Any], segments: Iterable[Any]) -> None:
         self.pile = pile
-        self.label = label
         self.tail = list(pieces)
         self.segments = list(segments)
 
-    def settle(self, before: Iterable[Ref]) -> None:
-        """Put back, spill, merge; afterwards `tail` and `segments` are as they should be stored."""
-        self._put_back(before)
-        self._spill()
-        self._merge()
-
-    def _put_back(self, before: Iterable[Ref]) -> None:
+    def put_back(self, before: Iterable[Reference], known: Known) -> None:
         """Take what still stands in the segments that were loaded out of the tail again."""
         names = {one.name for one in self.segments}
         loaded = [one for one in before if one.name not in names]
@@ -313,13 +225,13 @@ class _Settling(Generic[Piece, Ref]):
             return
         standing = set(self.tail)
         # Counted: an event that comes again after the window gives an entry just like its first one.
-        returned: Counter[Piece] = Counter()
+        returned: Counter[Any] = Counter()
         for segment in loaded:
-            pieces = self.layout.known(segment.name)
+            pieces = known(segment.name)
             if pieces is not None and not standing.isdisjoint(pieces):
                 self.segments.append(segment)
                 returned.update(pieces)
-        kept: list[Piece] = []
+        kept: list[Any] = []
         for piece in self.tail:
             if returned[piece]:
                 returned[piece] -= 1
@@ -327,48 +239,71 @@ class _Settling(Generic[Piece, Ref]):
                 kept.append(piece)
         self.tail = kept
 
-    def _spill(self) -> None:
-        pile, tail = self.pile, self.pile.tail
-        sizes = [pile.size(piece) for piece in self.tail]
-        light = [size for size in sizes if size <= SEGMENT_BYTES_MAX]
-        if len(light) <= tail.pieces_max and sum(light) <= tail.bytes_max:
-            return
-        kept: list[Piece] = []
-        spilled: list[Piece] = []
+    def cut(self) -> "_Cut":
+        """Tell what a spill would do."""
+        tail = self.pile.tail
+        kept: list[Any] = []
+        spilled: list[Any] = []
         room, places = tail.bytes_max // 2, tail.keep
-        for piece, size in zip(reversed(self.tail), reversed(sizes), strict=True):
+        light = light_bytes = spilled_bytes = 0
+        for piece in reversed(self.tail):
+            size = self.pile.size(piece)
             if size > SEGMENT_BYTES_MAX:
                 kept.append(piece)
-            elif places > 0 and size <= room:
+                continue
+            light, light_bytes = light + 1, light_bytes + size
+            if places > 0 and size <= room:
                 kept.append(piece)
                 places, room = places - 1, room - size
             else:
                 spilled.append(piece)
+                spilled_bytes += size
                 places = 0  # the tail is the newest part, without gaps
-        self.tail = kept[::-1]
-        self._write(spilled[::-1], SMALL if len(spilled) <= tail.pieces_max * MERGED_AT else LARGE)
+        is_due = light > tail.pieces_max or light_bytes > tail.bytes_max
+        return _Cut(kept[::-1], spilled[::-1], spilled_bytes, is_due)
 
-    def _merge(self) -> None:
-        chosen = [one for one in self.segments if one.level == SMALL]
-        if sum(map(self.pile.count, self.segments)) > self.pile.held_max:
-            chosen = self.segments[:]
-        elif len(chosen) < MERGED_AT:
-            return
-        pieces = self.layout.read(self.pile, [one.name for one in chosen])
+    def spill(self) -> list[Any]:
+        """Take all but the newest pieces out of the tail."""
+        cut = self.cut()
+        self.tail = cut.kept
+        return cut.spilled
+
+    def take(self, bodies: Collection[str]) -> list[str]:
+        """Take out references to parts of these bodies, or to all parts where they hold too much.
+
+        Returns their names.
+        """
+        held = sum(map(self.pile.count, self.segments))
+        chosen = [one for one in self.segments if held > self.pile.held_max or body_of(one.name) in bodies]
         self.segments = [one for one in self.segments if one not in chosen]
-        for one in chosen:
-            self.layout.new.pop(one.name, None)
-        self._write(self.pile.reduce(pieces), LARGE)
+        return [one.name for one in chosen]
 
-    def _write(self, pieces: Sequence[Piece], level: int) -> None:
-        part: list[Piece] = []
-        filled = 0
-        for piece in pieces:
-            size = self.pile.size(piece)
-            if part and filled + size > SEGMENT_BYTES_MAX:
-                self.segments.append(self.layout.write(self.pile, self.label, part, level))
-                part, filled = [], 0
-            part.append(piece)
-            filled += size
-        if part:
-            self.segments.append(self.layout.write(self.pile, self.label, part, level))
+    def drop_irrelevant(self) -> None:
+        """Take out references to what so many later pieces have come after that it cannot matter any more."""
+        kept_max = self.pile.kept_max
+        if kept_max is None:
+            return
+        times = [self.pile.minute(piece) for piece in self.tail]
+
+        def is_relevant(segment: Reference) -> bool:
+            later = sum(minute > segment.newest for minute in times)
+            later += sum(self.pile.count(one) for one in self.segments if one.oldest > segment.newest)
+            return later < kept_max
+
+        self.segments = [one for one in self.segments if is_relevant(one)]
+
+
+def _spilling(heaps: Iterable[_Heap], size: int) -> list[_Heap]:
+    """Return those that are to spill, given the size of an item that holds all tails; mostly none."""
+    spilling: list[_Heap] = []
+    freed = 0
+    is_due = False
+    for heap in heaps:
+        cut = heap.cut()
+        if cut.spilled and (cut.is_due or cut.spilled_bytes >= heap.pile.tail.worth):
+            spilling.append(heap)
+            freed += cut.spilled_bytes
+            is_due = is_due or cut.is_due
+    if is_due or write_units(size) > write_units(size - freed + ROOM_BYTES):
+        return spilling
+    return []

@@ -19,7 +19,7 @@ from shared.adapters.dynamo.access import Tables
 from shared.adapters.dynamo.histories import HistoryItems
 from shared.adapters.dynamo.items import Items, seconds
 from shared.adapters.dynamo.keys import Keyspace
-from shared.adapters.dynamo.layout import Layout, Listed, Pile
+from shared.adapters.dynamo.layout import Layout, Listed
 from shared.adapters.dynamo.overflow import ITEM_BYTES_MAX, overflow
 from shared.adapters.dynamo.pace import Pace
 from shared.adapters.dynamo.units import Units, size_of, write_units
@@ -118,9 +118,8 @@ class DynamoLoader:
     def _profile(self, profile: Profile) -> Iterator[_Insert]:
         attempt = str(profile.rev)  # the same each time: what exists is left as it is
         layout = Layout(self._items, self._builder, Listed(), attempt, _no_contents, _unknown)
-        layout.lay_out(profile)
+        item, _ = layout.lay_out(profile)
         bodies = {name: one.item for name, one in layout.new.items()}
-        item = self._items.profile(profile)
         item[TTL_ATTRIBUTE] = seconds(self._kept(expiry(self._builder, profile)))
         if size_of(item) > ITEM_BYTES_MAX:
             item, chunks = overflow(item, attempt)
@@ -180,7 +179,7 @@ def _statement(one: _Insert) -> dict[str, Any]:
     }
 
 
-def _no_contents(_pile: Pile[Any, Any], names: Any) -> dict[str, Sequence[Any]]:
+def _no_contents(names: Any) -> dict[str, Sequence[Any]]:
     """Say what stored segments hold: a new profile has none."""
     if list(names):
         raise SegmentGoneError("a new profile has no stored segments")

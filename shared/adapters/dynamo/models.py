@@ -50,10 +50,14 @@ class ProfileItem(Model):
 
 
 class SegmentItem(Model):
-    """A part of a long list; without `attribute` a part of a memory, or a chunk of a large profile."""
+    """Parts of long lists and of a memory; or a chunk of a large profile.
+
+    One of an earlier release holds a part of one list: its `attribute` and its `entries`.
+    """
 
     pk = UnicodeAttribute(hash_key=True, attr_name=PROFILES_PK)
     sk = UnicodeAttribute(range_key=True, attr_name=PROFILES_SK)
+    attributes: MapAttribute[str, object] = MapAttribute(null=True, attr_name="attributes")  # type: ignore[no-untyped-call]
     attribute = UnicodeAttribute(null=True)
     entries: ListAttribute[MapAttribute[str, object]] = ListAttribute(null=True)
     state = BinaryAttribute(legacy_encoding=False)

@@ -9,13 +9,17 @@ keeps no hash of an event whose id is there.
 import re
 from collections.abc import Callable, Sequence
 from functools import wraps
-from typing import Any, Final, ParamSpec, TypeVar
+from typing import Any, Final, NamedTuple, ParamSpec, TypeVar
 
 from shared.adapters.dynamo.packing import Packer, Unpacker
+from shared.adapters.dynamo.parts import MEMORY, body_of, part_name, pile_of
 from shared.core.aggregations.base import Key, Segment
 from shared.core.memory import MemorySegment, Trace, event_hash, minute_of
 
-FORMAT: Final = 1
+FORMAT: Final = 2
+SEPARATE: Final = 1
+"""The format in which each pile referred to segments of its own: read, and never written any more."""
+_READABLE: Final = (bytes([SEPARATE]), bytes([FORMAT]))
 NAME_BYTES: Final = 6
 """Segments of one profile, a few dozen at a time, must differ; each is named in every write of its item."""
 ID_BYTES: Final = 16
@@ -32,6 +36,8 @@ _NEW_UUID, _NEW_TEXT, _KNOWN = 0, 1, 2
 _NEW_KEY, _KNOWN_KEY = 0, 1
 # How a trace stands: as its hash, or, from here on, as the number of the event id that it is the hash of.
 _NEW_HASH, _KNOWN_ID = 0, 1
+# Which piles a body item holds parts of: as bits, or, from here on, as the number of what was told before.
+_NEW_PILES, _KNOWN_PILES = 0, 1
 # What stands for an attribute: one key; a list by the ids of its entries, or by their whole keys; or, from
 # here on, so many keys.
 _ONE_KEY, _IDS, _KEYS, _SOME = 0, 1, 2, 3
@@ -62,6 +68,15 @@ def reads_items(read: Callable[_P, _R]) -> Callable[_P, _R]:
             raise UnknownFormatError(f"an item cannot be read: {type(error).__name__}") from error
 
     return readable
+
+
+class _Body(NamedTuple):
+    """What a state says of a body item: between which minutes its pieces are, and how many of each pile."""
+
+    oldest: int
+    newest: int
+    level: int
+    counts: dict[int, int]
 
 
 class StateWriter(Packer):
@@ -105,6 +120,35 @@ class StateWriter(Packer):
         self._time = time
         self.event(event_id, index)
 
+    def segments(self, lists: Sequence[Sequence[Segment]], memory: Sequence[MemorySegment]) -> None:
+        """Put references to the segments of each attribute, and of the memory, body item by body item.
+
+        Parts of one body item are of one extent. Which piles it holds parts of is told once, and then by
+        number: most hold parts of the same.
+        """
+        bodies: dict[str, _Body] = {}
+        parts: list[tuple[int, Segment | MemorySegment]] = [(MEMORY, one) for one in memory]
+        parts += [(pile_of(column), one) for column, some in enumerate(lists) for one in some]
+        for pile, (name, pieces, level, oldest, newest) in parts:
+            body = bodies.setdefault(body_of(name), _Body(oldest, newest, level, {}))
+            body.counts[pile] = pieces
+        self.number(len(bodies))
+        told: dict[tuple[int, ...], int] = {}
+        before = self._minute
+        for name, body in sorted(bodies.items(), key=lambda one: (one[1].oldest, one[1].newest, one[0])):
+            self.raw(bytes.fromhex(name))
+            self.signed(body.oldest - before)
+            self.number(body.newest - body.oldest)
+            before = body.newest
+            piles = tuple(body.counts)
+            known = told.get(piles)
+            self.number((_NEW_PILES if known is None else _KNOWN_PILES + known) * _LEVELS + body.level)
+            if known is None:
+                told[piles] = len(told)
+                self.number(sum(1 << pile for pile in piles))
+            for pieces in body.counts.values():
+                self.number(pieces)
+
     def rests(self, rests: Sequence[Any]) -> None:
         """Put what `Aggregation.split` calls the rest, of each attribute; None where there is none."""
         self.number(sum(1 << number for number, rest in enumerate(rests) if rest is not None))
@@ -123,7 +167,7 @@ class StateWriter(Packer):
             for key in rest:
                 self.key(key)
         else:
-            entries, segments = rest
+            entries, _segments = rest
             is_whole = bool(entries) and len(entries[0]) > len(("id", "index"))
             self.number(_KEYS if is_whole else _IDS)
             self.number(len(entries))
@@ -132,9 +176,6 @@ class StateWriter(Packer):
                     self.key(entry)
                 else:
                     self.event(*entry)
-            self.number(len(segments))
-            for segment in segments:
-                self._segment(segment.name, segment.entries, segment.level)
 
     def traces(self, traces: Sequence[Trace]) -> None:
         """Put the traces of a memory, which must be sorted, after all ids of events."""
@@ -151,23 +192,9 @@ class StateWriter(Packer):
             else:
                 self.number(_KNOWN_ID + number)
 
-    def memory_segments(self, segments: Sequence[MemorySegment]) -> None:
-        """Put references to segments of a memory."""
-        self.number(len(segments))
-        before = self._minute
-        for name, traces, level, oldest, newest in segments:
-            self._segment(name, traces, level)
-            self.signed(oldest - before)
-            self.number(newest - oldest)
-            before = newest
-
     def hex(self, text: str) -> None:
         """Put a profile id."""
         self.raw(bytes.fromhex(text))
-
-    def _segment(self, name: str, pieces: int, level: int) -> None:
-        self.raw(bytes.fromhex(name))
-        self.number(pieces * _LEVELS + level)
 
 
 class StateReader(Unpacker):
@@ -177,11 +204,15 @@ class StateReader(Unpacker):
     """
 
     def __init__(self, data: bytes, origin: int = 0) -> None:
-        if data[:1] != bytes([FORMAT]):
+        if data[:1] not in _READABLE:
+            formats = " and ".join(one.hex() for one in _READABLE)
             raise UnknownFormatError(
-                f"state of format {data[:1].hex() or 'none'}; this release reads {FORMAT:02x}"
+                f"state of format {data[:1].hex() or 'none'}; this release reads {formats}"
             )
         super().__init__(data, start=1)
+        self.format = data[0]
+        self._lists: dict[int, list[Segment]] = {}
+        self._remembered: list[MemorySegment] = []
         self._time = origin
         self._minute = minute_of(origin)
         self._ids: list[str] = []
@@ -207,12 +238,33 @@ class StateReader(Unpacker):
         self._keys.append(key)
         return key
 
+    def segments(self) -> None:
+        """Take references to segments, for `rests` and `memory_segments` to return."""
+        if self.format == SEPARATE:
+            return  # they stand with what they belong to
+        told: list[list[int]] = []
+        before = self._minute
+        for _ in range(self.number()):
+            name = self.raw(NAME_BYTES).hex()
+            oldest = before + self.signed()
+            before = newest = oldest + self.number()
+            number, level = divmod(self.number(), _LEVELS)
+            if number == _NEW_PILES:
+                bits = self.number()
+                told.append([pile for pile in range(bits.bit_length()) if bits >> pile & 1])
+            for pile in told[-1] if number == _NEW_PILES else told[number - _KNOWN_PILES]:
+                part = part_name(name, pile), self.number(), level, oldest, newest
+                if pile == MEMORY:
+                    self._remembered.append(MemorySegment(*part))
+                else:
+                    self._lists.setdefault(pile, []).append(Segment(*part))
+
     def rests(self, count: int) -> list[Any]:
         """Take the rests of so many attributes."""
         there = self.number()
-        return [self._rest() if there >> number & 1 else None for number in range(count)]
+        return [self._rest(column) if there >> column & 1 else None for column in range(count)]
 
-    def _rest(self) -> Any:
+    def _rest(self, column: int) -> Any:
         kind = self.number()
         if kind == _ONE_KEY:
             return self.key()
@@ -220,7 +272,10 @@ class StateReader(Unpacker):
             return tuple([self.key() for _ in range(kind - _SOME)])
         take: Any = self.key if kind == _KEYS else self.event
         entries = [take() for _ in range(self.number())]
-        return entries, [Segment(*self._segment()) for _ in range(self.number())]
+        if self.format == SEPARATE:
+            pile = pile_of(column)
+            return entries, [Segment(*self._segment(pile)) for _ in range(self.number())]
+        return entries, self._lists.get(pile_of(column), ())
 
     def traces(self) -> list[Trace]:
         """Take the traces of a memory."""
@@ -238,10 +293,12 @@ class StateReader(Unpacker):
 
     def memory_segments(self) -> tuple[MemorySegment, ...]:
         """Take references to segments of a memory."""
+        if self.format != SEPARATE:
+            return tuple(self._remembered)
         segments: list[MemorySegment] = []
         newest = self._minute
         for _ in range(self.number()):
-            name, traces, level = self._segment()
+            name, traces, level = self._segment(MEMORY)
             oldest = newest + self.signed()
             newest = oldest + self.number()
             segments.append(MemorySegment(name, traces, level, oldest, newest))
@@ -251,9 +308,9 @@ class StateReader(Unpacker):
         """Take a profile id."""
         return self.raw(ID_BYTES).hex()
 
-    def _segment(self) -> tuple[str, int, int]:
+    def _segment(self, pile: int) -> tuple[str, int, int]:
         name = self.raw(NAME_BYTES).hex()
-        return (name, *divmod(self.number(), _LEVELS))
+        return (part_name(name, pile), *divmod(self.number(), _LEVELS))
 
 
 def _uuid_text(data: bytes) -> str:

@@ -152,9 +152,7 @@ class Writes:
             self._bodies.contents(profile.id),
             self._bodies.known(profile.id),
         )
-        layout.lay_out(profile)
-        item = self._items.profile(profile)
-        size = size_of(item)
+        item, size = layout.lay_out(profile)
         bodies = {name: one.item for name, one in layout.new.items()}
         if size > bytes_max:
             item, parts = overflow(item, attempt)
@@ -175,7 +173,7 @@ class Writes:
         profile = prepared.put.profile
         self._reads.keep(profile, prepared.after)
         for name, one in prepared.new.items():
-            self._bodies.remember(profile.id, name, one.pieces, one.item)
+            self._bodies.remember(profile.id, name, one.parts, one.item)
         replaced = prepared.before.names - prepared.after.names
         if replaced:
             self._follow_ups.best_effort(lambda: self._bodies.delete(profile.id, replaced))

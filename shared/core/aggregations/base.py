@@ -31,6 +31,8 @@ VALUE_TYPES: Final = frozenset({"string", "number", "boolean", "datetime", "ip"}
 
 LIST_LENGTH_MAX: Final = 1000
 """Entries that a list or a unique list presents (Piwik PRO's limit)."""
+MINUTE_MAX: Final = 2**33
+"""A minute since 1970 that is later than any time."""
 TRIM_LENGTH: Final = 2 * LIST_LENGTH_MAX
 """Entries at which a state is cut back: sorting once in 1000 values costs nothing per value."""
 
@@ -46,12 +48,15 @@ class Segment(NamedTuple):
     """A part of a long list that is stored beside its profile and has not been loaded.
 
     `name` is unique within the profile; `entries` counts what it holds; `level` says how often it has
-    been merged. A state that holds segments cannot be presented until they are loaded.
+    been merged; no entry's time is before the minute `oldest` or after the minute `newest` (since 1970).
+    A state that holds segments cannot be presented until they are loaded.
     """
 
     name: str
     entries: int
     level: int
+    oldest: int = 0
+    newest: int = MINUTE_MAX
 
 
 class NotLoadedError(Exception):
@@ -134,6 +139,8 @@ class SegmentedAggregation(Aggregation[S], Protocol[S]):
     """
 
     takes_arrays: ClassVar[bool] = True
+    keeps_newest_entries: ClassVar[bool]
+    """Whether an entry with `LIST_LENGTH_MAX` later ones cannot matter, whatever their values are."""
 
     def reduce(self, entries: Iterable[Keyed]) -> list[Entry]:
         """Return those entries that can still matter, by key, at most `LIST_LENGTH_MAX`.

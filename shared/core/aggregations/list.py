@@ -37,6 +37,7 @@ class List:
     name: ClassVar[str] = "list"
     types: ClassVar[frozenset[str]] = VALUE_TYPES
     takes_arrays: ClassVar[bool] = True
+    keeps_newest_entries: ClassVar[bool] = True
     suffixes: ClassVar[tuple[str, ...]] = ("",)
 
     def add(self, state: ListState | None, keyed: Sequence[Keyed]) -> ListState:

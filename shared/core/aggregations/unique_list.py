@@ -44,6 +44,7 @@ class UniqueList:
     name: ClassVar[str] = "unique_list"
     types: ClassVar[frozenset[str]] = VALUE_TYPES
     takes_arrays: ClassVar[bool] = True
+    keeps_newest_entries: ClassVar[bool] = False
     suffixes: ClassVar[tuple[str, ...]] = ("",)
 
     def __init__(self, keep: Keep = "earliest") -> None:
