@@ -37,6 +37,8 @@ PART_BYTES_MAX: Final = 512 * 2**20
 SHARES_PER_WORKER: Final = 4
 """So that a worker that was dealt busy people does not keep the others waiting."""
 
+BUFFER_BYTES: Final = 2**18
+"""Of a file whose lines are read, so many at a time: few calls, of what a processor keeps at hand."""
 COUNTED_BYTES: Final = 2**20
 """Of a file whose lines are counted, so many at a time."""
 
@@ -109,7 +111,7 @@ def lines_of(part: Part) -> Iterator[bytes]:
     if part.end is None:
         yield from _unpacked_lines(part.path)
         return
-    with part.path.open("rb") as file:
+    with part.path.open("rb", BUFFER_BYTES) as file:
         yield from _lines_between(file, _first_line(file, part.start), part.end)
 
 
@@ -157,7 +159,7 @@ def read_part(
         if part.end is None or transformer is not None:
             return _scan_part(builder, part, spool, number, transformer)
         surveyed = Survey()
-        with part.path.open("rb") as file:
+        with part.path.open("rb", BUFFER_BYTES) as file:
             start = _first_line(file, part.start)
             survey(builder, _lines_between(file, start, part.end), start, surveyed)
         blobs: list[tuple[Names, Blob]] = []

@@ -95,6 +95,11 @@ class Builder:
         self.name = definition.name
         self.attributes = definition.attributes
         self.aggregations: tuple[Aggregation[Any], ...] = tuple(map(aggregation_of, definition.attributes))
+        self.shows = tuple(
+            (one.name, one.type == "datetime" and one.aggregation != "count", one.type == "number")
+            for one in definition.attributes
+        )
+        """Of each attribute its name, and whether it shows times, or numbers."""
         self.known = frozenset(kind.name for kind in definition.identifiers if kind.known)
         days = window_days(definition)
         self.window_ms = None if days is None else days * DAY_MS
@@ -207,7 +212,10 @@ class Builder:
         if decided is None:
             decided = self._decide(values)
             # Only texts: True and 1 are equal, but not the same identifier.
-            if all(one is None or (type(one) is str and len(one) <= _DECIDED_TEXT_MAX) for one in values):
+            for one in values:
+                if one is not None and (type(one) is not str or len(one) > _DECIDED_TEXT_MAX):
+                    break
+            else:
                 if len(self._decided) >= _DECIDED_MAX:
                     self._decided.clear()
                 self._decided[values] = decided

@@ -75,9 +75,10 @@ class Planner:
         life = self.regular.get(id(contribution.identifiers))
         arrival = contribution.arrival
         if life is None or (arrival > life.fresh_until and self._is_expired(life, arrival)):
-            life = self._regular_life(contribution)
+            lives = self._owners(contribution.identifiers)
+            life = self._regular_life(contribution, lives)
             if life is None:
-                return self._take_irregular(contribution)
+                return self._take_irregular(contribution, lives)
         if not count(life.profile, contribution):
             self.tally["events_duplicate"] += 1
             return True
@@ -86,10 +87,9 @@ class Planner:
             self._break_if_too_large(life, arrival)
         return True
 
-    def _take_irregular(self, contribution: Contribution) -> bool:
+    def _take_irregular(self, contribution: Contribution, lives: list[Life]) -> bool:
         minute = minute_of(contribution.arrival)
         identifiers = contribution.identifiers
-        lives = self._owners(identifiers)
         if (lives or self.ownership.graves) and self._is_duplicate(contribution, minute, lives):
             self.tally["events_duplicate"] += 1
             return True
@@ -120,14 +120,13 @@ class Planner:
         self._break_if_too_large(life, contribution.arrival)
         return True
 
-    def _regular_life(self, contribution: Contribution) -> Life | None:
+    def _regular_life(self, contribution: Contribution, lives: list[Life]) -> Life | None:
         """Return the profile that has all of an event's identifiers, if it changes anyway and lives.
 
         Then the event changes nothing structural, and all others with just these identifiers are as regular.
         """
         if self.builder.limits or self.ownership.graves or not self.folds:
             return None
-        lives = self._owners(contribution.identifiers)
         if len(lives) != 1 or not lives[0].changed or self._is_expired(lives[0], contribution.arrival):
             return None
         mine = lives[0].profile.identifiers

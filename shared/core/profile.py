@@ -11,7 +11,7 @@ from typing import Any, Final, NamedTuple
 
 import msgspec
 
-from shared.core.aggregations.base import Entry, Key, Keyed
+from shared.core.aggregations.base import Entry, Key, Keyed, Value
 from shared.core.canonical import encode, plain
 from shared.core.compile import Builder, Contribution, Reading
 from shared.core.history import Head
@@ -140,28 +140,36 @@ def fold(builder: Builder, profile: Profile, contributions: Sequence[Contributio
     # Hot: by attribute, so that an aggregation is called once, not once per event.
     contributions = sorted(contributions, key=_KEY_OF)
     keys = [one.key for one in contributions]
-    has_ties = len(set(keys)) < len(keys)
+    # Times are told apart faster than keys, and nearly always differ.
+    has_ties = len({key[0] for key in keys}) < len(keys) and len(set(keys)) < len(keys)
     columns = zip(*[one.values for one in contributions], strict=True)
     attributes = profile.attributes
     for number, (aggregation, column) in enumerate(zip(builder.aggregations, columns, strict=True)):
-        keyed = [(key, reading) for key, reading in zip(keys, column, strict=True) if reading is not None]
-        if keyed:
-            if aggregation.takes_arrays and list in map(type, column):
-                keyed = [each for key, reading in keyed for each in _elements(key, reading)]
-            if has_ties:
-                keyed.sort()
-            attributes[number] = aggregation.add(attributes[number], keyed)
+        mine: Sequence[Key] = keys
+        values: Sequence[Any] = [reading for reading in column if reading is not None]
+        if len(values) < len(column):
+            if not values:
+                continue
+            mine = [key for key, reading in zip(keys, column, strict=True) if reading is not None]
+        if has_ties or (aggregation.takes_arrays and list in map(type, values)):
+            mine, values = _one_by_one(mine, values)
+        attributes[number] = aggregation.add(attributes[number], mine, values)
     for one in contributions:
         if one.traits:
             merge_traits(profile.traits, {name: (one.key, value) for name, value in one.traits.items()})
 
 
-def _elements(key: Key, reading: Reading) -> list[Keyed]:
-    """Give each element of an array its own key."""
-    if not isinstance(reading, list):
-        return [(key, reading)]
-    time, event_id, _ = key
-    return [((time, event_id, index), value) for index, value in enumerate(reading)]
+def _one_by_one(keys: Sequence[Key], readings: Sequence[Reading]) -> tuple[Sequence[Key], Sequence[Value]]:
+    """Give each element of an array its own key; sort, as where keys are equal values decide."""
+    keyed: list[Keyed] = []
+    for key, reading in zip(keys, readings, strict=True):
+        if isinstance(reading, list):
+            time, event_id, _ = key
+            keyed += [((time, event_id, index), value) for index, value in enumerate(reading)]
+        else:
+            keyed.append((key, reading))
+    keyed.sort()
+    return [key for key, _ in keyed], [value for _, value in keyed]
 
 
 def merge(builder: Builder, primary: Profile, secondary: Profile, how: Merge) -> int:
@@ -224,15 +232,14 @@ def present_attributes(
     `number` is applied to what attributes of numbers show.
     """
     shown: dict[str, Any] = {}
-    for attribute, aggregation, state in zip(
-        builder.attributes, builder.aggregations, profile.attributes, strict=True
+    for (name, is_time, is_number), aggregation, state in zip(
+        builder.shows, builder.aggregations, profile.attributes, strict=True
     ):
         if state is None:
             continue
-        is_time = attribute.type == "datetime" and attribute.aggregation != "count"
         for suffix, value in aggregation.present(state):
-            one = _shown(value, is_time=is_time)
-            shown[attribute.name + suffix] = number(one) if number and attribute.type == "number" else one
+            one = _shown(value, is_time=is_time) if is_time or type(value) is list else value
+            shown[name + suffix] = number(one) if number and is_number else one
     return shown
 
 

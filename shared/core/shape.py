@@ -85,7 +85,8 @@ class Shape:
         """
         if len(text) > PLAIN_BYTES_MAX:
             return None
-        depth = text.count(b"{")
+        # Hot: to take them all out is a quarter of the work of counting them.
+        depth = len(text) - len(text.replace(b"{", b""))
         if b"[" in text:
             depth += text.count(b"[")
         if depth > DEPTH_MAX:

@@ -20,6 +20,10 @@ _EPOCH: Final = datetime(1970, 1, 1)  # noqa: DTZ001 - naive stands for UTC thro
 _EPOCH_AWARE: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _EPOCH_DAY: Final = date(1970, 1, 1).toordinal()
 _DAY_MS: Final = 86_400_000
+_HOUR_MS: Final = 3_600_000
+_MINUTE_MS: Final = 60_000
+_OF_DAY: Final = tuple(f"T{minute // 60:02}:{minute % 60:02}:" for minute in range(24 * 60))
+"""How the minutes of a day are written."""
 _DAYS_REMEMBERED: Final = 4096
 _BASIC_DATE_LENGTH: Final = len("20260102")
 _TEXT_LENGTH_MAX: Final = 40
@@ -28,10 +32,10 @@ _TEXTS_REMEMBERED: Final = 1024
 remembered: Final[dict[str, int]] = {}
 """Texts read lately: an event tells the same time more than once, and several attributes read it. All are
 forgotten at once; `lru_cache` takes longer to forget one than it takes to read one again."""
-_MINUTES_REMEMBERED: Final = 4096
+_HOURS_REMEMBERED: Final = 4096
 _COMMON: Final = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}\.[0-9]{3}Z")
-"""How nearly all events write their times: minute, second and milliseconds, one after the other."""
-_minutes: Final[dict[str, int]] = {}
+"""How nearly all events write their times: down to the hour, the second and the millisecond."""
+_hours: Final[dict[str, int]] = {}
 _seconds: Final[dict[str, int]] = {}
 _fractions: Final[dict[str, int]] = {}
 """What the three pieces of common texts come to in ms. Times differ from event to event, but their pieces
@@ -56,10 +60,9 @@ def parse_time(value: Any) -> int | None:
 def format_time(time_ms: int) -> str:
     """Return the moment as text, always with milliseconds: `2026-01-02T03:04:05.678Z`."""
     day, of_day = divmod(time_ms, _DAY_MS)
-    seconds, ms = divmod(of_day, 1000)
-    minutes, second = divmod(seconds, 60)
-    hour, minute = divmod(minutes, 60)
-    return f"{_day_text(day)}T{hour:02}:{minute:02}:{second:02}.{ms:03}Z"
+    minute, of_minute = divmod(of_day, _MINUTE_MS)
+    second, ms = divmod(of_minute, 1000)
+    return f"{_day_text(day)}{_OF_DAY[minute]}{second:02}.{ms:03}Z"
 
 
 def add_months(time_ms: int, months: int) -> int:
@@ -92,10 +95,10 @@ def _add_months_to_day(day: int, months: int) -> int | None:
 
 def _parse_text(text: str) -> int | None:
     # Hot: every event has a time of its own. A text of other pieces than these three is not common.
-    minute, second, fraction = _minutes.get(text[:16]), _seconds.get(text[16:19]), _fractions.get(text[19:])
-    if minute is None or second is None or fraction is None:
+    hour, second, fraction = _hours.get(text[:13]), _seconds.get(text[13:19]), _fractions.get(text[19:])
+    if hour is None or second is None or fraction is None:
         return _parse_anew(text)
-    time_ms = minute + second + fraction
+    time_ms = hour + second + fraction
     if len(remembered) >= _TEXTS_REMEMBERED:
         remembered.clear()
     remembered[text] = time_ms
@@ -118,12 +121,12 @@ def _parse_anew(text: str) -> int | None:
             remembered.clear()
         remembered[text] = time_ms
         if _COMMON.fullmatch(text):
-            if len(_minutes) >= _MINUTES_REMEMBERED:
-                _minutes.clear()
-            of_minute = time_ms % 60_000
-            _minutes[text[:16]] = time_ms - of_minute
-            _seconds[text[16:19]] = of_minute - of_minute % 1000
-            _fractions[text[19:]] = of_minute % 1000
+            if len(_hours) >= _HOURS_REMEMBERED:
+                _hours.clear()
+            of_hour = time_ms % _HOUR_MS
+            _hours[text[:13]] = time_ms - of_hour
+            _seconds[text[13:19]] = of_hour - of_hour % 1000
+            _fractions[text[19:]] = of_hour % 1000
     return time_ms
 
 

@@ -79,7 +79,7 @@ def test_a_full_list_presents_1000_values_and_holds_fewer_than_2000(aggregation,
     del keep
     state = None
     for number in range(10_000):
-        state = aggregation.add(state, [((number, "e", 0), number)])
+        state = aggregation.add(state, [(number, "e", 0)], [number])
         held = state.keys if isinstance(aggregation, UniqueList) else state.entries
         assert len(held) < 2000
     [(_, values)] = aggregation.present(state)
@@ -180,7 +180,7 @@ def test_a_sum_over_38_digits_is_stored_as_its_text_and_goes_on_exactly():
     state = fold(added, [at(1, 10**38 - 1), at(2, Decimal("0.01"))])
     readable, rest = added.split(state)
     assert (readable, rest) == ({"": "9" * 38 + ".01"}, None)
-    state = added.add(stored(added, state), [((3, "e", 0), Decimal("-0.01"))])
+    state = added.add(stored(added, state), [(3, "e", 0)], [Decimal("-0.01")])
     assert dict(added.present(state)) == {"": 10**38 - 1}
     assert added.split(state)[0] == {"": 10**38 - 1}
 

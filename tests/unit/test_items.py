@@ -27,6 +27,7 @@ from shared.core.retention import children_until
 from shared.core.snapshot import Pointer, Redirect, Tombstone
 from shared.core.writes import Point, Remove
 from tests.generators import any_event_id, any_keyed_values, any_number, any_text, any_time
+from tests.laws.kit import added
 from tests.people import a_definition, an_event
 from tests.people import contributions_of as contributions_from
 
@@ -94,7 +95,7 @@ def any_profile(draw):
     for column in draw(st.sets(st.integers(0, len(BUILDER.attributes) - 1), max_size=4)):
         keyed = draw(any_keyed_values(BUILDER.attributes[column].type, max_size=4))
         if keyed:
-            profile.attributes[column] = BUILDER.aggregations[column].add(None, keyed)
+            profile.attributes[column] = added(BUILDER.aggregations[column], None, keyed)
     names = st.text(min_size=1)
     profile.traits = draw(st.dictionaries(names, st.tuples(any_key, st.none() | any_trait), max_size=4))
     profile.memory = Memory(draw(st.lists(any_trace, max_size=5)))
@@ -192,7 +193,7 @@ def test_references_to_segments_survive():
     names = [one.name for one in BUILDER.attributes]
     bodies = {"00" * NAME_BYTES: Extent(1, 5, 70), "ff" * NAME_BYTES: Extent(0, 71, 71)}
     for column in (names.index("list_string"), names.index("unique_list_string")):
-        state = BUILDER.aggregations[column].add(None, [((1, "a", 0), "x")])
+        state = BUILDER.aggregations[column].add(None, [(1, "a", 0)], ["x"])
         state.segments = tuple(
             Segment(part_name(name, pile_of(column)), LIST_LENGTH_MAX, *extent)
             for name, extent in bodies.items()

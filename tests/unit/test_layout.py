@@ -26,6 +26,7 @@ from shared.core.definition import Attribute, Definition, IdentifierType
 from shared.core.identity.identifiers import Identifier
 from shared.core.memory import MINUTE_MS, REMEMBERED_MAX
 from shared.core.profile import Profile, copy, new_profile
+from tests.laws.kit import added
 
 BUILDER = Builder(
     Definition(
@@ -116,7 +117,7 @@ def add(profile, number, random, distinct):
     key = (random.randrange(distinct * 2), f"id-{number}", 0)
     value = f"/page/{random.randrange(distinct)}"
     for column, aggregation in enumerate(BUILDER.aggregations):
-        profile.attributes[column] = aggregation.add(profile.attributes[column], [(key, value)])
+        profile.attributes[column] = aggregation.add(profile.attributes[column], [key], [value])
     profile.memory.add(number * 7919, number // 3)
 
 
@@ -125,11 +126,11 @@ def test_an_entry_that_came_twice_stays_twice_when_its_segment_is_put_back():
     shelf, pages = Shelf(), BUILDER.aggregations[0]
     entries = [((number, f"id-{number}", 0), "/page") for number in range(LIST_TAIL.pieces_max + 1)]
     profile = copy(BUILDER, shelf.profile)
-    profile.attributes[0] = pages.add(None, entries)
+    profile.attributes[0] = added(pages, None, entries)
     shelf.write(profile)
     assert shelf.before.lists[0]
     profile = shelf.loaded()
-    profile.attributes[0] = pages.add(profile.attributes[0], [entries[0]])
+    profile.attributes[0] = added(pages, profile.attributes[0], [entries[0]])
     shelf.write(profile)
     assert len(shelf.shown()[0][0][0][1]) == len(entries) + 1
 
@@ -252,7 +253,7 @@ def test_large_values_fill_segments_to_their_limit_and_no_further(size):
     profile = copy(BUILDER, shelf.profile)
     for number in range(40):
         keyed = [((number, f"id-{number}", 0), f"{number:02}" + "x" * size)]
-        profile.attributes[0] = BUILDER.aggregations[0].add(profile.attributes[0], keyed)
+        profile.attributes[0] = added(BUILDER.aggregations[0], profile.attributes[0], keyed)
     shelf.write(profile)
     assert all(size_of(item) <= SEGMENT_BYTES_MAX for item in shelf.bodies.values())
     assert len(present(shelf.loaded())[0][0][0][1]) == 40

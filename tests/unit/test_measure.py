@@ -16,6 +16,7 @@ from shared.core.plan import plan
 from shared.core.profile import canonical, new_profile
 from shared.core.snapshot import Snapshot
 from tests.generators import any_keyed_values
+from tests.laws.kit import added
 from tests.people import T0, a_definition, an_event, any_stream, contributions_of
 
 TYPES = ["string", "number", "boolean", "datetime", "ip"]
@@ -52,7 +53,7 @@ def test_no_value_of_any_type_takes_more_than_is_measured(aggregation, kind, dat
     profile.identifiers[founder] = T0
     keyed = data.draw(any_keyed_values(kind))
     if keyed:
-        profile.attributes[0] = builder.aggregations[0].add(None, keyed)
+        profile.attributes[0] = added(builder.aggregations[0], None, keyed)
     if aggregation == "sum" and keyed:
         profile.attributes[0] = Decimal(f"{9 * 10**60}.5")
     assert canonical_bytes_max(builder, profile) >= len(canonical(builder, profile))

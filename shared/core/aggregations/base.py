@@ -13,7 +13,7 @@ Equality of states is equality of what they present, now and after any further m
 one state are of one value type, so that they compare, and `True` never meets `1`.
 """
 
-from collections.abc import Collection, Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from decimal import Decimal
 from typing import Any, ClassVar, Final, NamedTuple, Protocol, TypeVar, runtime_checkable
 
@@ -91,8 +91,8 @@ class Aggregation(Protocol[S]):
     suffixes: ClassVar[tuple[str, ...]] = ("",)
     """What is appended to the attribute's name for each value presented."""
 
-    def add(self, state: S | None, keyed: Sequence[Keyed]) -> S:
-        """Return the state with more values, at least one, sorted.
+    def add(self, state: S | None, keys: Sequence[Key], values: Sequence[Value]) -> S:
+        """Return the state with more values, at least one, each with the key at its place; sorted.
 
         Two values have one key when the same event id came again after the dedup window; the values
         themselves decide then, so that the result does not depend on which was there first.
@@ -110,8 +110,8 @@ class Aggregation(Protocol[S]):
         """Return a state that shares nothing with this one that `add` or `merge` would change."""
         ...
 
-    def present(self, state: S) -> Iterator[tuple[str, Any]]:
-        """Yield (suffix, presented value): a Value, a list of Values, or a list of `Entry`.
+    def present(self, state: S) -> Iterable[tuple[str, Any]]:
+        """Return pairs of suffix and presented value: a Value, a list of Values, or a list of `Entry`.
 
         Raises `NotLoadedError` where segments are missing.
         """

@@ -5,10 +5,10 @@ merge   a + b
 units   events (or, with `from`, events that have the value)
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any, ClassVar
 
-from shared.core.aggregations.base import VALUE_TYPES, Keyed
+from shared.core.aggregations.base import VALUE_TYPES, Key, Value
 
 
 class Count:
@@ -19,9 +19,9 @@ class Count:
     takes_arrays: ClassVar[bool] = False
     suffixes: ClassVar[tuple[str, ...]] = ("",)
 
-    def add(self, state: int | None, keyed: Sequence[Keyed]) -> int:
+    def add(self, state: int | None, keys: Sequence[Key], _values: Sequence[Value]) -> int:
         """Return the state with more values."""
-        return (state or 0) + len(keyed)
+        return (state or 0) + len(keys)
 
     def merge(self, a: int | None, b: int | None) -> int | None:
         """Return the state of both sets of values."""
@@ -33,9 +33,9 @@ class Count:
         """Return the state: nothing changes it."""
         return state
 
-    def present(self, state: int) -> Iterator[tuple[str, int]]:
-        """Yield the count."""
-        yield "", state
+    def present(self, state: int) -> Iterable[tuple[str, int]]:
+        """Return the count."""
+        return (("", state),)
 
     def split(self, state: int) -> tuple[dict[str, Any], None]:
         """Return {"": count} and nothing else."""

@@ -5,7 +5,7 @@ merge   the one with the smaller key
 units   those of the value
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any, ClassVar
 
 from shared.core.aggregations.base import VALUE_TYPES, Key, Keyed, Value
@@ -21,9 +21,9 @@ class First:
     takes_arrays: ClassVar[bool] = False
     suffixes: ClassVar[tuple[str, ...]] = ("",)
 
-    def add(self, state: FirstState | None, keyed: Sequence[Keyed]) -> FirstState:
+    def add(self, state: FirstState | None, keys: Sequence[Key], values: Sequence[Value]) -> FirstState:
         """Return the state with more values."""
-        first = keyed[0]
+        first = keys[0], values[0]
         return first if state is None or first < state else state
 
     def merge(self, a: FirstState | None, b: FirstState | None) -> FirstState | None:
@@ -36,9 +36,9 @@ class First:
         """Return the state: nothing changes it."""
         return state
 
-    def present(self, state: FirstState) -> Iterator[tuple[str, Value]]:
-        """Yield the value."""
-        yield "", state[1]
+    def present(self, state: FirstState) -> Iterable[tuple[str, Value]]:
+        """Return the value."""
+        return (("", state[1]),)
 
     def split(self, state: FirstState) -> tuple[dict[str, Any], Key]:
         """Return {"": value} and the value's key."""

@@ -5,7 +5,7 @@ merge   the smaller of the firsts, the larger of the lasts
 units   those of the value
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any, ClassVar
 
 from shared.core.aggregations.base import VALUE_TYPES, Key, Keyed, Value
@@ -21,9 +21,11 @@ class FirstLast:
     takes_arrays: ClassVar[bool] = False
     suffixes: ClassVar[tuple[str, ...]] = ("_first", "_last")
 
-    def add(self, state: FirstLastState | None, keyed: Sequence[Keyed]) -> FirstLastState:
+    def add(
+        self, state: FirstLastState | None, keys: Sequence[Key], values: Sequence[Value]
+    ) -> FirstLastState:
         """Return the state with more values."""
-        first, last = keyed[0], keyed[-1]
+        first, last = (keys[0], values[0]), (keys[-1], values[-1])
         if state is None:
             return first, last
         return (
@@ -41,11 +43,10 @@ class FirstLast:
         """Return the state: nothing changes it."""
         return state
 
-    def present(self, state: FirstLastState) -> Iterator[tuple[str, Value]]:
-        """Yield the first value and the last one; of a single value, it twice."""
+    def present(self, state: FirstLastState) -> Iterable[tuple[str, Value]]:
+        """Return the first value and the last one; of a single value, it twice."""
         (_, first), (_, last) = state
-        yield "_first", first
-        yield "_last", last
+        return ("_first", first), ("_last", last)
 
     def split(self, state: FirstLastState) -> tuple[dict[str, Any], tuple[Key, ...]]:
         """Return {"_first": value, "_last": value} and their two keys; of a single value, its one key."""

@@ -5,7 +5,7 @@ merge   the one with the larger key
 units   those of the value
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any, ClassVar
 
 from shared.core.aggregations.base import VALUE_TYPES, Key, Keyed, Value
@@ -21,9 +21,9 @@ class Last:
     takes_arrays: ClassVar[bool] = False
     suffixes: ClassVar[tuple[str, ...]] = ("",)
 
-    def add(self, state: LastState | None, keyed: Sequence[Keyed]) -> LastState:
+    def add(self, state: LastState | None, keys: Sequence[Key], values: Sequence[Value]) -> LastState:
         """Return the state with more values."""
-        last = keyed[-1]
+        last = keys[-1], values[-1]
         return last if state is None or last > state else state
 
     def merge(self, a: LastState | None, b: LastState | None) -> LastState | None:
@@ -36,9 +36,9 @@ class Last:
         """Return the state: nothing changes it."""
         return state
 
-    def present(self, state: LastState) -> Iterator[tuple[str, Value]]:
-        """Yield the value."""
-        yield "", state[1]
+    def present(self, state: LastState) -> Iterable[tuple[str, Value]]:
+        """Return the value."""
+        return (("", state[1]),)
 
     def split(self, state: LastState) -> tuple[dict[str, Any], Key]:
         """Return {"": value} and the value's key."""

@@ -8,7 +8,7 @@ An entry that is not among the 1000 newest of what is loaded has 1000 newer ones
 among the 1000 newest of all, so dropping it needs no look at the segments.
 """
 
-from collections.abc import Collection, Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from typing import Any, ClassVar
 
 import msgspec
@@ -18,8 +18,10 @@ from shared.core.aggregations.base import (
     TRIM_LENGTH,
     VALUE_TYPES,
     Entry,
+    Key,
     Keyed,
     Segment,
+    Value,
     require_loaded,
 )
 
@@ -40,11 +42,12 @@ class List:
     keeps_newest_entries: ClassVar[bool] = True
     suffixes: ClassVar[tuple[str, ...]] = ("",)
 
-    def add(self, state: ListState | None, keyed: Sequence[Keyed]) -> ListState:
+    def add(self, state: ListState | None, keys: Sequence[Key], values: Sequence[Value]) -> ListState:
         """Return the state with more values."""
+        entries = list(zip(keys, values, strict=True))
         if state is None:
-            return _trimmed(ListState(list(keyed)))
-        state.entries += keyed
+            return _trimmed(ListState(entries))
+        state.entries += entries
         return _trimmed(state)
 
     def merge(self, a: ListState | None, b: ListState | None) -> ListState | None:
@@ -61,10 +64,10 @@ class List:
         """Return a state of its own."""
         return ListState(state.entries.copy(), state.segments)
 
-    def present(self, state: ListState) -> Iterator[tuple[str, list[Entry]]]:
-        """Yield the entries by key. Raises `NotLoadedError` where segments are missing."""
+    def present(self, state: ListState) -> Iterable[tuple[str, list[Entry]]]:
+        """Return the entries by key. Raises `NotLoadedError` where segments are missing."""
         require_loaded(state.segments)
-        yield "", self.reduce(state.entries)
+        return (("", self.reduce(state.entries)),)
 
     def split(self, state: ListState) -> tuple[dict[str, Any], Any]:
         """Return {"": loaded entries by key} and ([event id, index] of each, segments).

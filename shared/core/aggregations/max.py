@@ -5,10 +5,10 @@ merge   max(a, b)
 units   those of the value
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any, ClassVar
 
-from shared.core.aggregations.base import Keyed
+from shared.core.aggregations.base import Key
 
 
 class Max:
@@ -19,9 +19,9 @@ class Max:
     takes_arrays: ClassVar[bool] = False
     suffixes: ClassVar[tuple[str, ...]] = ("",)
 
-    def add(self, state: Any, keyed: Sequence[Keyed]) -> Any:
+    def add(self, state: Any, _keys: Sequence[Key], values: Sequence[Any]) -> Any:
         """Return the state with more values."""
-        largest = max([value for _, value in keyed])
+        largest = max(values)
         return largest if state is None or largest > state else state
 
     def merge(self, a: Any, b: Any) -> Any:
@@ -34,9 +34,9 @@ class Max:
         """Return the state: nothing changes it."""
         return state
 
-    def present(self, state: Any) -> Iterator[tuple[str, Any]]:
-        """Yield the largest value."""
-        yield "", state
+    def present(self, state: Any) -> Iterable[tuple[str, Any]]:
+        """Return the largest value."""
+        return (("", state),)
 
     def split(self, state: Any) -> tuple[dict[str, Any], None]:
         """Return {"": value} and nothing else."""

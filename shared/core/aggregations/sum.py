@@ -5,11 +5,11 @@ merge   a + b, without rounding
 units   those of the number; no limit on its size
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from decimal import Decimal
 from typing import Any, ClassVar, cast
 
-from shared.core.aggregations.base import Keyed
+from shared.core.aggregations.base import Key
 from shared.core.values import EXACT, UNUSABLE, Number, canonical_number, number_text, parse_number
 
 
@@ -21,11 +21,10 @@ class Sum:
     takes_arrays: ClassVar[bool] = False
     suffixes: ClassVar[tuple[str, ...]] = ("",)
 
-    def add(self, state: Number | None, keyed: Sequence[Keyed]) -> Number:
+    def add(self, state: Number | None, _keys: Sequence[Key], values: Sequence[Any]) -> Number:
         """Return the state with more values."""
         total: Any = 0 if state is None else state
-        number: Any
-        for _, number in keyed:
+        for number in values:
             # Integers add natively: they never round. `+` on a Decimal would, in the thread's context.
             total = total + number if type(total) is int is type(number) else EXACT.add(total, number)
         return cast("Number", total)
@@ -40,9 +39,9 @@ class Sum:
         """Return the state: nothing changes it."""
         return state
 
-    def present(self, state: Number) -> Iterator[tuple[str, Number]]:
-        """Yield the canonical total, however many digits it has."""
-        yield "", canonical_number(state)
+    def present(self, state: Number) -> Iterable[tuple[str, Number]]:
+        """Return the canonical total, however many digits it has."""
+        return (("", canonical_number(state)),)
 
     def split(self, state: Number) -> tuple[dict[str, Any], None]:
         """Return {"": total} and nothing else.

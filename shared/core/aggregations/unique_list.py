@@ -12,7 +12,7 @@ in a segment can make those later. If a segment knows an earlier occurrence of t
 segment holds it. So dropping the value here needs no look at the segments.
 """
 
-from collections.abc import Collection, Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from typing import Any, ClassVar
 
 import msgspec
@@ -50,15 +50,16 @@ class UniqueList:
     def __init__(self, keep: Keep = "earliest") -> None:
         self._keeps_newest = keep == "newest"
 
-    def add(self, state: UniqueListState | None, keyed: Sequence[Keyed]) -> UniqueListState:
+    def add(
+        self, state: UniqueListState | None, keys: Sequence[Key], values: Sequence[Value]
+    ) -> UniqueListState:
         """Return the state with more values."""
         if state is None:
-            state = UniqueListState({})
-        keys, newest = state.keys, self._keeps_newest
-        for key, value in keyed:
-            known = keys.get(value)
-            if known is None or (key > known) is newest:
-                keys[value] = key
+            # Hot: of equal values a dictionary keeps the last key, so that goes last which counts.
+            if not self._keeps_newest:
+                keys, values = keys[::-1], values[::-1]
+            return self._trimmed(UniqueListState(dict(zip(values, keys, strict=True))))
+        self._take(state.keys, zip(keys, values, strict=True))
         return self._trimmed(state)
 
     def merge(self, a: UniqueListState | None, b: UniqueListState | None) -> UniqueListState | None:
@@ -75,10 +76,10 @@ class UniqueList:
         """Return a state of its own."""
         return UniqueListState(state.keys.copy(), state.segments)
 
-    def present(self, state: UniqueListState) -> Iterator[tuple[str, list[Value]]]:
-        """Yield the values in order. Raises `NotLoadedError` where segments are missing."""
+    def present(self, state: UniqueListState) -> Iterable[tuple[str, list[Value]]]:
+        """Return the values in order. Raises `NotLoadedError` where segments are missing."""
         require_loaded(state.segments)
-        yield "", [value for _, value in self._in_order(state.keys)]
+        return (("", [value for _, value in self._in_order(state.keys)]),)
 
     def split(self, state: UniqueListState) -> tuple[dict[str, Any], Any]:
         """Return {"": loaded values in order} and (the key of each, segments)."""

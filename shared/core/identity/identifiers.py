@@ -6,7 +6,7 @@ thing that must never happen here is that two people share an identifier that be
 
 import re
 from collections.abc import Callable
-from functools import cache, lru_cache
+from functools import cache
 from typing import Any, Final, Literal, NamedTuple
 
 from shared.core.definition import Block, Definition, IdentifierType, Normalizer, Path
@@ -105,7 +105,7 @@ def identifier_decider(
                 continue
             # Nearly all values are short text, and this runs for every path of every event: no call between.
             if value.__class__ is str and len(value) <= IDENTIFIER_BYTES_MAX:
-                decision = remembered(value)
+                decision = remembered.get(value) or decide(value)
             else:
                 decision = decide(value)
             if isinstance(decision, str):
@@ -138,8 +138,30 @@ def value_at(body: dict[str, Any], path: Path) -> Any:
 
 def _deciders(
     kind: IdentifierType, definition: Definition
-) -> tuple[Callable[[str], _Decision], Callable[[Any], _Decision]]:
-    """Compile what becomes of a raw value of one type: of short text, remembering the latest; of anything."""
+) -> tuple[dict[str, _Decision], Callable[[Any], _Decision]]:
+    """Compile what becomes of a raw value of one type: of short text, as remembered; of anything.
+
+    All is forgotten at once: `lru_cache` keeps what it knows in order, which takes longer than it saves.
+    """
+    decide_text = _text_decider(kind, definition)
+    remembered: dict[str, _Decision] = {}
+
+    def decide(raw: Any) -> _Decision:
+        if isinstance(raw, str):
+            decision = decide_text(raw)
+            if len(raw) <= IDENTIFIER_BYTES_MAX:
+                if len(remembered) >= _DECISIONS_MAX:
+                    remembered.clear()
+                remembered[raw] = decision
+            return decision
+        if isinstance(raw, bool) or not isinstance(raw, int):
+            return "wrong_type"
+        return decide(str(raw)) if raw.bit_length() <= _INTEGER_BITS_MAX else "too_long"
+
+    return remembered, decide
+
+
+def _text_decider(kind: IdentifierType, definition: Definition) -> Callable[[str], _Decision]:
     name = kind.name
     normalize = NORMALIZERS[kind.normalize]
     failure = _FAILURES[kind.normalize]
@@ -160,15 +182,7 @@ def _deciders(
             return "too_long"
         return "blocked" if value != text and blocks(value) else Identifier(name, value)
 
-    def decide(raw: Any) -> _Decision:
-        if isinstance(raw, str):
-            return decide_text(raw)
-        if isinstance(raw, bool) or not isinstance(raw, int):
-            return "wrong_type"
-        return remembered(str(raw)) if raw.bit_length() <= _INTEGER_BITS_MAX else "too_long"
-
-    remembered = lru_cache(_DECISIONS_MAX)(decide_text)
-    return remembered, decide
+    return decide_text
 
 
 def _bytes_of(text: str) -> int | None:
@@ -192,7 +206,12 @@ def _blocker(*blocks: Block) -> Callable[[str], bool]:
     matches = tuple(one.fullmatch for one in _united([one for block in blocks for one in block.regex]))
 
     def blocks_value(text: str) -> bool:
-        return text.casefold() in exact or any(match(text) for match in matches)
+        if text.casefold() in exact:
+            return True
+        for match in matches:  # noqa: SIM110 - hot: a generator for each value takes longer than all the rest
+            if match(text):
+                return True
+        return False
 
     return blocks_value
 
