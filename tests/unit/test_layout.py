@@ -214,7 +214,7 @@ def test_what_cannot_matter_any_more_goes_without_being_rewritten():
     for number in range(3 * LIST_LENGTH_MAX):
         profile, before = copy(BUILDER, shelf.profile), shelf.written
         key = (number * MINUTE_MS, f"id-{number}", 0)
-        profile.attributes[0] = BUILDER.aggregations[0].add(profile.attributes[0], [(key, "/page")])
+        profile.attributes[0] = BUILDER.aggregations[0].add(profile.attributes[0], [key], ["/page"])
         profile.memory.add(number * 7919, number)
         shelf.write(profile)
         written.append(shelf.written - before)

@@ -12,7 +12,7 @@ from shared.adapters.dynamo.piles import segmented
 from shared.adapters.dynamo.state import SEPARATE, StateReader, StateWriter, reads_items
 from shared.adapters.dynamo.wire import Item, Wire, from_wire, to_wire
 from shared.contract import PROFILES_SK, SK_BODY_PREFIX, TTL_ATTRIBUTE
-from shared.core.aggregations.base import Entry, Key, Keyed
+from shared.core.aggregations.base import Aggregation, Entry, Key, Keyed
 from shared.core.canonical import canonical_json
 from shared.core.compile import Builder
 from shared.core.definition import Attribute, debounce_s
@@ -114,7 +114,7 @@ class Items:
         """Encode parts of piles, by their numbers, as what a segment says. Each is sorted."""
         attributes, rests = self._split(
             [
-                aggregation.add(None, parts[pile_of(column)]) if pile_of(column) in parts else None
+                _list_of(aggregation, parts[pile_of(column)]) if pile_of(column) in parts else None
                 for column, (_, aggregation, _) in enumerate(self._columns)
             ]
         )
@@ -373,3 +373,8 @@ def _with_parked(item: Item, parked: Iterable[str]) -> Item:
 
 def _parked(item: Item) -> tuple[str, ...]:
     return tuple(sorted(item["parked"]["SS"])) if "parked" in item else ()
+
+
+def _list_of(aggregation: Aggregation[Any], keyed: Sequence[Keyed]) -> Any:
+    """Return the state of a part of a list."""
+    return aggregation.add(None, [key for key, _ in keyed], [value for _, value in keyed])
