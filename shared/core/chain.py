@@ -53,6 +53,8 @@ class Failure(msgspec.Struct, frozen=True):
     delay_s: float | None = None
 
 
+_TOO_LARGE: Final = Failure("transform_result", f"an event becomes at most {RESULT_BYTES_MAX} bytes of JSON")
+
 Outcome = list[Made] | Failure | None
 """What a chain makes of an event; None: it stays as it is."""
 
@@ -80,9 +82,13 @@ class Chain:
             result = self._apply(function, current)
             if isinstance(result, list):
                 made = [(f"#{index}", one) for index, one in enumerate(result)]
-                return self._checked(self._fan_out(self._functions[number:], made))
+                return _checked(self._fan_out(self._functions[number:], made))
             current = result
-        return None if current is text else self._checked([("", current)])
+        if current is text:
+            return None
+        if len(current) > RESULT_BYTES_MAX:
+            raise _FailedError(_TOO_LARGE)
+        return [Made("", msgspec.Raw(current))]
 
     def _fan_out(
         self, functions: Sequence[Callable[[Any, Any], Any]], made: list[tuple[str, bytes]]
@@ -99,13 +105,6 @@ class Chain:
                     made.append((suffix, result))
             _check_count(made)
         return made
-
-    def _checked(self, made: list[tuple[str, bytes]]) -> list[Made]:
-        if sum(len(text) for _, text in made) > RESULT_BYTES_MAX:
-            raise _FailedError(
-                Failure("transform_result", f"an event becomes at most {RESULT_BYTES_MAX} bytes of JSON")
-            )
-        return [Made(suffix, msgspec.Raw(text)) for suffix, text in made]
 
     def _apply(self, function: Callable[[Any, Any], Any], text: bytes) -> bytes | list[bytes]:
         """Run one function on one event: the text that it goes on as, or those that it becomes."""
@@ -140,6 +139,12 @@ class _FailedError(Exception):
     def __init__(self, failure: Failure) -> None:
         super().__init__(failure.reason)
         self.failure = failure
+
+
+def _checked(made: list[tuple[str, bytes]]) -> list[Made]:
+    if sum(len(text) for _, text in made) > RESULT_BYTES_MAX:
+        raise _FailedError(_TOO_LARGE)
+    return [Made(suffix, msgspec.Raw(text)) for suffix, text in made]
 
 
 def _check_count(made: Sequence[object]) -> None:
