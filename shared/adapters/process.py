@@ -17,6 +17,7 @@ from typing import Final, Literal, NamedTuple, TypeVar
 import msgspec
 
 from shared.adapters.hiding import hide_process
+from shared.adapters.orphans import end_orphans
 from shared.adapters.sandbox_child import ASK, LENGTH
 from shared.app.secrets import NO_SECRETS, Secrets, SecretUnavailableError, start_of
 from shared.app.user_store import StoreDesk, UserValues
@@ -26,6 +27,8 @@ from shared.core.user_store import Ask, Told
 FRAME_BYTES_MAX: Final = 2**25
 """An answer is far smaller."""
 _READ_BYTES: Final = 2**16
+_living: Final[set[int]] = set()
+"""The processes of all sandboxes, by their ids."""
 _GARBLED: Final = "the process wrote what is no answer"
 
 _Message = TypeVar("_Message", Answer, FunctionAnswer, Loaded)
@@ -78,6 +81,7 @@ class Process:
             bufsize=0,
             start_new_session=True,  # what user code starts ends with it
         )
+        _living.add(self._child.pid)
         self.write(msgspec.json.encode(start))
         try:
             loaded = self._read(limits.load_s, Loaded)
@@ -115,6 +119,8 @@ class Process:
         with suppress(ProcessLookupError, PermissionError):
             os.killpg(self._child.pid, signal.SIGKILL)
         self._child.wait()
+        _living.discard(self._child.pid)
+        end_orphans(_living)
         for pipe in (self._child.stdin, self._child.stdout):
             if pipe is not None:
                 pipe.close()

@@ -8,6 +8,7 @@ from itertools import islice
 from typing import Final
 
 from shared import contract
+from shared.adapters.orphans import adopt_orphans
 from shared.adapters.process import Outside
 from shared.app.secrets import Secrets
 from shared.app.user_store import Held, UserValues
@@ -16,6 +17,7 @@ from shared.runtime import aws
 from shared.runtime.log import LogCode, log
 from shared.runtime.metrics import emit
 
+_FUNCTION_NAME: Final = "AWS_LAMBDA_FUNCTION_NAME"
 LINES_MAX: Final = 100
 COUNTERS_MAX: Final = 20
 """Of user code, in one invocation: lines of the log and names of counters."""
@@ -64,7 +66,9 @@ STORE_TIMEOUT_S: Final = 2
 
 
 def outside() -> Outside:
-    """Return what the environment of the function says."""
+    """Return what the environment says. A function ends what user code leaves behind, from now on."""
+    if _FUNCTION_NAME in os.environ:  # elsewhere this process has children of its own
+        adopt_orphans()
     table = os.environ.get(contract.ENV_USER_STORE)
     return Outside(_LaterSecrets(), _LaterValues(table) if table else None)
 
