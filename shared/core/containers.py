@@ -7,6 +7,7 @@
 Everything is bounded, so that no record can fill the memory of the process that opens it.
 """
 
+import json
 import re
 import zlib
 from collections.abc import Callable
@@ -73,6 +74,10 @@ def _extreme_number(text: str) -> Decimal:
 decode_any: Final = msgspec.json.Decoder(float_hook=Decimal).decode
 _decode_extreme: Final = msgspec.json.Decoder(float_hook=_extreme_number).decode
 _decode_array: Final = msgspec.json.Decoder(list[msgspec.Raw]).decode
+_HALF_PAIR: Final = re.compile(rb"\\u[dD][89a-fA-F]")
+"""Half a surrogate pair as JSON writes it; two of them may be a whole one."""
+_JSON_TEXT: Final = re.compile(rb'("[^"\\]*+(?:\\.[^"\\]*+)*+")(\s*+:)?', re.DOTALL)
+"""A text, and the colon after it if it is a name."""
 # Up to the next mark that gives a text its structure, over whole strings and whatever else there is.
 # A quote that is found as a mark opens a string that never ends.
 _NEXT_MARK: Final = re.compile(
@@ -109,7 +114,8 @@ def decode_object(text: bytes) -> dict[str, Any]:
     """Decode the JSON object of one event; raises UnreadableError.
 
     Numbers are int or Decimal; one whose exponent no Decimal holds keeps its digits and gets an exponent
-    that is still beyond all use. Of duplicate keys the last wins.
+    that is still beyond all use. Of duplicate keys the last wins. A text with half a surrogate pair is none:
+    it is read as an empty object, which nothing can use, and such a name as an empty one.
     """
     if len(text) > EVENT_BYTES_MAX:
         raise UnreadableError("too_large", f"an event has at most {EVENT_BYTES_MAX} bytes")
@@ -122,13 +128,31 @@ def decode_object(text: bytes) -> dict[str, Any]:
     except UnicodeDecodeError:
         raise UnreadableError("not_json", "the text is not UTF-8") from None
     except msgspec.DecodeError as error:
-        raise UnreadableError("not_json", str(error)) from None
+        is_halved = _HALF_PAIR.search(text) and text.lstrip().startswith(b"{")
+        usable = _JSON_TEXT.sub(_usable, text) if is_halved else text
+        if usable == text:
+            raise UnreadableError("not_json", str(error)) from None
+        return decode_object(usable)
     if type(body) is not dict:
         raise UnreadableError("not_an_object", f"an event is an object, not {_json_type(body)}")
     # Counting is cheap and says of nearly all events that they cannot be that deep.
     if text.count(b"{") + text.count(b"[") > DEPTH_MAX and _is_too_deep(body):
         raise UnreadableError("too_deep", f"an event nests at most {DEPTH_MAX} deep")
     return body
+
+
+def _usable(found: re.Match[bytes]) -> bytes:
+    """Return a text of JSON as it is, or what stands for it if all that is wrong is half a surrogate pair."""
+    text, colon = found.groups(b"")
+    if not _HALF_PAIR.search(text):
+        return found[0]
+    try:
+        json.loads(text.decode()).encode()
+    except UnicodeEncodeError:
+        return b'""' + colon if colon else b"{}"
+    except ValueError:
+        pass  # whatever else is wrong with it
+    return found[0]
 
 
 def open_record(record: bytes) -> list[Element]:

@@ -48,6 +48,8 @@ def _collect(
         name = prefix + key
         if not key or len(name.encode()) > NAME_BYTES_MAX:
             tally["left_out.traits.name"] += 1
+        elif type(value) is dict and not value:  # so is a text with half a surrogate pair read
+            tally["left_out.traits.empty"] += 1
         elif type(value) is dict and depth < DEPTH_MAX:
             _collect(value, name + ".", depth + 1, flat, tally)
         else:

@@ -89,7 +89,6 @@ UNREADABLE = {
     "over a million bytes": json_of(GOOD | {"padding": "x" * 1_100_000}),
     "deep nesting": b"[" * 100_000,
     "deep objects": b'{"a":' * 1000 + b"1" + b"}" * 1000,
-    "a lone surrogate": rb'{"userId": "\ud800"}',
     "NaN": b'{"userId": "bob", "n": NaN}',
     "invalid UTF-8": b'{"userId": "\xff"}',
     "a million entries": b"[" + b"1," * 999_999 + b"1]",
@@ -121,6 +120,10 @@ READABLE = {
     "year 1": event(timestamp="0001-01-01T00:00:00Z"),
     "year 9999": event(timestamp="9999-12-31T23:59:59Z"),
     "an identifier of 2 KB": event(anonymousId="x" * 2048),
+    "half an identifier": rb'{"userId": "ann", "messageId": "m", "anonymousId": "\ud800"}',
+    "half an attribute": rb'{"userId": "ann", "type": "page", "properties": {"url": "\ud800"}}',
+    "half a trait": rb'{"userId": "ann", "type": "identify", "traits": {"\ud800": "\udfff"}}',
+    "half an id": rb'{"userId": "ann", "messageId": "\ud800", "timestamp": "\ud800"}',
 }
 
 
