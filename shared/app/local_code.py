@@ -44,6 +44,8 @@ class Reach(NamedTuple):
                 env[name] = value
             elif name in self.environ:
                 env[name] = self.environ[name]
+            else:
+                sink("warn", f"{name} is a secret: to have it here, set it in the environment")
         urls = self._urls(definition)
         fetch, warehouse = self.network(fetch_rules(definition.fetch), urls)
         desk = StoreDesk(self.values, definition.name, 0, self.now)

@@ -100,3 +100,47 @@ def test_a_function_that_cannot_be_run_is_told_with_its_line():
         result = kith(SAMPLES, builder=a_builder(profile="limits = {}\nlimits['x']\n"), workers=workers)
         assert result.exit_code == 1
         assert result.stderr == "kith: builder/profile.py:2: cannot be run: KeyError: 'x'\n"
+
+
+SECRETIVE = """
+def transform(event, context):
+    print("with", context.env["KEY"])
+    if event["type"] == "identify":
+        raise type(context.env["KEY"], (Exception,), {})(context.env["KEY"])
+    event["custom_id"] = None
+    context.store.set("seen", (context.store.get("seen") or 0) + 1)
+    return {**event, "seen": context.store.get("seen")}
+"""
+
+
+def some_samples():
+    Path("some.jsonl").write_bytes(b"\n".join(SAMPLES.read_bytes().splitlines()[:300]))
+    return "some.jsonl"
+
+
+def secretive(code=SECRETIVE):
+    folder = a_builder(transform=code)
+    yaml = Path(folder, "builder.yaml").read_text()
+    seen = "attributes:\n  seen: {from: seen, type: number, aggregation: max}\n"
+    Path(folder, "builder.yaml").write_text(
+        yaml.replace("attributes:\n", seen, 1) + "\nenv: {KEY: {secret: kith/key}}\n"
+    )
+    return folder
+
+
+def test_secrets_come_from_the_environment_and_are_seen_nowhere(monkeypatch):
+    monkeypatch.setenv("KEY", "s3cret")
+    result = kith(some_samples(), builder=secretive())
+    assert result.exit_code == 0, result.stderr
+    assert "transform.py: info: with ***" in result.stderr
+    told = result.stdout + result.stderr + Path("some.jsonl.rejected").read_text()
+    assert "*** at transform.py:5" in told
+    assert "s3cret" not in told
+    lines = len(Path("some.jsonl").read_bytes().splitlines())
+    most = max(one["attributes"].get("seen", 0) for one in profiles_in("out.jsonl"))
+    assert lines / 2 < most <= lines, "the store lasts as long as the command"
+
+
+def test_a_secret_that_the_environment_does_not_have_is_told():
+    result = kith(some_samples(), builder=secretive())
+    assert "warn: KEY is a secret: to have it here, set it in the environment" in result.stderr
