@@ -20,7 +20,7 @@ from pathlib import Path
 HERE = Path(__file__).parent
 CORPUS = HERE / "corpus"
 KEPT = HERE.parents[1] / ".fuzz"
-START_S = 60
+START_S = 300
 """What starting may take beside the time itself."""
 INPUT_S_MAX = 10
 TOLD_MAX = 2000

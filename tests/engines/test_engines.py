@@ -1,0 +1,58 @@
+"""Worlds of the simulation on real engines, with processes that are really killed."""
+
+import os
+import time
+
+import pytest
+
+from shared.app.ports import SegmentGoneError
+from tests.contracts.engines import dynoxide, ministack
+from tests.engines.world import run
+from tests.simulation.scenario import setting_of, steps_of
+
+STEPS = 40
+SEEDS = (2, 5)
+"""One lane whose order decides all; and shards that race."""
+SOAK_S = int(os.environ.get("SOAK_S", "600"))
+CARELESS_SEEDS_MAX = 30
+
+
+@pytest.fixture(scope="module", params=["ministack", pytest.param("dynoxide", marks=pytest.mark.soak)])
+def endpoint(request, tmp_path_factory):
+    engine = {"ministack": ministack, "dynoxide": dynoxide}[request.param]
+    with engine(tmp_path_factory.mktemp(request.param)) as url:
+        yield url
+
+
+def play(seed, endpoint, folder, **options):
+    setting = setting_of(seed)
+    return run(setting, steps_of(setting, STEPS), endpoint, folder / str(seed), **options)
+
+
+@pytest.mark.parametrize("seed", SEEDS)
+def test_worlds_with_real_processes_that_are_killed_come_to_a_right_end(endpoint, seed, tmp_path):
+    assert play(seed, endpoint, tmp_path)["events_in"] > 0
+
+
+@pytest.mark.soak
+def test_worlds_come_to_a_right_end_for_as_long_as_asked(endpoint, tmp_path):
+    until, seed = time.monotonic() + SOAK_S / 4, 0
+    while time.monotonic() < until:
+        try:
+            play(seed, endpoint, tmp_path)
+        except Exception as error:
+            error.add_note(f"seed {seed} of {STEPS} steps: run it again, it may take a few times")
+            raise
+        seed += 1
+    assert seed
+
+
+@pytest.mark.soak
+def test_processes_that_check_no_conditions_are_found_out(endpoint, tmp_path):
+    """The negative control: a fault that real races must bring to light. A single world may be lucky."""
+    for seed in range(CARELESS_SEEDS_MAX):
+        try:
+            play(seed, endpoint, tmp_path, careless=True)
+        except (AssertionError, KeyError, TypeError, SegmentGoneError):
+            return
+    pytest.fail("processes that check no conditions went unnoticed")
