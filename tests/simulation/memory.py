@@ -31,6 +31,12 @@ class SimulatedMemoryStore:
         self._world.scheduler.switch()
         return found
 
+    def chunks(self, profile, since_ms):
+        self._world.scheduler.switch()
+        found = self._store.chunks(profile, since_ms)
+        self._world.scheduler.switch()
+        return found
+
     def commit(self, plans):
         return [self._commit(plan) for plan in plans]
 

@@ -10,6 +10,7 @@ from tests.simulation.dynamo import client_error
 from tests.simulation.scheduler import Killed
 
 READS = ("throttled", "unreached", "slow", "unprocessed")
+QUERIES = ("throttled", "unreached", "slow")
 WRITES = ("throttled", "unreached", "lost", "late", "twice", "slow")
 BATCH_WRITES = (*WRITES, "unprocessed", "half")
 TRANSACTIONS = (*WRITES, "rival")
@@ -68,6 +69,12 @@ class Client:
                 answer["Responses"].setdefault(table, []).extend(items)
             self._scheduler.switch()
         return answer | {"UnprocessedKeys": left}
+
+    def query(self, **arguments):
+        self._send("query", QUERIES)
+        answer = self._dynamo.execute("query", arguments, self._see)
+        self._scheduler.switch()
+        return answer
 
     def batch_write_item(self, **arguments):
         fault = self._send("batch_write_item", BATCH_WRITES)

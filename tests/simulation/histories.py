@@ -1,0 +1,111 @@
+"""Worlds whose builder has a profile function: whatever fails, a history holds just what was counted.
+
+The same seeds, steps and faults as everywhere; whoever looks a person up also runs the function, as a message
+from the queue would have it run: in the midst of everything, on what a stale read may show.
+"""
+
+import contextlib
+from unittest.mock import patch
+
+import msgspec
+
+from shared.adapters.dynamo.followups import ERRORS
+from shared.app.functions.dispatch import Due
+from shared.app.functions.results import input_of, since_of
+from shared.app.functions.run import Runs, UnavailableError
+from shared.app.ports import SegmentGoneError
+from shared.app.read import Reader
+from shared.core.compile import Builder
+from shared.core.history import events_of
+from shared.core.profile import Profile, expiry
+from tests.fakes.functions import FakeFunction, counting
+from tests.simulation.checks import check
+from tests.simulation.scenario import setting_of, steps_of
+from tests.simulation.workers import VERSION, Clock
+from tests.simulation.world import BUILDERS, World, finish
+
+EVERYTHING, A_YEAR = "3650 days", "365 days"
+"""Windows: one that all of a run is in, so that every event that was counted must be found; and one that runs
+leave behind, so that chunks go by their TTL."""
+
+
+class HistoricWorld(World):
+    """A world with functions; `window` is that of its builder."""
+
+    def __init__(self, setting, window):
+        super().__init__(setting)
+        options = (("window", window), ("debounce", "0 seconds"))
+        definition = msgspec.structs.replace(BUILDERS[setting.kind].definition, profile_function=options)
+        self.builder = Builder(definition)
+        self.window = window
+        self.function = FakeFunction(counting)
+
+    def _read(self, store, identifier):
+        super()._read(store, identifier)
+        with contextlib.suppress(*ERRORS, SegmentGoneError, UnavailableError):
+            found = Reader(self.builder, store, lambda: self.now_ms).by_identifier(identifier)
+            if found is not None:
+                self._run_function(store, found)
+
+    def _run_function(self, store, profile):
+        clock = Clock(self, self.scheduler.current.process)
+        runs = Runs(self.builder, 0, store, self.function, clock)
+        return runs.run(Due(self.builder.name, VERSION, profile.id, profile.rev))
+
+
+def run(seed, store, count, window):
+    """Play a seed to its end; raises for whatever does not hold."""
+    setting = setting_of(seed, store)
+    world = HistoricWorld(setting, window)
+    with patch("tests.simulation.world.check", _check):
+        finish(world, steps_of(setting, count))
+
+
+def _check(world):
+    check(world)
+    for profile_id in world.ask(lambda store: _live_ids(world, store)):
+        kept = world.ask(lambda store, one=profile_id: _history(world, store, one))
+        if kept is None:
+            continue  # it has expired since
+        profile, rows = kept
+        if world.window == EVERYTHING:
+            assert rows == profile.event_count, f"{profile_id} counted {profile.event_count}, and has {rows}"
+        else:
+            assert rows <= profile.event_count, f"{profile_id} has more events than it counted"
+        world.ask(lambda store, one=profile: world._run_function(store, one))
+        world.ask(lambda store, one=profile_id: _check_result(world, store, one))
+
+
+def _live_ids(world, store):
+    if world.setting.store == "memory":
+        return sorted(one.id for one in world.memory.stored.values() if isinstance(one, Profile))
+    items = world.dynamo.tables["profiles"].values()
+    ids = [one["pk"]["S"].rpartition("#")[2] for one in items if "event_count" in one]
+    return sorted(one.id for one in store.profiles(ids, fresh=True).values() if isinstance(one, Profile))
+
+
+def _live(world, store, profile_id):
+    profile = store.profiles([profile_id], fresh=True)[profile_id]
+    is_live = isinstance(profile, Profile) and expiry(world.builder, profile) >= world.now_ms
+    return profile if is_live else None
+
+
+def _history(world, store, profile_id):
+    """Return a profile, and how many events are in its history, those that have one id counted apart."""
+    profile = _live(world, store, profile_id)
+    if profile is None:
+        return None
+    since = since_of(world.builder, profile)
+    events = events_of(store.chunks(profile, since), since)
+    return profile, sum(1 for _ in events._merged())
+
+
+def _check_result(world, store, profile_id):
+    profile = _live(world, store, profile_id)
+    if profile is None:
+        return
+    assert not profile.is_due, f"the function of {profile_id} does not come to rest"
+    chunks = store.chunks(profile, since_of(world.builder, profile))
+    expected = counting(input_of(world.builder, profile, chunks))
+    found = None if not profile.computed.traits else profile.computed.traits
+    assert found == (None if expected is None else expected.traits), f"{profile_id} has another result"
