@@ -166,14 +166,14 @@ def chain(
         updated_at = max(updated_at, piece.arrived)
         chunk = _Chunk(_FORMAT, piece.first, piece.last, updated_at, before, piece.data)
         said = _ENCODER.encode(structs.replace(chunk, piece=piece.digest))
-        name = (
-            rev.to_bytes(_REV_BYTES, "big")
-            + number.to_bytes(_NUMBER_BYTES, "big")
-            + blake2b(said, digest_size=_DIGEST_BYTES).digest()
-        )
+        name = _name(rev, number, blake2b(said, digest_size=_DIGEST_BYTES).digest())
         chunks.append(Chunk(name.hex(), updated_at, _ENCODER.encode(chunk)))
         before = [("", name)]
     return chunks
+
+
+def _name(rev: int, number: int, digest: bytes) -> bytes:
+    return rev.to_bytes(_REV_BYTES, "big") + number.to_bytes(_NUMBER_BYTES, "big") + digest
 
 
 def open_chunk(data: bytes, profile_id: str = "") -> Opened:

@@ -5,6 +5,7 @@ from the queue would have it run: in the midst of everything, on what a stale re
 """
 
 import contextlib
+import sys
 from unittest.mock import patch
 
 import msgspec
@@ -21,9 +22,11 @@ from shared.core.profile import Profile, expiry
 from tests.fakes.functions import FakeFunction, counting
 from tests.simulation.checks import check
 from tests.simulation.scenario import setting_of, steps_of
+from tests.simulation.scheduler import SimulationError
 from tests.simulation.workers import VERSION, Clock
 from tests.simulation.world import BUILDERS, World, finish
 
+STEPS = 60
 EVERYTHING, A_YEAR = "3650 days", "365 days"
 """Windows: one that all of a run is in, so that every event that was counted must be found; and one that runs
 leave behind, so that chunks go by their TTL."""
@@ -109,3 +112,21 @@ def _check_result(world, store, profile_id):
     expected = counting(input_of(world.builder, profile, chunks))
     found = None if not profile.computed.traits else profile.computed.traits
     assert found == (None if expected is None else expected.traits), f"{profile_id} has another result"
+
+
+def main(store, seeds):
+    """Play seeds (`FROM:TO`) with both windows; tell of those that do not come to a right end."""
+    first, last = map(int, seeds.split(":"))
+    failures = 0
+    for seed in range(first, last):
+        for window in (EVERYTHING, A_YEAR):
+            try:
+                run(seed, store, STEPS, window)
+            except (Exception, SimulationError) as error:  # noqa: BLE001 - any error is a problem of the run
+                failures += 1
+                print(f"seed {seed}, {window}: {type(error).__name__}: {error}")
+    return 1 if failures else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(*sys.argv[1:]))
