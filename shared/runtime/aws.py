@@ -6,11 +6,12 @@ import botocore.session
 from botocore.config import Config
 
 ATTEMPTS_MAX: Final = 5
+READ_TIMEOUT_S: Final = 30
 CALL_TIMEOUT_S: Final = 130
 """Longer than ingestion may run, 120 s: who stopped waiting would not know what became of the records."""
 
 
-def client(service: str, read_timeout_s: int = 30) -> Any:
+def client(service: str, read_timeout_s: int = READ_TIMEOUT_S) -> Any:
     """Return a botocore client that retries what is worth retrying, with backoff and jitter."""
     return _client(service, read_timeout_s, ATTEMPTS_MAX)
 
@@ -23,8 +24,14 @@ def caller() -> Any:
     return _client("lambda", CALL_TIMEOUT_S, 1)
 
 
-def _client(service: str, read_timeout_s: int, attempts_max: int) -> Any:
+def presigner() -> Any:
+    """Return a client of S3 whose URLs any bucket takes: left to itself, it signs some as new ones refuse."""
+    return _client("s3", READ_TIMEOUT_S, ATTEMPTS_MAX, signature_version="s3v4")
+
+
+def _client(service: str, read_timeout_s: int, attempts_max: int, **more: Any) -> Any:
     config = Config(
+        **more,
         connect_timeout=5,
         read_timeout=read_timeout_s,
         retries={"mode": "standard", "total_max_attempts": attempts_max},

@@ -32,5 +32,5 @@ def lambda_profile_function(
     from shared.adapters.lambda_functions import LambdaProfileFunction  # noqa: PLC0415
     from shared.adapters.presigned import PresignedObjects  # noqa: PLC0415
 
-    large = PresignedObjects(aws.client("s3"), bucket, contract.PREFIX_FUNCTION_INPUTS)
+    large = PresignedObjects(aws.presigner(), bucket, contract.PREFIX_FUNCTION_INPUTS)
     return LambdaProfileFunction(aws.caller(), function, program, large.put)
