@@ -52,6 +52,18 @@ def _lines(known: dict[str, Any]) -> "Iterator[tuple[str, str]]":
             yield section, ""
         for name, sources in sorted(known[section].items()):
             yield from _sources(name, sources)
+    if "computed" in known:
+        yield from _computed(known["computed"])
+
+
+def _computed(computed: dict[str, Any]) -> "Iterator[tuple[str, str]]":
+    from cli.get import as_text
+
+    is_late = computed.pop("is_due")
+    yield "profile function", ": has not run since the last event" if is_late else ""
+    traits = computed.pop("traits", {})
+    for name, value in (*computed.items(), *sorted(traits.items())):
+        yield f"  {name}", f": {as_text(value)}"
 
 
 def _sources(name: str, sources: dict[str, Any]) -> "Iterator[tuple[str, str]]":

@@ -59,8 +59,10 @@ def show(lines: "Iterator[tuple[str, str]]") -> None:
 
 
 def _lines(profile: dict[str, Any]) -> "Iterator[tuple[str, str]]":
-    for name in ("profile_id", "created_at", "updated_at", "expires_at", "event_count"):
-        yield from _value(name, profile[name], 0)
+    names = ("profile_id", "created_at", "updated_at", "expires_at", "event_count")
+    for name in (*names, "published_id", "destination_id", "table_name"):
+        if name in profile:
+            yield from _value(name, profile[name], 0)
     for section in ("identifiers", "traits", "attributes"):
         if profile[section]:
             yield section, ""

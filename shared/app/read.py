@@ -15,7 +15,7 @@ from shared.core.compile import Builder
 from shared.core.definition import Definition, IdentifierType
 from shared.core.identity.identifiers import Identifier, identifier_reader
 from shared.core.identity.ids import profile_id
-from shared.core.profile import Profile, expiry, missing_segments
+from shared.core.profile import NAMES, Profile, expiry, missing_segments
 from shared.core.snapshot import Redirect
 from shared.core.times import format_time
 
@@ -121,9 +121,10 @@ def why(builder: Builder, profile: Profile) -> dict[str, Any]:
     """Return what is known of how a profile came to be what it is, as JSON values.
 
     Of each attribute: the contribution that gave its first and its last value, with event id and event time.
-    Of a list these are the earliest and the latest entry. Sums, counts, minima and maxima know neither.
+    Of a list these are the earliest and the latest entry. Sums, counts, minima and maxima know neither. What
+    its function returned is under `computed`, if there is one.
     """
-    return {
+    known = {
         "profile_id": profile.id,
         "founder": {"type": profile.founder.type, "value": profile.founder.value},
         "created_at": format_time(profile.created_at),
@@ -148,6 +149,18 @@ def why(builder: Builder, profile: Profile) -> dict[str, Any]:
         },
         "traits": {name: {"last": _contribution(trait)} for name, trait in sorted(profile.traits.items())},
     }
+    if profile.heads or profile.computed:
+        known["computed"] = _computed(profile)
+    return known
+
+
+def _computed(profile: Profile) -> dict[str, Any]:
+    """Return what a profile function returned, and whether it has seen all events that were counted."""
+    computed = profile.computed
+    if computed is None:
+        return {"is_due": profile.is_due}
+    names = {name: value for name in NAMES if (value := getattr(computed, name)) is not None}
+    return {"is_due": profile.is_due, **names, "traits": computed.traits}
 
 
 def _ends(aggregation: str, state: Any) -> dict[str, Keyed]:

@@ -3,11 +3,14 @@
 import pytest
 
 from shared.adapters.memory_store import MemoryStore
+from shared.app.functions.results import computed_of
 from shared.app.ingest import Ingest
 from shared.app.ports import SegmentGoneError
 from shared.app.read import Reader, UnusableIdentifierError, identifier_of, why
 from shared.core.compile import Builder
+from shared.core.functions import FunctionResult
 from shared.core.identity.identifiers import Identifier
+from shared.core.plan import play, play_with_history
 from shared.core.profile import canonical
 from shared.core.snapshot import Pointer, Redirect, Tombstone
 from shared.core.times import format_time
@@ -183,3 +186,18 @@ def test_why_tells_of_merges():
     profile = a_reader(a_store(first, second, both)).by_identifier(USER)
     (merge,) = why(BUILDER, profile)["merges"]
     assert merge["linked_by"] == ["user_id", "cookie_id"]
+
+
+def test_why_tells_what_the_profile_function_returned_and_whether_it_is_to_run_again():
+    builder = Builder(a_definition(profile_function=(("window", "30 days"),)))
+    (put,), _ = play_with_history(builder, contributions_of(builder, [an_event(messageId="1", userId="u")]))
+    assert why(builder, put.profile)["computed"] == {"is_due": True}
+    put.profile.computed = computed_of(put.profile, FunctionResult({"a": 1}, "row"))
+    assert why(builder, put.profile)["computed"] == {
+        "is_due": False,
+        "published_id": "row",
+        "traits": {"a": 1},
+    }
+    assert "computed" not in why(
+        BUILDER, play(BUILDER, contributions_of(BUILDER, [an_event(userId="u")]))[0][0]
+    )
