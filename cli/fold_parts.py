@@ -19,17 +19,19 @@ from array import array
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import ExitStack
-from hashlib import blake2b
 from heapq import heapreplace
 from itertools import pairwise
 from pathlib import Path
 from typing import BinaryIO, Final, NamedTuple
 
 from cli.folders import ReadBuilder
-from shared.app.fold import Identifiers, Rejected, Scan, Survey, fold_people, link, read, scan, survey
+from shared.app.fold import Rejected, Scan, Survey, fold_people, link, read_again, scan, survey
 from shared.app.functions.ports import ProfileFunction
 from shared.app.reading import Transformer
 from shared.core.compile import Builder, Contribution
+from shared.core.identity.grouping import Components
+from shared.core.identity.identifiers import Identifier
+from shared.core.memory import event_hash
 from shared.core.spool import pack, unpack
 
 PART_BYTES_MAX: Final = 512 * 2**20
@@ -164,15 +166,9 @@ def read_part(
             survey(builder, _lines_between(file, start, part.end), start, surveyed)
         blobs: list[tuple[Names, Blob]] = []
         places = array(_OFFSETS)
-        starts: dict[Identifiers, list[int]] = {}
-        for identifiers, some in surveyed.groups:
-            starts.setdefault(identifiers, []).extend(some)
-        for person in link(starts):
-            first = len(places)
-            for identifiers in person:
-                places.extend(starts[identifiers])
-            count = len(places) - first
-            blobs.append((_names(person), (number, first, count, count)))
+        for identifiers, starts in surveyed.people():
+            blobs.append((_names(identifiers), (number, len(places), len(starts), len(starts))))
+            places.extend(starts)
         if surveyed.nobodys:
             blobs.append(((~number,), (number, len(places), len(surveyed.nobodys), len(surveyed.nobodys))))
             places.extend(surveyed.nobodys)
@@ -191,26 +187,26 @@ def _scan_part(
         contributions = [one for identifiers in person for one in scanned.groups.pop(identifiers)]
         frame = pack(contributions)
         spool.write(frame)
-        blobs.append((_names(person), (number, at, len(frame), len(contributions))))
+        names = _names(one for identifiers in person for one in identifiers)
+        blobs.append((names, (number, at, len(frame), len(contributions))))
         at += len(frame)
     return Read(part, blobs, scanned.rejected, scanned.lines, scanned.tally)
 
 
-def _names(person: Iterable[Identifiers]) -> Names:
+def _names(identifiers: Iterable[Identifier]) -> Names:
     # Not Python's own hash, which a process started afresh computes otherwise.
-    named = {f"{kind}\0{value}" for identifiers in person for kind, value in identifiers}
-    return tuple(int.from_bytes(blake2b(one.encode(), digest_size=8).digest(), "big") for one in named)
+    return tuple({event_hash(f"{kind}\0{value}") for kind, value in identifiers})
 
 
 def deal(reads: Sequence[Read], shares: int) -> list[Share]:
     """Link people over all parts, and deal them into shares of about equal size."""
-    blobs: dict[Names, list[Blob]] = {}
-    for part in reads:
-        for names, blob in part.blobs:
-            blobs.setdefault(names, []).append(blob)
+    components = Components()
+    numbered = [(components.join(names), blob) for part in reads for names, blob in part.blobs]
+    people: dict[int, list[Blob]] = {}
+    for one, blob in numbered:
+        people.setdefault(components.root(one), []).append(blob)
     dealt: list[tuple[int, int, Share]] = [(0, number, []) for number in range(shares)]
-    for person in link(blobs):
-        mine = [blob for names in person for blob in blobs[names]]
+    for mine in people.values():
         events, number, share = dealt[0]
         share.append(mine)
         heapreplace(dealt, (events + sum(blob[3] for blob in mine), number, share))
@@ -248,11 +244,7 @@ class _Sources:
             places.frombytes((self._spools / str(number)).read_bytes())
         path = self._parts[number].path
         text, rejected = self._open(path), self.rejected.setdefault(path, [])
-        for start in places[first : first + count]:
-            end = text.find(b"\n", start) + 1
-            contribution = read(self._builder, text[start : end or len(text)], start, rejected, self.tally)
-            if contribution is not None:
-                yield contribution
+        return read_again(self._builder, text, places[first : first + count], rejected, self.tally)
 
     def _open(self, path: Path) -> mmap.mmap:
         opened = self._opened.get(path)

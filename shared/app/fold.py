@@ -13,8 +13,9 @@ from collections import Counter
 from collections.abc import Hashable, Iterable, Iterator, Sequence
 from hashlib import blake2b
 from itertools import islice
+from mmap import mmap
 from operator import attrgetter
-from typing import Final, NamedTuple, TypeVar
+from typing import Final, NamedTuple, TypeVar, cast
 
 import msgspec
 
@@ -73,10 +74,29 @@ class Scan(msgspec.Struct):
 
 
 class Survey(msgspec.Struct):
-    """Where events are: identifiers and where lines of theirs start, and where those that nobody's are."""
+    """Where events are.
 
-    groups: list[tuple[Identifiers, list[int]]] = []
+    `groups` has, for events that say the same of whose they are, the number of one of those identifiers among
+    all in `components`, and where their lines start; `nobodys` where those lines start that are nobody's.
+    """
+
+    components: Components = msgspec.field(default_factory=Components)
+    groups: list[tuple[int, list[int]]] = []
     nobodys: list[int] = []
+
+    def people(self) -> Iterator[tuple[Identifiers, list[int]]]:
+        """Yield the identifiers of each component, and where its lines start."""
+        root = self.components.root
+        starts_of: dict[int, list[int]] = {}
+        for number, starts in self.groups:
+            mine = starts_of.setdefault(root(number), starts)
+            if mine is not starts:
+                mine += starts
+        identifiers_of: dict[int, list[Identifier]] = {number: [] for number in starts_of}
+        for identifier, number in self.components.numbers.items():
+            identifiers_of[root(number)].append(cast("Identifier", identifier))
+        for number, starts in starts_of.items():
+            yield tuple(identifiers_of[number]), starts
 
 
 class Finished(NamedTuple):
@@ -103,7 +123,7 @@ def survey(builder: Builder, lines: Iterable[bytes], start: int, into: Survey) -
             identifiers = _whose(builder, line, values)
             if identifiers:
                 starts = [start]
-                into.groups.append((identifiers, starts))
+                into.groups.append((into.components.join(identifiers), starts))
                 if values is not None and _TEXTS.issuperset(map(type, values)):
                     known[values] = starts
             else:
@@ -118,18 +138,25 @@ def _whose(builder: Builder, line: bytes, values: Values | None) -> Identifiers:
     return contribution.identifiers if isinstance(contribution, Contribution) else ()
 
 
-def read(
-    builder: Builder, line: bytes, number: int, rejected: list[Rejected], tally: Counter[str]
-) -> Contribution | None:
-    """Read a line; None, and counted or rejected, for what builds no profile. Blank lines are nothing."""
-    contribution = _read(builder, line, number, rejected, tally)
-    if contribution is None:
-        return None
-    tally["events_in"] += 1
-    if isinstance(contribution, Dropped):
-        tally[f"events_dropped.{contribution.reason}"] += 1
-        return None
-    return contribution
+def read_again(
+    builder: Builder, text: mmap, starts: Iterable[int], rejected: list[Rejected], tally: Counter[str]
+) -> Iterator[Contribution]:
+    """Read the lines that start there in a text; those rejected have that place instead of their number."""
+    read = 0
+    for start in starts:
+        end = text.find(b"\n", start) + 1
+        line = text[start : end or len(text)]
+        contribution = builder.read(line, None, _FILE, tally)  # hot: what `_read` begins with
+        if contribution is None:
+            contribution = _read(builder, line, start, rejected, tally)
+            if contribution is None:
+                continue
+        read += 1
+        if isinstance(contribution, Dropped):
+            tally[f"events_dropped.{contribution.reason}"] += 1
+        else:
+            yield contribution
+    tally["events_in"] += read
 
 
 def scan(
@@ -232,11 +259,10 @@ def link(groups: Iterable[_Group]) -> list[list[_Group]]:
     """
     groups = list(groups)
     components = Components()
-    for identifiers in groups:
-        components.join(identifiers)
-    linked: dict[object, list[_Group]] = {}
-    for identifiers in groups:
-        linked.setdefault(components.find(identifiers[0]), []).append(identifiers)
+    numbers = list(map(components.join, groups))
+    linked: dict[int, list[_Group]] = {}
+    for number, identifiers in zip(numbers, groups, strict=True):
+        linked.setdefault(components.root(number), []).append(identifiers)
     return list(linked.values())
 
 
