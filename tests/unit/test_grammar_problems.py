@@ -237,6 +237,11 @@ def test_an_identifier_name_is_plain(name):
             "warehouses.a.url.b",
             "is not a key here; allowed: secret, key",
         ),
+        (
+            "warehouses: {a: {url: 'postgresql+pg8000://ann:s3cret@h/d'}}",
+            "warehouses.a.url",
+            "holds a password: keep the whole URL as a secret, `{secret: kith/...}`",
+        ),
         ("fetch: [a]", "fetch", "must be a mapping (`key: value`)"),
         (
             "profile_function: {window: 1 year}",

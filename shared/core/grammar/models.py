@@ -3,6 +3,7 @@
 The text under each key is its description in that schema; editors show it while one types.
 """
 
+import re
 from typing import Annotated, Any, Final, Literal
 
 from pydantic import (
@@ -210,7 +211,14 @@ class WarehouseModel(_Model):
     """A database that the builder's Python code may query."""
 
     url: TextOrSecret
-    """Its URL as SQLAlchemy writes it, such as `postgresql+pg8000://user:password@host/database`."""
+    """Its URL as SQLAlchemy writes it, such as `duckdb:///file.db`; one with a password is a secret."""
+
+    @field_validator("url")
+    @classmethod
+    def _password_is_secret(cls, url: str | SecretModel) -> str | SecretModel:
+        if isinstance(url, str) and "@" in url and re.search(r"//[^/@]*:[^/]*@", url):
+            raise ValueError("holds a password: keep the whole URL as a secret, `{secret: kith/...}`")
+        return url
 
 
 class ProfileFunctionModel(_Model):
