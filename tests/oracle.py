@@ -122,7 +122,7 @@ def _take(builder, people, graves, event, limits):
         one.identifiers -= set(identifiers)
     person.identifiers |= set(identifiers)
     person.events.append(event)
-    if len(person.identifiers) > limits.identifiers or _size(builder, person) > limits.canonical_bytes:
+    if len(person.identifiers) > limits.identifiers or _is_too_large(builder, person):
         _bury(people, graves, person, event)
 
 
@@ -203,6 +203,12 @@ def _traits(person):
         for name, value in (one.traits or {}).items()
     ]
     return {name: value for _, _, name, value in sorted(said, key=lambda one: one[:2])}
+
+
+def _is_too_large(builder, person):
+    """Measured only where it could be: that takes longer than all the rest."""
+    limit = person.limits.canonical_bytes
+    return sum(one.weight for one in person.events) > limit // 4 and _size(builder, person) > limit
 
 
 def _size(builder, person):

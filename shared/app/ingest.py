@@ -105,6 +105,7 @@ class Ingest:
                 case Committed():
                     outcome.tally.update(plan.tally)
                     outcome.notes.extend(plan.notes)
+                    loading.written(one.group, plan.rest)
                     loading.forget(one.group, plan)
                     if len(plan.rest) == len(one.group):
                         # It cannot be, and must never go round for ever.

@@ -3,6 +3,8 @@
 from collections.abc import Sequence
 from typing import Final
 
+from msgspec.structs import replace
+
 from shared.app.ports import ProfileStore
 from shared.core.aggregations.base import NotLoadedError
 from shared.core.compile import Builder, Contribution
@@ -33,6 +35,8 @@ class Loading:
         self.fresh = False
         self._parked_in: dict[int, str] = {}
         """The delta that a contribution was parked in, by the identity of the contribution."""
+        self._written: set[int] = set()
+        """Contributions that were parked and are written by now, by identity."""
 
     def load(self, contributions: Sequence[Contribution]) -> list[Group]:
         """Return the groups, and have in the snapshot what planning them takes.
@@ -64,11 +68,31 @@ class Loading:
 
         Raises `SegmentGoneError` when the group's profiles have been written since they were read.
         """
+        snapshot = self._of(group)
         while True:
             try:
-                return plan(self.builder, group, self.snapshot, rev_floor, actions_max)
+                return plan(self.builder, group, snapshot, rev_floor, actions_max)
             except NotLoadedError as error:
                 self._read_segments(set(error.names))
+
+    def written(self, group: Group, rest: Sequence[Contribution]) -> None:
+        """Take note that a group is written, but for the rest."""
+        if self._parked_in:
+            left = set(map(id, rest))
+            self._written.update(id(one) for one in group if id(one) not in left)
+
+    def _of(self, group: Group) -> Snapshot:
+        """Return the snapshot with those deltas alone of which nothing is left once this group is written.
+
+        Those of a group that has failed are still to be folded, whoever writes their profile meanwhile.
+        """
+        if not self.snapshot.deltas:
+            return self.snapshot
+        taken = self._written.union(map(id, group))
+        deltas = {
+            name: parked for name, parked in self.snapshot.deltas.items() if taken.issuperset(map(id, parked))
+        }
+        return replace(self.snapshot, deltas=deltas)
 
     def forget(self, group: Group, planned: Plan | None = None) -> None:
         """Drop from the snapshot what a group looked at or changed."""

@@ -33,22 +33,22 @@ def main(arguments):
 
 def _mutants(options):
     """Run the recorded seed of each planted fault, with it and without; or search for new seeds."""
-    from tests.simulation.mutants import MUTANTS
+    from tests.simulation.mutants import MUTANTS, store_of
     from tests.simulation.recorded import SEEDS
     from tests.simulation.runs import run, search
 
     failures = 0
     for name in [one.__name__ for one in MUTANTS]:
-        seed = SEEDS.get(name)
+        seed, store = SEEDS.get(name), store_of(name, options.store)
         if options.mutants == "search":
-            seed = search(name, options.store, options.steps, range(*_seeds(options.seeds)))
+            seed = search(name, store, options.steps, range(*_seeds(options.seeds)))
             print(f'    "{name}": {seed},', flush=True)
             failures += seed is None
             continue
-        if run(seed, options.store, options.steps, mutant=name) is None:
+        if run(seed, store, options.steps, mutant=name) is None:
             failures += 1
             print(f"{name} goes unnoticed with seed {seed}")
-        if (problem := run(seed, options.store, options.steps)) is not None:
+        if (problem := run(seed, store, options.steps)) is not None:
             failures += 1
             print(f"seed {seed} fails without {name}: {problem.summary}")
     return 1 if failures else 0
@@ -83,7 +83,7 @@ def _options(arguments):
     parser = argparse.ArgumentParser(prog="python -m tests.simulation", description=__doc__)
     parser.add_argument("--seeds", default="0:2000", help="FROM:TO, without TO itself")
     parser.add_argument("--steps", type=int, default=STEPS)
-    parser.add_argument("--store", choices=["dynamo", "memory"], default="dynamo")
+    parser.add_argument("--store", choices=["dynamo", "memory", "versions"], default="dynamo")
     parser.add_argument("--shrink", type=int, default=300, help="runs to spend on a shorter list of steps")
     parser.add_argument("--mutant", help="plant a fault, by name")
     parser.add_argument("--mutants", choices=["recorded", "search"], help="try all planted faults")

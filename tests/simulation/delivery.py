@@ -9,7 +9,7 @@ from shared.app import quarantine
 from shared.app.delivery import IngestionUnavailableError
 from shared.app.drain import Drain
 from shared.app.ports import SegmentGoneError
-from shared.contract import PREFIX_FAILED, version_alias
+from shared.contract import PREFIX_FAILED
 from tests.simulation.network import Objects
 from tests.simulation.scheduler import Killed, Process, ProcessDiedError, SimulationError
 from tests.simulation.workers import VERSION, Worker
@@ -30,14 +30,14 @@ EXPECTED_ERRORS = {
 class Delivery:
     """The part of a world that delivers records to processes."""
 
-    def invoke(self, envelopes):
+    def invoke(self, envelopes, version=VERSION):
         """Within a task: have a process ingest a batch; ProcessDiedError if it did not live to answer."""
         worker = self._worker()
         while worker is None:
             self.scheduler.switch(10)
             worker = self._worker()
         worker.is_busy = True
-        task = self.scheduler.spawn(lambda: worker.batch.run(envelopes), worker)
+        task = self.scheduler.spawn(lambda: worker.batch(version).run(envelopes), worker)
         try:
             outcome = self.scheduler.wait(task)
         finally:
@@ -60,39 +60,45 @@ class Delivery:
         self.workers.remove(worker)
         self.scheduler.kill(worker)
 
-    def _start_lane(self, shard):
-        if not shard.is_read and shard in self.stream.readable():
-            shard.is_read = True
-            self.scheduler.spawn(lambda: self._lane(shard))
+    def start_lanes(self, shard):
+        """Have a shard read by everybody who does not read it yet, and may."""
+        for consumer in self.consumers:
+            self._start_lane(consumer, shard)
 
-    def _lane(self, shard):
+    def _start_lane(self, consumer, shard):
+        if shard not in consumer.reading and shard in consumer.readable():
+            consumer.reading.add(shard)
+            self.scheduler.spawn(lambda: self._lane(consumer, shard))
+
+    def _lane(self, consumer, shard):
         """Deliver one shard, batch by batch, until there is nothing left."""
         attempts = 0
         size_max = self.setting.batch_max
-        while not shard.is_drained:
+        while consumer.is_open and not consumer.is_done(shard):
             self.scheduler.switch()
             size = self.random.randint(1, size_max)
-            batch = shard.records[shard.done : shard.done + size]
-            done = self._deliver(batch)
-            shard.done += done
+            begin = consumer.done(shard)
+            batch = shard.records[begin : begin + size]
+            done = self._deliver(consumer, batch)
+            consumer.move(shard, done)
             attempts = 0 if done else attempts + 1
             if attempts:
                 size_max = max(1, len(batch) // 2)
             elif done:
                 size_max = self.setting.batch_max
             if attempts > self.setting.attempts_max:
-                self._give_up(shard, batch)
-                shard.done += len(batch)
+                self._give_up(consumer, shard, batch)
+                consumer.move(shard, len(batch))
                 attempts = 0
-        shard.is_read = False
+        consumer.reading.discard(shard)
         for child in self.stream.shards:
             if shard in child.parents:
-                self._start_lane(child)
+                self._start_lane(consumer, child)
 
-    def _deliver(self, batch):
+    def _deliver(self, consumer, batch):
         """Deliver a batch; return how many of its records are done with."""
         try:
-            outcome = self.invoke([record.envelope for record in batch])
+            outcome = self.invoke([record.envelope for record in batch], consumer.version)
         except (ProcessDiedError, SegmentGoneError, *ERRORS):
             return 0
         except Exception as error:  # noqa: BLE001 - Lambda would deliver it again; it is a mistake all the same
@@ -103,12 +109,12 @@ class Delivery:
             return len(batch)
         return next(at for at, record in enumerate(batch) if record.sequence == outcome.failed)
 
-    def _give_up(self, shard, batch):
+    def _give_up(self, consumer, shard, batch):
         """Write what the mapping gives up on to the on-failure destination, as Lambda does."""
         self._count += 1
         document = {
             "requestContext": {
-                "functionArn": f"arn:aws:lambda:eu-central-1:1:function:i:{version_alias('people', VERSION)}",
+                "functionArn": f"arn:aws:lambda:eu-central-1:1:function:i:{consumer.name}",
                 "condition": "RetryAttemptsExhausted",
             },
             "payload": {"Records": [record.envelope for record in batch]},
@@ -119,9 +125,9 @@ class Delivery:
 
     def ingest(self, builder, version, records):
         """The `Ingestion` port: how many records of a batch are accepted, from the first one on."""
-        del builder, version
+        del builder
         try:
-            outcome = self.invoke(records)
+            outcome = self.invoke(records, version)
         except ProcessDiedError:
             return 0
         except Killed:
@@ -146,7 +152,7 @@ class Delivery:
     def _drain(self, now):
         def work(process):
             objects = Objects(self, process)
-            drain = Drain(objects, self, S3Quarantine(objects), lambda _: None, lambda: 10**9)
+            drain = Drain(objects, self, S3Quarantine(objects), lambda _: None, lambda: 10**9, self.has_ended)
             drain.run(now)
 
         self._background(work)

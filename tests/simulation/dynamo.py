@@ -3,9 +3,12 @@
 What the service would refuse is a `SimulationError`: Kith must never ask for it. Faults are not made here.
 """
 
+import re
+from zlib import crc32
+
+import msgspec
 from botocore.exceptions import ClientError
 
-from shared.adapters.dynamo.units import size_of
 from shared.contract import IDENTIFIERS_PK, PROFILES_PK, PROFILES_SK, TTL_ATTRIBUTE
 from tests.simulation import expressions
 from tests.simulation.scheduler import SimulationError
@@ -25,6 +28,18 @@ _QUERY = {
 }
 _CONDITION = {"ConditionExpression", "ExpressionAttributeNames", "ExpressionAttributeValues"}
 _ALL_OLD = "ReturnValuesOnConditionCheckFailure"
+PAGE_ITEMS_MAX = 5
+"""A page of a scan, whose end is a megabyte there."""
+_SCAN = {
+    "TableName",
+    "Segment",
+    "TotalSegments",
+    "FilterExpression",
+    "ExpressionAttributeValues",
+    "ConsistentRead",
+    "ExclusiveStartKey",
+}
+_INSERT = re.compile(r'INSERT INTO "(\w+)" VALUE \{(.*)\}')
 _WRITES = {
     "Put": {"TableName", "Item", _ALL_OLD, *_CONDITION},
     "Delete": {"TableName", "Key", _ALL_OLD, *_CONDITION},
@@ -55,6 +70,10 @@ class Dynamo:
                 return self._query(arguments, read)
             case "batch_write_item":
                 return self._batch_write(arguments)
+            case "batch_execute_statement":
+                return self._insert_all(arguments)
+            case "scan":
+                return self._scan(arguments)
             case "put_item":
                 return self._write_one("Put", name, arguments)
             case "update_item":
@@ -95,7 +114,8 @@ class Dynamo:
         _only(arguments, {"RequestItems"})
         responses = {}
         for table, request in arguments["RequestItems"].items():
-            _only(request, {"Keys", "ConsistentRead"})
+            _only(request, {"Keys", "ConsistentRead", "ProjectionExpression", "ExpressionAttributeNames"})
+            wanted = _projected(request)
             keys = [_key_of(table, key, whole=False) for key in request["Keys"]]
             _bound(len(keys), 1, 100, "keys")
             _different(keys)
@@ -103,7 +123,11 @@ class Dynamo:
                 found = [self.tables[table].get(key) for key in keys]
             else:
                 found = [read(self.versions(table, key)) for key in keys]
-            responses[table] = [dict(item) for item in found if item is not None]
+            responses[table] = [
+                {name: wire for name, wire in item.items() if wanted is None or name in wanted}
+                for item in found
+                if item is not None
+            ]
         return {"Responses": responses, "UnprocessedKeys": {}}
 
     def _query(self, arguments, read):
@@ -141,6 +165,44 @@ class Dynamo:
             self.set(table, key, item)
         return {"UnprocessedItems": {}}
 
+    def _insert_all(self, arguments):
+        _only(arguments, {"Statements"})
+        _bound(len(arguments["Statements"]), 0, 25, "statements")
+        return {"Responses": [self._insert(one) for one in arguments["Statements"]]}
+
+    def _insert(self, statement):
+        _only(statement, {"Statement", "Parameters"})
+        found = _INSERT.fullmatch(statement["Statement"])
+        if found is None:
+            raise SimulationError(f"unknown statement {statement['Statement']!r}")
+        table, members = found.groups()
+        names = [member.removesuffix(": ?").strip("'") for member in members.split(", ")]
+        item = dict(zip(names, statement["Parameters"], strict=True))
+        key = _key_of(table, item)
+        if key in self.tables[table]:
+            return {"Error": {"Code": "DuplicateItem", "Message": "simulated"}}
+        self.set(table, key, _checked(item))
+        return {"TableName": table}
+
+    def _scan(self, arguments):
+        """Read a page of a segment: keys are in the order of a hash, as they are there."""
+        _only(arguments, _SCAN)
+        table, names = arguments["TableName"], KEYS[arguments["TableName"]]
+        if arguments["FilterExpression"] != f"begins_with({names[0]}, :prefix)":
+            raise SimulationError(f"unknown filter {arguments['FilterExpression']!r}")
+        prefix = arguments["ExpressionAttributeValues"][":prefix"]["S"]
+        keys = sorted(
+            (_place(key), key)
+            for key in self.tables[table]
+            if _place(key) % arguments["TotalSegments"] == arguments["Segment"]
+        )
+        if start := arguments.get("ExclusiveStartKey"):
+            after = _key_of(table, start, whole=False)
+            keys = [one for one in keys if one > (_place(after), after)]
+        page = [key for _, key in keys[:PAGE_ITEMS_MAX]]
+        answer = {"Items": [dict(self.tables[table][key]) for key in page if key[0].startswith(prefix)]}
+        return answer | ({"LastEvaluatedKey": _wire_of(names, page[-1])} if len(keys) > len(page) else {})
+
     def _write_one(self, verb, name, arguments):
         table, key, holds, item = self._prepared(verb, arguments)
         if not holds:
@@ -156,7 +218,7 @@ class Dynamo:
         _bound(len(actions), 1, 100, "actions")
         prepared = [self._prepared(verb, action) for verb, action in actions]
         _different([(table, key) for table, key, *_ in prepared])
-        _bound(sum(size_of(item) for *_, item in prepared if item), 0, TRANSACTION_BYTES_MAX, "bytes")
+        _bound(sum(_bytes_of(item) for *_, item in prepared if item), 0, TRANSACTION_BYTES_MAX, "bytes")
         if not all(holds for _, _, holds, _ in prepared):
             raise client_error(
                 "TransactionCanceledException",
@@ -206,6 +268,27 @@ class Dynamo:
         return table, key, holds, None
 
 
+def _projected(request):
+    """Return the names that a read asks for; None for all."""
+    if "ProjectionExpression" not in request:
+        return None
+    aliases = request["ExpressionAttributeNames"]
+    return {aliases[alias] for alias in request["ProjectionExpression"].split(", ")}
+
+
+def _place(key):
+    return crc32(key[0].encode())
+
+
+def _wire_of(names, key):
+    return {name: {"S": value} for name, value in zip(names, key, strict=True)}
+
+
+def _bytes_of(item):
+    """About what an item takes, and rather more: it is asked for at every write."""
+    return len(msgspec.msgpack.encode(item))
+
+
 def _only(arguments, known):
     if unknown := set(arguments) - known:
         raise SimulationError(f"unknown arguments {sorted(unknown)}")
@@ -229,8 +312,8 @@ def _key_of(table, item, *, whole=True):
 
 
 def _checked(item):
-    if size_of(item) > ITEM_BYTES_MAX:
-        raise SimulationError(f"an item of {size_of(item)} bytes")
+    if _bytes_of(item) > ITEM_BYTES_MAX:
+        raise SimulationError(f"an item of {_bytes_of(item)} bytes")
     for name, wire in item.items():
         if len(wire) != 1 or ("N" in wire and type(wire["N"]) is not str) or wire.get("SS") == []:
             raise SimulationError(f"no value: {name}={wire}")

@@ -14,6 +14,7 @@ from shared.core import memory, plan, profile
 from shared.core.aggregations.last import Last
 from shared.core.identity import resolve
 from shared.core.snapshot import Tombstone
+from tests.simulation.mutants_of_versions import MUTANTS_OF_VERSIONS
 
 ANYTHING = Condition("attribute_exists(pk) OR attribute_not_exists(pk)")
 
@@ -198,7 +199,13 @@ MUTANTS = [
     takes_any_order,
     keeps_the_secondary,
     owns_nothing_through_redirects,
+    *MUTANTS_OF_VERSIONS,
 ]
+
+
+def store_of(name, store="dynamo"):
+    """Return the kind of worlds that a fault is searched in."""
+    return "versions" if any(one.__name__ == name for one in MUTANTS_OF_VERSIONS) else store
 
 
 @contextmanager

@@ -14,6 +14,7 @@ QUERIES = ("throttled", "unreached", "slow")
 WRITES = ("throttled", "unreached", "lost", "late", "twice", "slow")
 BATCH_WRITES = (*WRITES, "unprocessed", "half")
 TRANSACTIONS = (*WRITES, "rival")
+INSERTS = (*WRITES, "refused")
 LATE_TICKS_MAX = 400
 SLOW_TICKS_MAX = 300
 STALE_RATE = 0.3
@@ -89,6 +90,21 @@ class Client:
             raise ReadTimeoutError(endpoint_url="")
         return {"UnprocessedItems": {table: left} if left else {}}
 
+    def batch_execute_statement(self, **arguments):
+        fault = self._send("batch_execute_statement", INSERTS)
+        refused = self._faults.below(len(arguments["Statements"])) if fault == "refused" else None
+        kept = [one for at, one in enumerate(arguments["Statements"]) if at != refused]
+        answers = self._do("batch_execute_statement", {"Statements": kept}, fault)["Responses"]
+        if refused is not None:
+            answers.insert(refused, {"Error": {"Code": "ThrottlingError", "Message": "simulated"}})
+        return {"Responses": answers}
+
+    def scan(self, **arguments):
+        self._send("scan", READS)
+        answer = self._dynamo.execute("scan", arguments, self._see)
+        self._scheduler.switch()
+        return answer
+
     def put_item(self, **arguments):
         return self._write("put_item", arguments, WRITES)
 
@@ -150,14 +166,24 @@ class Objects:
     def put(self, key, data):
         self._call("put", lambda: self._held.put(key, data))
 
+    def put_if_absent(self, key, data):
+        return self._call("put_if_absent", lambda: self._held.put_if_absent(key, data))
+
     def get(self, key):
         return self._call("get", lambda: self._held.get(key))
+
+    def get_range(self, key, start, length):
+        return self._call("get_range", lambda: self._held.get_range(key, start, length))
 
     def list(self, prefix, after=""):
         return iter(self._call("list", lambda: list(self._held.list(prefix, after))))
 
     def delete(self, key):
         self._call("delete", lambda: self._held.delete(key))
+
+    def delete_all(self, keys):
+        keys = list(keys)
+        self._call("delete_all", lambda: self._held.delete_all(keys))
 
     def delete_if(self, key, tag):
         return self._call("delete_if", lambda: self._held.delete_if(key, tag))

@@ -1,8 +1,11 @@
 """One run of one seed, and the search for a shorter one that goes wrong in the same way."""
 
+import gc
+from contextlib import nullcontext
 from typing import NamedTuple
 
 from tests.simulation.mutants import planted
+from tests.simulation.publishing import PublishingWorld, tuned_for_publishing
 from tests.simulation.scenario import setting_of, steps_of
 from tests.simulation.scheduler import SimulationError
 from tests.simulation.world import World, finish
@@ -41,10 +44,19 @@ def search(mutant, store, count, seeds):
 
 
 def _run(seed, store, count, without):
-    setting = setting_of(seed, store)
-    world = World(setting, without)
+    gc.disable()  # a run is short, and leaves cycles behind that are collected in one go
     try:
-        finish(world, steps_of(setting, count), without)
+        return _run_once(seed, store, count, without)
+    finally:
+        gc.enable()
+
+
+def _run_once(seed, store, count, without):
+    setting = setting_of(seed, store)
+    world = PublishingWorld(setting, without) if store == "versions" else World(setting, without)
+    try:
+        with tuned_for_publishing(world) if store == "versions" else nullcontext():
+            finish(world, steps_of(setting, count), without)
     except (Exception, SimulationError) as error:  # noqa: BLE001 - any error is a problem of the run
         return Problem(error, world.happened, setting)
     return None

@@ -88,8 +88,9 @@ def steps_of(setting, count):
     random = Random(f"steps {setting.seed}")
     events = _Events(random, setting)
     steps, epochs = [], 1
+    weights = _WEIGHTS | _OF_VERSIONS if setting.store == "versions" else _WEIGHTS
     for number in range(count):
-        what = random.choices(list(_WEIGHTS), list(_WEIGHTS.values()))[0]
+        what = random.choices(list(weights), list(weights.values()))[0]
         ticks = random.choice([0, 0, random.randint(0, 20), random.randint(0, 200)])
         details = (random.randrange(2**16),)
         if what == "jump":
@@ -121,6 +122,9 @@ _WEIGHTS = {
     "drain": 3,
     "replay": 1,
 }
+
+
+_OF_VERSIONS = {"publish": 5, "cancel": 2, "stall": 6}
 
 
 class _Events:

@@ -110,6 +110,14 @@ class Scheduler:
         for task in process.tasks:
             self.wake(task)
 
+    def stall(self, process, ticks):
+        """Have a process stand still for so long, wherever it is, as far as it does not wait for others."""
+        for task in [one for one in self._ready if one.process is process]:
+            self._ready.remove(task)
+            task.is_ready = False
+            self._naps += 1
+            heappush(self._sleeping, (self.ticks + ticks, self._naps, task))
+
     def step(self):
         """Let one task go on until it switches; False when there is none."""
         self.ticks += 1

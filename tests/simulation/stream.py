@@ -14,6 +14,7 @@ class Put(NamedTuple):
     sequence: str
     arrival: int
     data: bytes
+    key: str = ""
 
     @property
     def envelope(self):
@@ -22,6 +23,7 @@ class Put(NamedTuple):
             "eventID": f"{self.shard}:{self.sequence}",
             "kinesis": {
                 "data": b64encode(self.data).decode(),
+                "partitionKey": self.key,
                 "sequenceNumber": self.sequence,
                 "approximateArrivalTimestamp": self.arrival / 1000,
             },
@@ -29,7 +31,7 @@ class Put(NamedTuple):
 
 
 class Shard:
-    """Part of the hash range. A closed one has been split or merged; `done` is how far a consumer is."""
+    """Part of the hash range. A closed one has been split or merged."""
 
     def __init__(self, name, start, end, parents=()):
         self.name = name
@@ -38,12 +40,6 @@ class Shard:
         self.parents = parents
         self.records = []
         self.is_closed = False
-        self.done = 0
-        self.is_read = False
-
-    @property
-    def is_drained(self):
-        return self.done >= len(self.records)
 
 
 class Stream:
@@ -61,10 +57,13 @@ class Stream:
 
     def put(self, data, partition_key, arrival):
         """Put a record; return its shard."""
-        place = crc32(partition_key.encode())
+        return self.put_at(data, crc32(partition_key.encode()), arrival, partition_key)
+
+    def put_at(self, data, place, arrival, partition_key=""):
+        """Put a record at a place of the hash range; return its shard."""
         shard = next(one for one in self.open() if one.start <= place < one.end)
         self._sequence += 1
-        shard.records.append(Put(shard.name, f"{self._sequence:08}", arrival, data))
+        shard.records.append(Put(shard.name, f"{self._sequence:08}", arrival, data, partition_key))
         return shard
 
     def open(self):
@@ -83,16 +82,47 @@ class Stream:
             left, right = shards[at % (len(shards) - 1) :][:2]
             self._replace([left, right], [(left.start, right.end)])
 
-    def readable(self):
-        """Return the shards to be read now: a child's turn comes when its parents are done."""
-        return [
-            one
-            for one in self.shards
-            if not one.is_drained and all(parent.is_drained for parent in one.parents)
-        ]
-
     def _replace(self, old, ranges):
         for shard in old:
             shard.is_closed = True
         for start, end in ranges:
             self.shards.append(Shard(f"shard-{len(self.shards)}", start, end, tuple(old)))
+
+
+class Consumer:
+    """One consumer of a stream, from the records that arrived at `since` on: how far it is on each shard."""
+
+    def __init__(self, name, stream, version, since=0):
+        self.name = name
+        self.version = version
+        self.since = since
+        self.is_open = True
+        self.reading = set()
+        self._stream = stream
+        self._done = {}
+
+    def done(self, shard):
+        """Return how many of a shard's records it is done with."""
+        if shard.name not in self._done:
+            before = sum(1 for record in shard.records if record.arrival < self.since)
+            if before < len(shard.records):
+                self._done[shard.name] = before
+            return before
+        return self._done[shard.name]
+
+    def move(self, shard, by):
+        """Go on, or back."""
+        self._done[shard.name] = self.done(shard) + by
+
+    def is_done(self, shard):
+        return self.done(shard) >= len(shard.records)
+
+    def readable(self):
+        """Return the shards to be read now: a child's turn comes when its parents are done."""
+        if not self.is_open:
+            return []
+        return [
+            one
+            for one in self._stream.shards
+            if not self.is_done(one) and all(map(self.is_done, one.parents))
+        ]

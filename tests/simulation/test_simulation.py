@@ -21,9 +21,9 @@ def simulate(*arguments):
     )
 
 
-@pytest.mark.parametrize("store", ["dynamo", "memory"])
+@pytest.mark.parametrize("store", ["dynamo", "memory", "versions"])
 def test_the_first_worlds_come_to_a_right_end(store):
-    run = simulate("--seeds", "0:60", "--store", store)
+    run = simulate("--seeds", "0:30", "--store", store)
     assert run.returncode == 0, run.stdout
 
 
@@ -34,7 +34,7 @@ def test_worlds_that_once_went_wrong_come_to_a_right_end(seed):
 
 
 @pytest.mark.soak
-@pytest.mark.parametrize("store", ["dynamo", "memory"])
+@pytest.mark.parametrize("store", ["dynamo", "memory", "versions"])
 @pytest.mark.parametrize("first", range(0, 10_000, 1000))
 def test_many_worlds_come_to_a_right_end(store, first):
     run = simulate("--seeds", f"{first}:{first + 1000}", "--store", store, "--keep-going")

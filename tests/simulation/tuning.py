@@ -29,6 +29,7 @@ def tuned(setting):
         # What is parked is taken later: where profiles break, that order decides.
         "shared.app.ingest.PARK_AFTER": NEVER if is_decided_by_order else random.choice([2, 2, 5]),
         "shared.app.ingest.ATTEMPTS_MAX": random.choice([6, 12]),
+        "shared.adapters.dynamo.client.size_of": lambda _: 1024,  # it only counts units, and takes long
         "shared.adapters.dynamo.layout.MERGED_AT": random.choice([2, 3, 10]),
         "shared.adapters.dynamo.piles.Entries.tail": Tail(random.choice([2, 4, 16]), 1, 8192, 0),
         "shared.adapters.dynamo.piles.Traces.tail": Tail(random.choice([2, 6, 24]), 1, 4096, 0),

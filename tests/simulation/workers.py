@@ -3,7 +3,7 @@
 from shared.adapters.quarantine import S3Quarantine
 from shared.app.batch import Batch
 from shared.app.ingest import Ingest
-from shared.contract import PREFIX_MARKERS
+from shared.app.markers import Markers
 from tests.simulation.network import Objects
 from tests.simulation.scheduler import Process
 
@@ -16,20 +16,20 @@ class Worker(Process):
     def __init__(self, world, number):
         super().__init__(f"worker-{number}", skew_us=world.random.randint(-2_000_000, 2_000_000))
         self.is_busy = False
-        self.store = world.store_for(self)
-        ingest = Ingest(world.builder, self.store, Clock(world, self), world.setting.actions_max)
-        objects = Objects(world, self)
-        self.batch = Batch(world.builder, VERSION, 0, ingest, S3Quarantine(objects), _Markers(objects))
+        self._world = world
+        self._batches = {}
+        self.batch(VERSION)
 
-
-class _Markers:
-    """The `Markers` port on the bucket."""
-
-    def __init__(self, objects):
-        self._objects = objects
-
-    def acknowledge(self, marker, shard):
-        self._objects.put(f"{PREFIX_MARKERS}{marker.token}/{shard}", b"{}")
+    def batch(self, version):
+        """Return what ingests for a version, which is made once."""
+        if version not in self._batches:
+            world, objects = self._world, Objects(self._world, self)
+            store = world.store_for(self, version)
+            ingest = Ingest(world.builder, store, Clock(world, self), world.setting.actions_max)
+            self._batches[version] = Batch(
+                world.builder, version, world.t0(version), ingest, S3Quarantine(objects), Markers(objects)
+            )
+        return self._batches[version]
 
 
 class Clock:

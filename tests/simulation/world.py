@@ -11,7 +11,7 @@ from shared.adapters.dynamo.store import DynamoStore
 from shared.adapters.memory_store import MemoryStore
 from shared.app.ports import SegmentGoneError
 from shared.app.read import Reader
-from shared.contract import DEDUP_WINDOW_H, PREFIX_FAILED
+from shared.contract import DEDUP_WINDOW_H, PREFIX_FAILED, version_alias
 from shared.core.compile import Builder
 from shared.core.identity.identifiers import Identifier
 from tests.fakes.objects import FakeObjects
@@ -23,7 +23,7 @@ from tests.simulation.memory import SimulatedMemoryStore
 from tests.simulation.network import LATE_TICKS_MAX, Client, Faults, late
 from tests.simulation.scenario import EPOCH_MS, EPOCHS_MAX
 from tests.simulation.scheduler import Pool, Process, Scheduler
-from tests.simulation.stream import Stream
+from tests.simulation.stream import Consumer, Stream
 from tests.simulation.tuning import tuned
 from tests.simulation.workers import VERSION, Clock
 
@@ -42,7 +42,9 @@ class FailedRunError(AssertionError):
 
 
 class World(Delivery):
-    """Everything of one run. Others (publishing, rebuilds) join as further tasks and processes."""
+    """Everything of one run with one version, which is active from the beginning on."""
+
+    ticks_max = TICKS_MAX
 
     def __init__(self, setting, without=frozenset()):
         self.setting = setting
@@ -56,11 +58,12 @@ class World(Delivery):
         self.objects = FakeObjects()
         self.builder = BUILDERS[setting.kind]
         self.stream = Stream(setting.shards)
+        self.consumers = [Consumer(version_alias("people", VERSION), self.stream, VERSION)]
         self.workers = []
         self.tally = Counter()
         self.problems = set()
         self.has_forgotten = False
-        """Whether TTL took anything: then nobody may be able to tell a later life from a first one."""
+        """Whether TTL took anything."""
         self._epochs = 0
         self._count = 0
 
@@ -68,7 +71,31 @@ class World(Delivery):
     def now_ms(self):
         return self.scheduler.now_us // 1000
 
-    def store_for(self, process):
+    @property
+    def active(self):
+        """The version that is active."""
+        return VERSION
+
+    def t0(self, version):
+        """From which arrival on a version ingests."""
+        assert version == VERSION
+        return 0
+
+    def may_have_forgotten(self):
+        """Whether a life that has ended may be unknown, so that nobody knows a later one to be one."""
+        return self.has_forgotten
+
+    def has_ended(self, builder, version):
+        """Whether a version needs no records any more."""
+        assert (builder, version) == ("people", VERSION)
+        return False
+
+    def given_up(self, version):
+        """Return the batches of a version that its mapping gave up, and nobody has delivered yet."""
+        alias = version_alias("people", version).encode() + b'"'
+        return [one.key for one in self.objects.list(PREFIX_FAILED) if alias in self.objects.get(one.key)[0]]
+
+    def store_for(self, process, version=VERSION):
         if self.setting.store == "memory":
             return SimulatedMemoryStore(self, self.memory)
         with patch(
@@ -78,7 +105,7 @@ class World(Delivery):
             return DynamoStore(
                 Client(self, process),
                 self.builder,
-                VERSION,
+                version,
                 PROFILES,
                 IDENTIFIERS,
                 Clock(self, process),
@@ -95,10 +122,10 @@ class World(Delivery):
 
     def go_on(self, ticks=None):
         """Let tasks go on for so many ticks, or until there is nothing left to do."""
-        until = self.scheduler.ticks + (TICKS_MAX if ticks is None else ticks)
+        until = self.scheduler.ticks + (self.ticks_max if ticks is None else ticks)
         while self.scheduler.ticks < until and self.scheduler.step():
             pass
-        if self.scheduler.ticks >= TICKS_MAX:
+        if self.scheduler.ticks >= self.ticks_max:
             raise FailedRunError("the run does not come to its end")
 
     def play(self, step):
@@ -111,8 +138,7 @@ class World(Delivery):
     def put(self, key, data):
         if self.setting.is_ordered:  # what arrives in the same millisecond has no order of its own
             self.scheduler.now_us += 1000
-        shard = self.stream.put(data, key, self.now_ms)
-        self._start_lane(shard)
+        self.start_lanes(self.stream.put(data, key, self.now_ms))
 
     def kill(self, at):
         """End a process in the midst of whatever it does; another will take its place."""
@@ -127,13 +153,17 @@ class World(Delivery):
     def rewind(self, at):
         """Have the mapping forget the last checkpoints of a shard: it delivers a suffix again."""
         shard = self.stream.shards[at % len(self.stream.shards)]
+        consumer = self.consumers[at // 4096 % len(self.consumers)]
         since = self.now_ms - DEDUP_WINDOW_H * HOUR // 4
-        if shard.is_read or any(child.records for child in self.stream.shards if shard in child.parents):
+        if shard in consumer.reading or any(
+            child.records for child in self.stream.shards if shard in child.parents
+        ):
             return
         for _ in range(1 + at // 256 % 12):
-            if shard.done and shard.records[shard.done - 1].arrival >= since:
-                shard.done -= 1
-        self._start_lane(shard)
+            done = consumer.done(shard)
+            if done and shard.records[done - 1].arrival >= since:
+                consumer.move(shard, -1)
+        self._start_lane(consumer, shard)
 
     def split(self, at):
         if not self.setting.is_ordered:
@@ -176,7 +206,7 @@ class World(Delivery):
         identifier = Identifier(kind, f"{kind.removesuffix('_id')}-{at // 2 % (self.setting.people + 1)}")
         self._count += 1
         process = Process(f"reader-{self._count}")
-        store = self.store_for(process)
+        store = self.store_for(process, self.active)
         self.scheduler.spawn(lambda: self._read(store, identifier), process)
 
     def drain(self, at=0):
@@ -194,10 +224,11 @@ class World(Delivery):
         """Let everything come to rest that is under way, and fails no more."""
         rate, self.faults.rate = self.faults.rate, 0
         for _ in range(40):
-            for shard in self.stream.readable():
-                self._start_lane(shard)
+            for consumer in self.consumers:
+                for shard in consumer.readable():
+                    self._start_lane(consumer, shard)
             self.go_on()
-            if not self.stream.readable():
+            if not any(consumer.readable() for consumer in self.consumers):
                 break
         self.faults.rate = rate
 
@@ -210,7 +241,7 @@ class World(Delivery):
         rate, self.faults.rate = self.faults.rate, 0
         self.settle()
         for _ in range(4):
-            if not any(True for _ in self.objects.list(PREFIX_FAILED)):
+            if not self.given_up(self.active):
                 break
             self.drain()
             self.settle()
@@ -218,11 +249,11 @@ class World(Delivery):
         self.settle()
         self.faults.rate = rate
 
-    def ask(self, question):
+    def ask(self, question, version=VERSION):
         """Return what a fresh process finds out from the store."""
         self._count += 1
         process = Process(f"checker-{self._count}")
-        store = self.store_for(process)
+        store = self.store_for(process, version)
         task = self.scheduler.spawn(lambda: question(store), process)
         self.go_on()
         if task.error is not None:
@@ -239,7 +270,10 @@ class World(Delivery):
             self.put(value, json.dumps(body).encode())
         self.settle()
 
-    # What is checked on the way.
+    # What is checked.
+
+    def check(self):
+        """Check what only a world with more in it has."""
 
     def _read(self, store, identifier):
         reader = Reader(self.builder, store, lambda: self.now_ms)
@@ -257,12 +291,13 @@ def finish(world, steps, without=frozenset()):
             for step in steps:
                 name = f"s{step.number}"
                 if name not in without:
-                    world.happened.append((name, str(step)))
+                    world.happened.append((name, step))
                     world.play(step)
             world.happened.append(("", "the end"))
             world.faults.rate = 0
             world.finish()
             check(world)
+            world.check()
         finally:
             _close(world)
 

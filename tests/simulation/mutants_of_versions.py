@@ -1,0 +1,86 @@
+"""Planted faults of archiving, rebuilding and publishing: what worlds of several versions must find."""
+
+from unittest.mock import patch
+
+from shared.adapters.dynamo import sweep
+from shared.app import archive
+from shared.app.rebuild import follow, link, plan, replay
+from shared.core.control import READER_ARCHIVE, control_of
+from shared.core.memory import Memory
+from shared.core.records import kinesis_record
+
+
+def lists_an_archive_that_is_not_complete():
+    """Plan waits for nobody: what the archiver has not written yet is missing."""
+    yield patch.object(plan, "read_up_to", lambda *_, **__: 0)
+
+
+def cuts_over_before_it_has_caught_up():
+    """Follow does not wait for the consumer."""
+    yield patch.object(follow, "_has_caught_up", lambda *_: True)
+
+
+def rebuilds_without_memory():
+    """Rebuilt profiles do not know what they have counted."""
+    play = replay.plan_component
+
+    def forgetful(*arguments):
+        planned = play(*arguments)
+        for put in planned.puts:
+            put.profile.memory = Memory()
+        return planned
+
+    yield patch.object(replay, "plan_component", forgetful)
+
+
+def leaves_pointers():
+    """CleanUp deletes profiles, and no pointers."""
+    begin = sweep.DynamoVersionItems.__init__
+
+    def without(self, *arguments):
+        begin(self, *arguments)
+        self._tables = self._tables[1:]
+
+    yield patch.object(sweep.DynamoVersionItems, "__init__", without)
+
+
+def leaves_a_checkpoint_too_early():
+    """A worker notes as written what still waits to be."""
+    leave = replay._Replaying.leave_checkpoint
+
+    def early(self):
+        insert, self._insert = self._insert, lambda: None
+        leave(self)
+        self._insert = insert
+
+    yield patch.object(replay._Replaying, "leave_checkpoint", early)
+
+
+def acknowledges_before_it_archives():
+    """The archiver acknowledges markers first, and may die before what stood before them is written."""
+    run = archive.Archiver.run
+
+    def hasty(self, envelopes):
+        for record in map(kinesis_record, envelopes):
+            marker = control_of(record.data)
+            if marker is not None and marker.reader == READER_ARCHIVE:
+                self._markers.acknowledge(marker.token, record.shard)
+        return run(self, envelopes)
+
+    yield patch.object(archive.Archiver, "run", hasty)
+
+
+def links_nobody():
+    """What belongs to one person in several parts of the archive is replayed in several places."""
+    yield patch.object(link, "joined", lambda labels, *_: labels)
+
+
+MUTANTS_OF_VERSIONS = [
+    lists_an_archive_that_is_not_complete,
+    cuts_over_before_it_has_caught_up,
+    rebuilds_without_memory,
+    leaves_pointers,
+    leaves_a_checkpoint_too_early,
+    acknowledges_before_it_archives,
+    links_nobody,
+]

@@ -1,0 +1,356 @@
+"""A world in which versions are published, cancelled and rolled back while people come and go.
+
+The archiver, publishers, and every function of the state machine are processes like any other: they meet
+faults, and die, between any two of their calls.
+"""
+
+from contextlib import ExitStack, suppress
+from unittest.mock import patch
+
+from shared import contract
+from shared.adapters.dynamo.followups import ERRORS
+from shared.app.archive import Archiver
+from shared.app.delivery import VersionGoneError
+from shared.app.frozen import freeze
+from shared.app.markers import Markers
+from shared.app.publish import Asked, CannotPublishError, Publisher
+from shared.app.quarantine import prefix_of
+from shared.app.rebuild.build import BuildName
+from shared.app.registry import RegistryConflictError, Status, Version
+from shared.core.control import READER_ARCHIVE, control_of
+from shared.core.retention import SHORTEST_MONTH_MS
+from tests.fakes.consumers import FakeConsumers
+from tests.fakes.registry import FakeProgress, FakeRegistry
+from tests.people import DAY, T0
+from tests.simulation.checks import Expected, check, items_of
+from tests.simulation.dynamo import IDENTIFIERS, PROFILES
+from tests.simulation.machine import CONSUMER, NAME, Machine
+from tests.simulation.network import Objects
+from tests.simulation.remote import Remote
+from tests.simulation.scheduler import Process, ProcessDiedError
+from tests.simulation.stream import RANGE, Consumer
+from tests.simulation.workers import VERSION
+from tests.simulation.world import TICK_US, FailedRunError, World
+
+POOLS = (
+    "shared.app.rebuild.link",
+    "shared.app.rebuild.replay",
+    "shared.adapters.dynamo.active",
+    "shared.adapters.dynamo.loader",
+    "shared.adapters.dynamo.store",
+    "shared.adapters.dynamo.sweep",
+)
+BOUNDS = {
+    "shared.app.rebuild.plan.PART_BYTES": 1500,
+    "shared.app.rebuild.plan.PART_OBJECTS_MAX": 5,
+    "shared.app.rebuild.link.PARTITION_BYTES": 2000,
+    "shared.app.rebuild.link.LINKS_MAX": 8,
+    "shared.app.rebuild.replay.INSERTED_TOGETHER": 2,
+    "shared.app.rebuild.replay.CHECKPOINT_PROFILES": 3,
+    "shared.app.rebuild.replay.PENDING_MAX": 5,
+}
+"""What a short stream reaches: parts, partitions, checkpoints and early folding."""
+ARCHIVE = READER_ARCHIVE
+ROUNDS_MAX = 10
+STALL_TICKS_MAX = 4000
+
+
+class PublishingWorld(World):
+    """Version 1 of a builder is active; others are built."""
+
+    ticks_max = 600_000
+
+    def __init__(self, setting, without=frozenset()):
+        super().__init__(setting, without)
+        self.processes = []
+        self.registry = _Registry(self)
+        self.progress = FakeProgress()
+        self.mappings = _Mappings(self)
+        self.machine = Machine(self)
+        self.consumers.append(Consumer(ARCHIVE, self.stream, None))
+        self._add_version_1()
+
+    def _add_version_1(self):
+        data, sha256 = freeze(self.builder.definition, {})
+        key = contract.definition_key(NAME, str(VERSION), sha256)
+        self.objects.put(key, data)
+        row = Version(
+            builder=NAME,
+            version=VERSION,
+            status=Status.ACTIVE,
+            definition_key=key,
+            sha256=sha256,
+            t0=0,
+            created_at=self.now_ms,
+            created_by="somebody",
+        )
+        self.registry.add(row)
+        self.registry.pointers[NAME] = VERSION
+        self.mappings.aliases.append(contract.version_alias(NAME, VERSION))
+        self.mappings.mappings[contract.version_alias(NAME, VERSION)] = (0, dict(CONSUMER))
+
+    @property
+    def active(self):
+        return self.registry.pointers[NAME]
+
+    def t0(self, version):
+        return self.registry.version(NAME, version).t0
+
+    def may_have_forgotten(self):
+        """A rebuild does not write what would have gone by its TTL at T0."""
+        return super().may_have_forgotten() or self.t0(self.active) > T0 + SHORTEST_MONTH_MS
+
+    def has_ended(self, builder, version):
+        return self.registry.version(builder, version).status in (Status.RETIRED, Status.FAILED)
+
+    def number(self):
+        self._count += 1
+        return self._count
+
+    def ports(self, process):
+        """Return registry, progress, consumers and shards, as a process reaches them."""
+        return tuple(
+            Remote(self, process, name, port)
+            for name, port in (
+                ("registry", self.registry),
+                ("progress", self.progress),
+                ("lambda", self.mappings),
+                ("kinesis", _Shards(self)),
+            )
+        )
+
+    def work(self, name, work):
+        """Have a new process do some work; return its task."""
+        skew_us = self.random.randint(-2_000_000, 2_000_000)
+        process = Process(f"{name}-{self.number()}", skew_us)
+        self.processes = [one for one in self.processes if any(not task.is_done for task in one.tasks)]
+        self.processes.append(process)
+        return self.scheduler.spawn(lambda: work(process), process)
+
+    def working(self):
+        """Return all tasks of functions that are at work."""
+        return [task for one in self.workers + self.processes for task in one.tasks if not task.is_done]
+
+    def rest(self, seconds):
+        """Within a task: let so many seconds pass, whatever others do meanwhile."""
+        until_us = self.scheduler.now_us + seconds * 1_000_000
+        self.scheduler.switch(1 + seconds * 1_000_000 // TICK_US)
+        self.scheduler.now_us = max(self.scheduler.now_us, until_us)
+
+    # What happens, by the names of steps.
+
+    def publish(self, at):
+        """Publish what a version says, as the next one."""
+        version = 1 + at % max(version for _, version in self.registry.rows)
+        asked = Asked(by="somebody", now=self.now_ms, grace_s=at // 64 % 3, replaces=at // 256 % 2 == 1)
+        self._publishes(lambda publisher: publisher.rollback(NAME, version, asked))
+
+    def cancel(self, at):
+        """Cancel what is building."""
+        del at
+        self._publishes(lambda publisher: publisher.cancel(NAME, "somebody", self.now_ms))
+
+    def kill(self, at):
+        """End any process."""
+        process = self._any_process(at)
+        if process in self.workers:
+            self._end(process)
+        elif process is not None:
+            self.scheduler.kill(process)
+
+    def stall(self, at):
+        """Have any process stand still, while others go on, or take its place."""
+        process = self._any_process(at)
+        if process is not None:
+            self.scheduler.stall(process, at % STALL_TICKS_MAX)
+
+    def _any_process(self, at):
+        alive = [one for one in self.processes if any(not task.is_done for task in one.tasks)]
+        either = self.workers + alive
+        return either[at % len(either)] if either else None
+
+    def _publishes(self, work):
+        def publish(process):
+            registry = Remote(self, process, "registry", self.registry)
+            executions = Remote(self, process, "states", self.machine)
+            with suppress(CannotPublishError, RegistryConflictError, *ERRORS):
+                work(Publisher(registry, Objects(self, process), executions))
+
+        self.work("publisher", publish)
+
+    # Consumers
+
+    def invoke(self, envelopes, version=VERSION):
+        if version is None:
+            return self._archive(envelopes)
+        return super().invoke(envelopes, version)
+
+    def _deliver(self, consumer, batch):
+        if consumer.name != ARCHIVE:
+            return super()._deliver(consumer, batch)
+        try:
+            self._archive([record.envelope for record in batch])
+        except (ProcessDiedError, *ERRORS):
+            return 0
+        return len(batch)
+
+    def _give_up(self, consumer, shard, batch):
+        if consumer.name == ARCHIVE:  # which never does
+            consumer.move(shard, -len(batch))
+        else:
+            super()._give_up(consumer, shard, batch)
+
+    def _archive(self, envelopes):
+        def archive(process):
+            objects = Objects(self, process)
+            Archiver(objects, Markers(objects)).run(envelopes)
+
+        return self.scheduler.wait(self.work(ARCHIVE, archive))
+
+    def ingest(self, builder, version, records):
+        if contract.version_alias(builder, version) not in self.mappings.aliases:
+            raise VersionGoneError
+        return super().ingest(builder, version, records)
+
+    # How it ends.
+
+    def finish(self):
+        """Bring all of it to an end; then let one more version be built, which cleans up after all others."""
+        super().finish()
+        check(self)
+        for _ in range(ROUNDS_MAX):
+            self.cancel(0)
+            self.settle()
+            if not [one for one in self.registry.versions(NAME) if not _is_over(one)]:
+                return
+            self.publish(255)  # of the others
+            self.settle()
+        raise FailedRunError("there is always something left to clean up")
+
+    def check(self):
+        """Check what others leave: nothing of a version that has ended, and numbers that add up."""
+        expected = Expected(self)
+        for row in self.registry.versions(NAME):
+            if row.status is Status.ACTIVE:
+                assert row.version == self.active, "two versions are active"
+            else:
+                self._check_gone(row)
+            run = self.machine.builds.get(row.version)
+            if run is not None and run.verified is not None:
+                self._check_verified(row, run.verified, expected)
+        alias = contract.version_alias(NAME, self.active)
+        assert list(self.mappings.mappings) == self.mappings.aliases == [alias], "consumers are left"
+
+    def check_whole(self, row):
+        """Whoever became known before the version's markers is in it, when it becomes active."""
+        if self.setting.is_small or self.given_up(row.version):
+            return  # profiles that break are not there; nor is what waits to be delivered again
+        since = self.now_ms - SHORTEST_MONTH_MS + DAY
+        reader = contract.version_alias(NAME, row.version)
+        read = {(one.shard, one.sequence) for one in _before_markers(self.stream.shards, reader, row.t0)}
+        pointers = {key[0] for key in self.dynamo.tables[IDENTIFIERS]}
+        for one in Expected(self).contributions:
+            if one.arrival >= since and (one.position.shard, one.position.sequence) in read:
+                kind, value = one.identifiers[0]
+                if f"{NAME}#{row.version}#{kind}#{value}" not in pointers:
+                    self.problems.add(f"version {row.version} became active without somebody")
+
+    def _check_gone(self, row):
+        version = row.version
+        assert not items_of(self, PROFILES, version), f"profiles of version {version} are left"
+        assert not items_of(self, IDENTIFIERS, version), f"pointers of version {version} are left"
+        prefixes = BuildName(NAME, version).prefix, contract.PREFIX_QUARANTINE + prefix_of(NAME, version)
+        left = [key for key in self.objects.held if key.startswith(prefixes)]
+        assert not left, f"of version {version} {left} are left"
+
+    def _check_verified(self, row, verified, expected):
+        counted = sum(one.arrival < row.t0 for one in expected.contributions)
+        assert verified.folded + verified.duplicate == counted, "a rebuild counts other events than there are"
+
+
+def _before_markers(shards, reader, t0):
+    """Return the records that arrived before T0, and those that stand before the first markers for a reader.
+
+    A shard that was closed before markers were put has none, and has been read to its end. All records, if
+    there are no markers anywhere: nobody knows then how far the reader is.
+    """
+    records, has_markers = [], False
+    for shard in shards:
+        places = [at for at, record in enumerate(shard.records) if _is_marker(record, reader)]
+        has_markers = has_markers or bool(places)
+        before = shard.records[: places[0]] if places else shard.records if shard.is_closed else []
+        records += before or [record for record in shard.records if record.arrival < t0]
+    return records if has_markers else [record for shard in shards for record in shard.records]
+
+
+def _is_marker(record, reader):
+    marker = control_of(record.data)
+    return marker is not None and marker.reader == reader
+
+
+def _is_over(row):
+    return row.status is Status.ACTIVE or (row.status is not Status.BUILDING and row.cleaned_at)
+
+
+class _Registry(FakeRegistry):
+    """Sees to it that nobody is ever shown a version that is not whole."""
+
+    def __init__(self, world):
+        super().__init__()
+        self._world = world
+
+    def activate(self, version, was):
+        written = super().activate(version, was)
+        self._world.check_whole(written)
+        return written
+
+
+class _Mappings(FakeConsumers):
+    """The mappings of the ingestion function: each has its consumer of the stream."""
+
+    def __init__(self, world):
+        super().__init__()
+        self._world = world
+
+    def ensure_mapping(self, builder, version, t0, consumer):
+        name = contract.version_alias(builder, version)
+        is_new = name not in self.mappings
+        super().ensure_mapping(builder, version, t0, consumer)
+        if is_new:
+            self._world.consumers.append(Consumer(name, self._world.stream, version, t0))
+            for shard in self._world.stream.shards:
+                self._world.start_lanes(shard)
+
+    def remove(self, builder, version):
+        super().remove(builder, version)
+        name = contract.version_alias(builder, version)
+        for one in self._world.consumers[:]:
+            if one.name == name:
+                one.is_open = False
+                self._world.consumers.remove(one)
+
+
+class _Shards:
+    """The `Shards` port on the stream."""
+
+    def __init__(self, world):
+        self._world = world
+
+    def open_shards(self):
+        return {one.name: str(one.start) for one in self._world.stream.open()}
+
+    def put(self, data, hash_key):
+        shards = [self._world.stream.put_at(one, int(hash_key) % RANGE, self._world.now_ms) for one in data]
+        for shard in shards:
+            self._world.start_lanes(shard)
+        return [shard.name for shard in shards]
+
+
+def tuned_for_publishing(world):
+    """Have rebuilds work with bounds of this world, and their threads be its tasks."""
+    stack = ExitStack()
+    for name in POOLS:
+        stack.enter_context(patch(f"{name}.ThreadPoolExecutor", world.pool))
+    for name, value in BOUNDS.items():
+        stack.enter_context(patch(name, value))
+    return stack
