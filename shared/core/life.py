@@ -59,11 +59,17 @@ class Life:
             self.pending = []
         return self.profile
 
-    def compress(self) -> None:
-        """Keep what has been folded for the history only: it takes memory until then."""
+    def compress(self, window_ms: int) -> None:
+        """Keep what has been folded for the history only: it takes memory until then.
+
+        What is not in the window is let go: it never will be. But something stays where anything was counted,
+        as a chunk that follows tells that the profile's function is to run again.
+        """
         if self.counted:
             self.pieces += _pieces(self.counted)
             self.counted = []
+            since = self.profile.updated_at - window_ms
+            self.pieces = [one for one in self.pieces if one.last >= since] or self.pieces[-1:]
 
     def take_over(self, other: "Life") -> None:
         """Take what another life has counted in this plan: they are one now."""
@@ -79,16 +85,10 @@ class Life:
         self.pending, self.counted, self.pieces = [], [], []
 
     def history(self, window_ms: int) -> tuple[Chunk, ...]:
-        """Put what was counted behind the profile's heads; `settle` comes before.
-
-        What is not in the window is left out: it never will be. But something always follows where anything
-        was counted, as that tells that the profile's function is to run again.
-        """
-        self.compress()
+        """Put what was counted behind the profile's heads; `settle` comes before."""
+        self.compress(window_ms)
         profile = self.profile
-        since = profile.updated_at - window_ms
-        pieces = [one for one in self.pieces if one.last >= since] or self.pieces[-1:]
-        chunks = chain(profile.id, profile.rev, profile.heads, pieces, self.since)
+        chunks = chain(profile.id, profile.rev, profile.heads, self.pieces, self.since)
         if chunks:
             profile.heads = (Head(profile.id, chunks[-1].name),)
         return tuple(chunks)

@@ -328,7 +328,7 @@ class Planner:
         """Fold what has only been counted so far: it takes memory until then."""
         for life in self.lives.values():
             life.settle(self.builder)
-            life.compress()
+            life.compress(self.builder.window_ms or 0)
 
     def standing(self, taken: int) -> list[Profile]:
         """Return the profiles that are live after so many contributions."""

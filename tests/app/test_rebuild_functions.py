@@ -15,8 +15,9 @@ from shared.core.compile import Builder
 from shared.core.containers import decode_any
 from shared.core.functions import FunctionFailure
 from shared.core.history import events_of
-from shared.core.plan import play_with_history
+from shared.core.plan import Planner, play_with_history
 from shared.core.profile import Profile, expiry, present
+from shared.core.snapshot import Snapshot
 from tests import oracle
 from tests.app.rebuilding import LATER, NEW, OLD, World, a_record, any_records, contributions_in
 from tests.app.test_history import run_due
@@ -154,3 +155,36 @@ def test_a_version_without_an_active_one_before_it_runs_its_function_as_well():
     world.rebuild()
     [profile] = live(world, NEW)
     assert present(BUILDER, profile)["traits"]["counts.page"] == 1
+
+
+def test_large_histories_are_written_before_they_fill_the_memory(monkeypatch):
+    monkeypatch.setattr("shared.app.rebuild.replay.INSERTED_BYTES", 1)
+    monkeypatch.setattr("shared.app.rebuild.replay.INSERTED_TOGETHER", 100)
+    monkeypatch.setattr("shared.app.rebuild.link.PARTITION_BYTES", 2**20)
+    world = World(Random(0), [a_record(number, userId=f"u{number}") for number in range(5)], BUILDER)
+    world.mortals, world.patience = 0, 1
+    together = []
+    insert = world.loader.insert
+    world.loader.insert = lambda plans: together.append(len(plans)) or insert(plans)
+    world.live(OLD)
+    world.plan(LATER)
+    world.rebuild()
+    assert together == [1] * 5
+
+
+def test_what_has_left_the_window_is_let_go_while_a_long_life_is_replayed():
+    events = contributions_of(
+        BUILDER,
+        [
+            an_event(messageId=f"m{day:03}", userId="u", arrival=T0 + day * DAY, timestamp=T0 + day * DAY)
+            for day in range(100)
+        ],
+    )
+    planner = Planner(BUILDER, Snapshot(), 1, None)
+    for one in events:
+        planner.take(one)
+        planner.settle()
+    [life] = planner.lives.values()
+    assert len(life.pieces) == 31
+    [put] = planner.finish(len(events), ()).puts
+    assert len(list(events_of([one.data for one in put.chunks], since_of(BUILDER, put.profile)))) == 31

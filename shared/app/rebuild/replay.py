@@ -28,6 +28,8 @@ from shared.core.writes import Plan
 READERS: Final = 16
 INSERTED_TOGETHER: Final = 500
 """Profiles and tombstones that are handed to the loader at a time."""
+INSERTED_BYTES: Final = 2**25
+"""Of the histories of profiles that wait for the loader."""
 CHECKPOINT_PROFILES: Final = 10_000
 """Profiles and tombstones after which a checkpoint is left, beside the one at the end of a worker's time."""
 PENDING_MAX: Final = 20_000
@@ -152,6 +154,7 @@ class _Replaying:
         self._sample = checkpoint.sample
         self._waiting: list[Plan] = []
         self._waiting_count = 0
+        self._waiting_bytes = 0
         self._unsaved = 0
 
     def take(self, frames: Frames, names: Names) -> None:
@@ -166,7 +169,8 @@ class _Replaying:
         self._waiting.append(planned)
         self._waiting_count += max(1, len(planned.puts) + len(planned.buries))
         self.components += 1
-        if self._waiting_count >= INSERTED_TOGETHER:
+        self._waiting_bytes += sum(len(chunk.data) for put in planned.puts for chunk in put.chunks)
+        if self._waiting_count >= INSERTED_TOGETHER or self._waiting_bytes >= INSERTED_BYTES:
             self._insert()
             if self._unsaved >= CHECKPOINT_PROFILES:
                 self.leave_checkpoint()
@@ -191,7 +195,7 @@ class _Replaying:
             ensure_building(self._registry, self._build.name)
             self._loader.insert(self._waiting)
             self._unsaved += self._waiting_count
-            self._waiting, self._waiting_count = [], 0
+            self._waiting, self._waiting_count, self._waiting_bytes = [], 0, 0
 
 
 def plan_component(builder: Builder, frames: Iterable[bytes | memoryview], t0: int) -> Plan:
