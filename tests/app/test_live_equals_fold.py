@@ -11,6 +11,8 @@ from typer.testing import CliRunner
 from cli.main import app
 from shared.adapters.memory_store import MemoryStore
 from shared.app.batch import Batch, Transformation
+from shared.app.frozen import complete
+from shared.app.functions.local import LocalProfileFunction
 from shared.app.ingest import Ingest
 from shared.app.markers import Markers
 from shared.app.retries import Retries
@@ -20,6 +22,7 @@ from shared.core.definition import with_custom_id
 from shared.core.event import arrival_of
 from shared.core.grammar import parse_definition
 from tests.app.test_engine import FakeClock, lines
+from tests.app.test_history import run_due
 from tests.fakes.objects import FakeObjects
 from tests.fakes.quarantine import FakeQuarantine
 from tests.kinesis import aggregate_of, array_of, envelope, gzip_of, lines_of, zstd_of
@@ -111,3 +114,49 @@ def records_of(random, texts):
         envelope(random.choice(pack)(together), arrival=arrival, sequence=f"{next(sequence):056}")
         for arrival, together in sorted(by_arrival.items())
     ]
+
+
+PROFILE = """
+from collections import Counter
+
+def profile(events, user, context):
+    counts = Counter(event["type"] for event in events)
+    seen = [event["messageId"] for event in events]
+    totals = sum(event.get("properties", {}).get("total", 0) for event in events)
+    return {
+        "traits": {"counts": dict(counts), "anonymousId": user.anonymous_id, "seen": seen, "total": totals},
+        "profile_id": user.user_id,
+    }
+"""
+
+
+@pytest.mark.parametrize("chain", [None, CHAIN])
+def test_a_profile_function_gives_the_same_results_live_as_folded(tmp_path, chain):
+    folder = tmp_path / "customers"
+    folder.mkdir()
+    files = {"builder.yaml": (FOLDER / "builder.yaml").read_text(), "profile.py": PROFILE}
+    files |= {"transform.py": chain} if chain else {}
+    for name, text in files.items():
+        (folder / name).write_text(text)
+    out = tmp_path / "profiles.jsonl"
+    result = CliRunner().invoke(app, ["fold", str(SAMPLES), "--builder", str(folder), "--out", str(out)])
+    assert result.exit_code == 0, result.stderr
+    assert "without a result" not in result.stderr
+
+    random = Random(1)
+    definition = complete(parse_definition(files["builder.yaml"]), files)
+    builder, store, objects = Builder(definition), MemoryStore(), FakeObjects()
+    transformation = chain and Transformation(
+        LocalTransformer(chain, definition, lambda *_: None, {}), Retries(objects, lambda: 0)
+    )
+    function = LocalProfileFunction(PROFILE, definition, lambda *_: None, {})
+    ingest = Ingest(builder, store, FakeClock())
+    batch = Batch(builder, 1, 0, ingest, FakeQuarantine(), Markers(objects), transformation)
+    for envelopes in in_batches(random, records_of(random, SAMPLES.read_bytes().splitlines()), largest=60):
+        assert batch.run(envelopes).failed is None
+        if random.random() < 0.2:  # the stream delivers the end of a batch again
+            assert batch.run(envelopes[random.randrange(len(envelopes)) :]).tally["events_folded"] == 0
+        if random.random() < 0.1:
+            run_due(builder, store, function)
+    run_due(builder, store, function)
+    assert lines(builder, store) == out.read_bytes().splitlines()
