@@ -4,12 +4,13 @@ Replay never uses the stream: ingestion is called with the original envelope, so
 """
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import groupby, islice
-from typing import Any, Final, NamedTuple, Protocol, TypeVar
+from typing import Any, Final, NamedTuple, Protocol
 
 from shared.app.delivery import Envelope, Ingestion, IngestionUnavailableError, VersionGoneError, deliver
+from shared.core.cutting import cut
 from shared.core.records import (
     ENVELOPE_EXTRA,
     Rejection,
@@ -32,9 +33,6 @@ ARCHIVED: Final[Envelope] = {"eventSource": "kith:archive"}
 arrived before the version's T0."""
 LISTED_MAX: Final = 1000
 """Entries replayed at a time, so that memory does not grow with the quarantine."""
-
-
-T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -184,7 +182,7 @@ def _entry_of_parts(builder: str, version: int, rejections: Sequence[Rejection],
 def _replayable(rejections: Sequence[Rejection]) -> Iterator[list[Rejection]]:
     """Cut a record's rejections into what one call may carry."""
     # Four characters of base64 for three bytes.
-    return _cut(rejections, lambda one: len(one.data) * 4 // 3 + PART_OVERHEAD_BYTES, len(rejections))
+    return cut(rejections, lambda one: len(one.data) * 4 // 3 + PART_OVERHEAD_BYTES, REPLAY_BYTES_MAX)
 
 
 @dataclass(frozen=True, slots=True)
@@ -253,24 +251,9 @@ def _lane_and_place(stored: Stored) -> tuple[Any, ...]:
 
 def _batches(lane: Iterable[Stored]) -> Iterator[list[Stored]]:
     """Cut a lane into what one call may carry."""
-    return _cut(lane, lambda one: size_of(one.entry.envelope), REPLAY_RECORDS_MAX)
+    return cut(lane, lambda one: size_of(one.entry.envelope), REPLAY_BYTES_MAX, REPLAY_RECORDS_MAX)
 
 
 def cut_envelopes(envelopes: Iterable[Envelope]) -> Iterator[list[Envelope]]:
     """Cut envelopes into what one call of ingestion may carry."""
-    return _cut(envelopes, size_of, REPLAY_RECORDS_MAX)
-
-
-def _cut(items: Iterable[T], size: Callable[[T], int], count_max: int) -> Iterator[list[T]]:
-    """Cut items into lists of at most `count_max` and REPLAY_BYTES_MAX; a larger one is alone."""
-    part: list[T] = []
-    held_bytes = 0
-    for item in items:
-        size_bytes = size(item)
-        if part and (len(part) == count_max or held_bytes + size_bytes > REPLAY_BYTES_MAX):
-            yield part
-            part, held_bytes = [], 0
-        part.append(item)
-        held_bytes += size_bytes
-    if part:
-        yield part
+    return cut(envelopes, size_of, REPLAY_BYTES_MAX, REPLAY_RECORDS_MAX)

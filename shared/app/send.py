@@ -7,6 +7,7 @@ from typing import Any, Final, NamedTuple, Protocol
 import msgspec
 
 from shared.core.containers import UnreadableError, decode_object
+from shared.core.cutting import cut
 from shared.core.definition import Definition
 from shared.core.identity.identifiers import Reader, identifier_reader
 
@@ -132,7 +133,8 @@ def send(
     sent = Sent()
     started_s = clock.now_s()
     records_max = BATCH_RECORDS_MAX if rate is None else max(1, min(BATCH_RECORDS_MAX, int(rate * PACE_S)))
-    for batch in _batches(_records(lines, keys, sent), records_max):
+    records = _records(lines, keys, sent)
+    for batch in cut(records, lambda one: one.size, BATCH_BYTES_MAX, records_max):
         if rate is not None:
             ahead_s = sent.records / rate - (clock.now_s() - started_s)
             if ahead_s > 0:
@@ -160,19 +162,6 @@ def _records(lines: Iterable[Line], keys: PartitionKeys, sent: Sent) -> Iterator
             sent.skipped.append(Skipped(line.number, reason))
             continue
         yield record
-
-
-def _batches(records: Iterable[Record], records_max: int) -> Iterator[list[Record]]:
-    batch: list[Record] = []
-    size = 0
-    for record in records:
-        if batch and (len(batch) == records_max or size + record.size > BATCH_BYTES_MAX):
-            yield batch
-            batch, size = [], 0
-        batch.append(record)
-        size += record.size
-    if batch:
-        yield batch
 
 
 def _put(stream: Stream, batch: list[Record], clock: Clock, sent: Sent) -> None:

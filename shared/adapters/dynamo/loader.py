@@ -27,6 +27,7 @@ from shared.adapters.dynamo.wire import Item
 from shared.app.ports import Clock, SegmentGoneError
 from shared.contract import STREAM_RETENTION_H, TTL_ATTRIBUTE
 from shared.core.compile import Builder
+from shared.core.cutting import cut
 from shared.core.profile import Profile, expiry
 from shared.core.retention import GRAVE_MS, HOUR_MS
 from shared.core.writes import Plan
@@ -93,7 +94,8 @@ class DynamoLoader:
     def insert(self, plans: Sequence[Plan]) -> None:
         """Insert what plans put, bury, point and release. Raises `NotInsertedError`, or as botocore does."""
         inserts = (one for plan in plans for one in self._inserts(plan))
-        for _ in self._writers.map(self._call, _calls(inserts)):
+        calls = cut(inserts, lambda one: one.size, CALL_BYTES_MAX, STATEMENTS_MAX)
+        for _ in self._writers.map(self._call, calls):
             pass
 
     def _inserts(self, plan: Plan) -> Iterator[_Insert]:
@@ -150,20 +152,6 @@ class DynamoLoader:
                 return
             self._clock.pause(attempt)
         raise NotInsertedError(f"{len(waiting)} items were refused {ATTEMPTS_MAX} times")
-
-
-def _calls(inserts: Iterator[_Insert]) -> Iterator[list[_Insert]]:
-    """Cut inserts into what one call takes."""
-    some: list[_Insert] = []
-    held_bytes = 0
-    for one in inserts:
-        if some and (len(some) == STATEMENTS_MAX or held_bytes + one.size > CALL_BYTES_MAX):
-            yield some
-            some, held_bytes = [], 0
-        some.append(one)
-        held_bytes += one.size
-    if some:
-        yield some
 
 
 def _insert(table: str, item: Item) -> _Insert:

@@ -80,10 +80,8 @@ def actions_of(
         else:
             item = items.redirect(remove)
         act("Put", remove.profile.id, item, remove.expected, size_of(item))
-    written = {profile_id for profile_id, _ in actions}
-    for profile_id, rev in plan.checks.items():
-        if profile_id not in written:  # one action per item: a write checks the revision itself
-            act("ConditionCheck", profile_id, keyspace.profile(profile_id), rev)
+    for profile_id, rev in plan.checks.items():  # of what is not written: a transaction names each item once
+        act("ConditionCheck", profile_id, keyspace.profile(profile_id), rev)
     for point in plan.points:
         item = items.pointer(point, point.until)
         actions.append((None, Action("Put", tables.identifiers, item, may_point(point), size_of(item))))
