@@ -16,11 +16,14 @@ import pytest
 
 from local.cloud import LocalCloud
 from shared import contract
+from shared.adapters.dynamo.keys import Keyspace
+from shared.adapters.dynamo.layout import MERGED_AT
 from shared.adapters.kinesis import KinesisShards
 from shared.app.frozen import freeze
 from shared.app.markers import put_markers
 from shared.core.control import READER_ARCHIVE
 from shared.core.grammar import parse_definition
+from shared.core.identity.identifiers import Identifier
 from tests.e2e.conftest import BUILDER, VERSION, Live, Person, eventually
 from tests.e2e.visitors import DEFINITION, Visitors
 from tests.kinesis import envelope
@@ -28,10 +31,10 @@ from tests.kinesis import envelope
 pytestmark = pytest.mark.e2e
 
 VIEWS = 20
-"""Page views in one batch: more than the newest part of a list that a profile's item holds, so that each
-batch makes a segment of the list and, every other time, one of the memory."""
-BATCHES = 12
-"""More than the ten small segments that become a large one."""
+"""Page views in one batch: more than fit into the kilobytes that a profile's item takes anyway, so that each
+batch makes a segment."""
+BATCHES = MERGED_AT + 2
+"""More than the small segments that become a large one."""
 COOKIES = 110
 """More than one transaction takes (100), so that a profile with as many leaves a redirect."""
 
@@ -97,14 +100,18 @@ def test_pointers_of_a_profile_too_large_for_one_transaction_are_moved(guarded: 
 
 
 def test_an_identifier_whose_profile_has_expired_founds_another(guarded: Live, person: Person):
-    guarded.put(person.event("identify", userId=person.user_id))
-    expired = guarded.profile_with("user_id", person.user_id, 1)
-    key = {name: {"S": expired[name]} for name in (contract.PROFILES_PK, contract.PROFILES_SK)}
-    table = guarded.outputs[contract.OUTPUT_PROFILES_TABLE]
-    guarded.client("dynamodb").delete_item(TableName=table, Key=key)
+    # Only what outlives a profile is there: one that had been would come back with the next version.
+    keyspace, expired = Keyspace(BUILDER, VERSION), uuid4().hex
+    pointer = keyspace.pointer(Identifier("cookie_id", person.cookie)) | {
+        "profile_id": {"S": expired},
+        "first_seen": {"S": "2020-01-01T00:00:00.000Z"},
+        contract.TTL_ATTRIBUTE: {"N": str(int(time.time()) + 3600)},
+    }
+    table = guarded.outputs[contract.OUTPUT_IDENTIFIERS_TABLE]
+    guarded.client("dynamodb").put_item(TableName=table, Item=pointer)
     guarded.put(person.event("page"))
     profile = guarded.profile_with("cookie_id", person.cookie, 1)
-    assert profile[contract.PROFILES_PK] != expired[contract.PROFILES_PK]
+    assert profile[contract.PROFILES_PK] != keyspace.profile(expired)[contract.PROFILES_PK]["S"]
 
 
 def test_a_bad_record_reaches_quarantine(guarded: Live):
