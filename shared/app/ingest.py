@@ -138,8 +138,11 @@ class Ingest:
             outcome.notes.append(Note("parked", {"profile": lost.puts[0].profile.id, "events": len(own)}))
 
     def _park(self, group: Group, lost: Plan) -> bool:
-        """Leave a group's events beside the profile it could not write; False where that cannot be."""
-        if lost.is_structural or not lost.puts:
+        """Leave a group's events beside the profile it could not write; False where that cannot be.
+
+        They may wait there for long: none of them may link anybody. What a plan had no room for does.
+        """
+        if lost.is_structural or lost.rest or not lost.puts:
             return False
         profile_id = lost.puts[0].profile.id
         return self._store.park(profile_id, f"{profile_id}/{_delta_name(group)}", group)

@@ -147,18 +147,18 @@ class Memory:
                 minute, hashed = trace
                 self.add(hashed, minute)
 
-    def unite(self, other: "Memory") -> int:
-        """Remember what the other remembers too; return how many events both had counted.
+    def unite(self, other: "Memory") -> list[int]:
+        """Remember what the other remembers too; return the minutes in which those arrived that both do.
 
         Both must be loaded whole, as an event counted twice would otherwise go unseen.
         """
         missing = [segment.name for segment in (*self.segments, *other.segments)]
         if missing:
             raise NotLoadedError(missing)
-        shared = 0
+        shared: list[int] = []
         for minute, hashed in other.traces():
             if self.remembers(hashed, minute):
-                shared += 1
+                shared.append(minute)
             self._put(minute, hashed)
         if self._size > REMEMBERED_MAX:
             self._forget()

@@ -26,6 +26,7 @@ from shared.core.profile import (
     Profile,
     count,
     counted_bytes,
+    counts_since,
     merge,
     new_profile,
     removed_bytes,
@@ -249,10 +250,11 @@ class Planner:
                 one.type for one in identifiers if self.ownership.owner(one) in (profile.id, secondary.id)
             )
             how = Merge(secondary.id, contribution.arrival, linked_by)
-            counted_twice = merge(self.builder, profile, secondary, how)
-            if counted_twice:
-                self.tally["invariant_violations"] += counted_twice
-                self.is_unverified = True  # a stale read had its event counted as somebody else's
+            since = max(counts_since(self.builder, profile), counts_since(self.builder, secondary))
+            if shared := merge(self.builder, profile, secondary, how):
+                # Heirs of one memory share it; else a stale read had an event counted as somebody else's.
+                self.tally["invariant_violations"] += sum(minute >= since for minute in shared)
+                self.is_unverified = True
             primary.take_over(life)
             forward = redirect and life.stored is not None
             self.ownership.hand_over(secondary, profile.id, pointers=not forward)

@@ -16,7 +16,8 @@ from shared.core.canonical import encode, plain
 from shared.core.compile import Builder, Contribution, Reading
 from shared.core.history import Head
 from shared.core.identity.identifiers import Identifier
-from shared.core.memory import MINUTE_MS, Memory
+from shared.core.identity.ids import profile_id
+from shared.core.memory import MINUTE_MS, Memory, minute_of
 from shared.core.retention import expires_at
 from shared.core.times import format_time
 from shared.core.traits import Trait
@@ -172,11 +173,22 @@ def _one_by_one(keys: Sequence[Key], readings: Sequence[Reading]) -> tuple[Seque
     return [key for key, _ in keyed], [value for _, value in keyed]
 
 
-def merge(builder: Builder, primary: Profile, secondary: Profile, how: Merge) -> int:
-    """Merge a profile into another; return how many events both had counted, which must be none.
+def counts_since(builder: Builder, profile: Profile) -> int:
+    """Return the minute since which a profile has surely counted itself what it remembers.
 
-    The primary keeps its id and founder, and what was computed of it until that is computed anew. Raises
-    `NotLoadedError` when parts of the secondary, or of either memory, are not loaded.
+    It has counted nothing that arrived before it began. What it remembers from before it has of a removed
+    profile; a later life began in the minute in which that one ended, perhaps.
+    """
+    is_later_life = profile.id != profile_id(builder.name, profile.founder)
+    return minute_of(profile.created_at) + is_later_life
+
+
+def merge(builder: Builder, primary: Profile, secondary: Profile, how: Merge) -> list[int]:
+    """Merge a profile into another; return the minutes of the events that both remember.
+
+    None, but where both have inherited the memory of one removed profile. The primary keeps its id and
+    founder, and what was computed of it until that is computed anew. Raises `NotLoadedError` when parts of
+    the secondary, or of either memory, are not loaded.
     """
     shared = primary.memory.unite(secondary.memory)
     primary.created_at = min(primary.created_at, secondary.created_at)

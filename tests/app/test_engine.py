@@ -12,7 +12,6 @@ from msgspec import structs
 from shared.adapters.memory_store import MemoryStore
 from shared.app.ingest import Ingest
 from shared.app.loading import Loading
-from shared.app.ports import Failed
 from shared.contract import RECORD_AGE_H_MAX
 from shared.core.compile import Builder
 from shared.core.plan import plan
@@ -262,60 +261,6 @@ def test_events_parked_beside_one_profile_and_folded_into_another_are_written_wi
     planned = loading.plan(group, 1, 100)
     assert (len(planned.puts), planned.folded_deltas) == (2, [name])
     assert planned.is_structural
-
-
-class UnansweringStore(MemoryStore):
-    """Does not answer its first write of a profile, and shows what it held before the last merge."""
-
-    def __init__(self):
-        super().__init__()
-        self.before = None
-        self.refused = ""
-
-    def pointers(self, identifiers, *, fresh):
-        found = super().pointers(identifiers, fresh=fresh)
-        return found if fresh or not self.before else found | self._seen(self.before[0], identifiers)
-
-    def profiles(self, ids, *, fresh):
-        found = super().profiles(ids, fresh=fresh)
-        return found if fresh or not self.before else found | self._seen(self.before[1], ids)
-
-    def commit(self, plans):
-        return [self._answered(one) for one in plans]
-
-    def _answered(self, plan):
-        if self.refused in {put.profile.id for put in plan.puts}:
-            self.refused = ""
-            return Failed("timeout")
-        return super().commit([plan])[0]
-
-    def _seen(self, before, keys):
-        return {key: before[key] for key in keys if key in before}
-
-
-def test_parked_events_of_a_group_that_failed_stay_parked_whoever_else_writes_their_profile():
-    builder = BUILDERS["plain"]
-
-    def an(message, arrival, **identifiers):
-        return contributions_of(builder, [an_event(messageId=message, arrival=arrival, **identifiers)])
-
-    store = UnansweringStore()
-    ingest(builder, store, an("u", T0, userId="u"))
-    ingest(builder, store, an("c", T0 + 1, anonymousId="c"))
-    cookie = [one for one in store.pointed if one.type == "cookie_id"]
-    before = {one: store.pointed[one] for one in cookie}
-    before = before, {one.profile_id: store.stored[one.profile_id] for one in before.values()}
-    ingest(builder, store, an("link", T0 + 2, userId="u", anonymousId="c"))
-    [profile] = store.stored.values()
-    store.park(profile.id, f"{profile.id}/shard-0#1#0", an("parked", T0 + 3, userId="u"))
-    store.before, store.refused = before, profile.id
-    events = an("a", T0 + 4, userId="u") + an("b", T0 + 5, anonymousId="c")
-    outcome = Ingest(builder, store, FakeClock()).run(events)
-    assert [error for _, error in outcome.failed] == ["timeout"]
-    assert store.parked, "nobody has folded them"
-    ingest(builder, store, events)
-    [profile] = store.stored.values()
-    assert (profile.event_count, profile.parked) == (6, ())
 
 
 class StaleStore(MemoryStore):

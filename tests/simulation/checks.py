@@ -130,7 +130,9 @@ def _check_pointers(world, stored, pointers):
             assert _end(stored, pointer) == profile.id, f"a pointer leads away from {profile.id}"
     for identifier, pointer in pointers.items():
         target = stored.get(_end(stored, pointer))
-        if isinstance(target, Profile):
+        # Where TTL took the tombstone of a first life, another one may have its id: then what was left behind
+        # leads there, and counts as absent.
+        if isinstance(target, Profile) and not world.has_forgotten:
             assert identifier in target.identifiers, f"a pointer leads to {target.id}, which does not list it"
 
 

@@ -34,7 +34,7 @@ def points_over_any_pointer():
 
 def forgets_on_merge():
     """Of two profiles that are merged, one's dedup memory is lost."""
-    yield patch.object(memory.Memory, "unite", lambda self, other: 0)
+    yield patch.object(memory.Memory, "unite", lambda self, other: [])
 
 
 def acknowledges_what_failed():

@@ -1,0 +1,110 @@
+"""What only a rare race, or a lost answer, brings about: found by the simulation, and told plainly here."""
+
+from collections import Counter
+
+from shared.adapters.memory_store import MemoryStore
+from shared.app.ingest import Ingest
+from shared.app.ports import Conflict, Failed
+from shared.core.compile import Builder
+from tests.app.test_engine import FakeClock, ingest
+from tests.people import T0, a_definition, an_event, contributions_of
+
+BUILDER = Builder(a_definition())
+
+
+class UnansweringStore(MemoryStore):
+    """Does not answer its first write of a profile, and shows what it held before the last merge."""
+
+    def __init__(self):
+        super().__init__()
+        self.before = None
+        self.refused = ""
+
+    def pointers(self, identifiers, *, fresh):
+        found = super().pointers(identifiers, fresh=fresh)
+        return found if fresh or not self.before else found | self._seen(self.before[0], identifiers)
+
+    def profiles(self, ids, *, fresh):
+        found = super().profiles(ids, fresh=fresh)
+        return found if fresh or not self.before else found | self._seen(self.before[1], ids)
+
+    def commit(self, plans):
+        return [self._answered(one) for one in plans]
+
+    def _answered(self, plan):
+        if self.refused in {put.profile.id for put in plan.puts}:
+            self.refused = ""
+            return Failed("timeout")
+        return super().commit([plan])[0]
+
+    def _seen(self, before, keys):
+        return {key: before[key] for key in keys if key in before}
+
+
+def test_parked_events_of_a_group_that_failed_stay_parked_whoever_else_writes_their_profile():
+    def an(message, arrival, **identifiers):
+        return contributions_of(BUILDER, [an_event(messageId=message, arrival=arrival, **identifiers)])
+
+    store = UnansweringStore()
+    ingest(BUILDER, store, an("u", T0, userId="u"))
+    ingest(BUILDER, store, an("c", T0 + 1, anonymousId="c"))
+    cookie = [one for one in store.pointed if one.type == "cookie_id"]
+    before = {one: store.pointed[one] for one in cookie}
+    before = before, {one.profile_id: store.stored[one.profile_id] for one in before.values()}
+    ingest(BUILDER, store, an("link", T0 + 2, userId="u", anonymousId="c"))
+    [profile] = store.stored.values()
+    store.park(profile.id, f"{profile.id}/shard-0#1#0", an("parked", T0 + 3, userId="u"))
+    store.before, store.refused = before, profile.id
+    events = an("a", T0 + 4, userId="u") + an("b", T0 + 5, anonymousId="c")
+    outcome = Ingest(BUILDER, store, FakeClock()).run(events)
+    assert [error for _, error in outcome.failed] == ["timeout"]
+    assert store.parked, "nobody has folded them"
+    ingest(BUILDER, store, events)
+    [profile] = store.stored.values()
+    assert (profile.event_count, profile.parked) == (6, ())
+
+
+def test_heirs_of_a_broken_profile_who_turn_out_to_be_one_person_are_no_alarm(monkeypatch):
+    """They remember the same events, which neither of them has counted."""
+    monkeypatch.setattr("shared.core.plan.IDENTIFIERS_MAX", 4)
+    names = [{"anonymousId": f"c{at}", "userId": "u"} for at in range(4)]
+    later = [{"anonymousId": "c0"}, {"anonymousId": "c1"}, {"anonymousId": "c0", "previousId": "c1"}]
+    events = contributions_of(
+        BUILDER,
+        [
+            an_event(messageId=f"m{at}", arrival=T0 + at * 1000, **each)
+            for at, each in enumerate(names + later)
+        ],
+    )
+    store = MemoryStore()
+    tally = Counter()
+    for event in events:
+        tally += ingest(BUILDER, store, [event]).tally
+    assert (tally["profiles_broken"], tally["profiles_merged"]) == (1, 1)
+    assert not tally["invariant_violations"]
+
+
+class ContendedStore(MemoryStore):
+    """Somebody else is always faster."""
+
+    is_contended = False
+
+    def commit(self, plans):
+        if not self.is_contended:
+            return super().commit(plans)
+        return [
+            Conflict({put.profile.id: self.stored.get(put.profile.id) for put in plan.puts}) for plan in plans
+        ]
+
+
+def test_events_that_link_somebody_are_not_parked_although_a_plan_had_no_room_for_them_yet():
+    store = ContendedStore()
+    first, known, link = (
+        contributions_of(BUILDER, [an_event(messageId=f"m{at}", arrival=T0 + at, userId="u", **more)])
+        for at, more in enumerate([{}, {}, {"anonymousId": "new"}])
+    )
+    ingest(BUILDER, store, first)
+    store.is_contended = True
+    outcome = Ingest(BUILDER, store, FakeClock(), actions_max=2).run(known + link)
+    assert [error for _, error in outcome.failed] == ["contended", "contended"]
+    assert store.parked == {}
