@@ -9,6 +9,7 @@ from cli import (
     draft,
     events,
     fold,
+    functions,
     get,
     init,
     preview,
@@ -50,6 +51,7 @@ app.command("rollback")(rollback.rollback)
 app.command("cancel")(cancel.cancel)
 app.command("verify")(verify.verify)
 app.add_typer(quarantine.app, name="quarantine")
+app.add_typer(functions.app, name="functions")
 
 
 def main() -> None:

@@ -29,8 +29,12 @@ FOR_EVER: Final = -1
 OVERWRITTEN_DAYS: Final = 30
 """How long an overwritten or deleted object can be brought back."""
 
-PASSING: Final = {"Markers": contract.PREFIX_MARKERS, "Rebuild": contract.PREFIX_REBUILD}
-"""What a rebuild needs while it runs, by the names of the rules that end it."""
+PASSING: Final = {
+    "Markers": contract.PREFIX_MARKERS,
+    "Rebuild": contract.PREFIX_REBUILD,
+    "FunctionInputs": contract.PREFIX_FUNCTION_INPUTS,
+}
+"""What a rebuild or a profile function needs while it runs, by the names of the rules that end it."""
 PASSING_DAYS: Final = 14
 """As long as a failed execution can be redriven."""
 

@@ -43,7 +43,7 @@ SHARED: Final = ("rebuild",)
 They run one after another on the same definitions, and need nearly the same packages.
 """
 
-SERVICES: Final = ("dynamodb", "kinesis", "lambda", "s3", "sts")
+SERVICES: Final = ("dynamodb", "kinesis", "lambda", "s3", "secretsmanager", "sqs", "sts")
 """The services whose botocore models the functions load."""
 
 UNUSED: Final = (

@@ -67,21 +67,7 @@ class Ingestion(Construct):
             },
         )
         stream.allow_reading(ingest)
-        ingest.allow(
-            "dynamodb:BatchGetItem",
-            "dynamodb:BatchWriteItem",
-            "dynamodb:ConditionCheckItem",
-            "dynamodb:DeleteItem",
-            "dynamodb:PutItem",
-            "dynamodb:UpdateItem",
-            on=[storage.profiles.table_arn],
-        )
-        ingest.allow(  # pointers are moved and expire; nobody deletes one
-            "dynamodb:BatchGetItem",
-            "dynamodb:PutItem",
-            "dynamodb:UpdateItem",
-            on=[storage.identifiers.table_arn],
-        )
+        storage.allow_folding(ingest)
         ingest.allow("dynamodb:GetItem", on=[storage.registry.table_arn])
         archive.allow_objects(ingest, "s3:GetObject", prefix=contract.PREFIX_DEFINITIONS)
         archive.allow_objects(ingest, "s3:PutObject", prefix=contract.PREFIX_QUARANTINE)

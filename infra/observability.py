@@ -13,6 +13,7 @@ from aws_cdk import aws_sns_subscriptions as subscriptions
 from constructs import Construct
 
 from infra.function import Function, camel
+from infra.functions import Functions
 from infra.rebuild import Rebuild
 from infra.settings import Settings
 from infra.stream import Stream
@@ -37,6 +38,10 @@ COUNTED: Final = {
         contract.METRIC_PROFILES_BROKEN,
         "Profiles outgrew a limit and were removed: an identifier is probably shared by many people.",
     ),
+    "FunctionsQuarantined": (
+        contract.METRIC_FUNCTIONS_QUARANTINED,
+        "Profile functions failed for the last time: see `kith functions errors`. Last results are kept.",
+    ),
     "InvariantViolated": (
         contract.METRIC_INVARIANT_VIOLATIONS,
         "What must never happen did: the log says what. Do not publish before it is understood.",
@@ -58,10 +63,11 @@ class Observability(Construct):
         archive: Function,
         others: Sequence[Function],
         rebuild: Rebuild,
+        functions: Functions,
     ) -> None:
         super().__init__(scope, "Observability")
         self._stage = settings.stage
-        functions = [ingest, archive, *others]
+        watched = [ingest, archive, *others, functions.dispatch, functions.run, functions.sandbox]
         alarms = [
             self._alarm_on_lag(
                 "IngestionLags",
@@ -78,15 +84,17 @@ class Observability(Construct):
             ),
             self._alarm_on_refused_records(stream),
             *self._alarms_on_rebuild(rebuild),
-            *(self._alarm_on_errors(function) for function in functions),
-            *(self._alarm_on_throttles(function) for function in functions),
+            *self._alarms_on_functions(functions),
+            *(self._alarm_on_errors(function) for function in watched),
+            *(self._alarm_on_throttles(function) for function in watched),
             *(self._alarm_on_count(name, *counted) for name, counted in COUNTED.items()),
         ]
         if settings.alarm_email:
             topic = _mailed_topic(self, settings.alarm_email)
             for alarm in alarms:
                 alarm.add_alarm_action(actions.SnsAction(topic))
-        self.dashboard = self._dashboard(alarms, stream, [ingest, archive], functions)
+        self.dashboard = self._dashboard(alarms, stream, [ingest, archive], watched)
+        self._add_functions(functions)
         self._add_rebuild(rebuild)
 
     def _alarm_on_lag(
@@ -116,6 +124,22 @@ class Observability(Construct):
                 "RebuildTimedOut",
                 "A rebuild took longer than the state machine waits: see its execution, and redrive it.",
                 machine.metric_timed_out(period=PERIOD),
+            ),
+        ]
+
+    def _alarms_on_functions(self, functions: Functions) -> list[cloudwatch.Alarm]:
+        return [
+            self._alarm_on_lag(
+                "FunctionsLag",
+                "Profile functions run over ten minutes late: the log of functions_dispatch says why.",
+                functions.dispatch,
+                Duration.minutes(10),
+            ),
+            self._alarm(
+                "FunctionsDead",
+                "The functions of some profiles could not even be tried: the log of functions_run says why."
+                " Then start a redrive of the dead letters to their source.",
+                functions.dead.metric_approximate_number_of_messages_visible(period=PERIOD, statistic="max"),
             ),
         ]
 
@@ -238,6 +262,31 @@ class Observability(Construct):
             _graph("Duration (ms)", *(each.resource.metric_duration(period=PERIOD) for each in functions)),
         )
         return dashboard
+
+    def _add_functions(self, functions: Functions) -> None:
+        queue = functions.queue
+        self.dashboard.add_widgets(
+            self._graph(
+                "Profile functions",
+                contract.METRIC_FUNCTIONS_RUN,
+                contract.METRIC_FUNCTIONS_FAILED,
+                contract.METRIC_FUNCTIONS_DROPPED,
+                contract.METRIC_FUNCTIONS_QUARANTINED,
+            ),
+            _graph(
+                "Profiles that wait for their function",
+                queue.metric_approximate_number_of_messages_visible(period=PERIOD),
+                queue.metric_approximate_number_of_messages_not_visible(period=PERIOD),
+                queue.metric("ApproximateNumberOfMessagesDelayed", statistic="avg", period=PERIOD),
+                functions.dead.metric_approximate_number_of_messages_visible(period=PERIOD),
+            ),
+            _graph(
+                "From change to result (ms)",
+                self._counted(contract.METRIC_FUNCTION_AGE, "max"),
+                self._counted(contract.METRIC_FUNCTION_AGE, "avg"),
+                _lag(functions.dispatch),
+            ),
+        )
 
     def _add_rebuild(self, rebuild: Rebuild) -> None:
         machine, functions = rebuild.machine.resource, rebuild.functions.values()

@@ -11,6 +11,7 @@ from constructs import Construct
 
 from infra.archive import Archive
 from infra.function import Function
+from infra.functions import Functions
 from infra.ingestion import Ingestion
 from infra.publishing import Publishing
 from infra.rebuild_machine import RebuildMachine
@@ -31,7 +32,7 @@ SMALL_MB: Final = 512
 class Rebuild(Construct):
     """Builds versions, by one execution of its state machine each."""
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - each is a part that it works with
         self,
         scope: Construct,
         settings: Settings,
@@ -42,6 +43,7 @@ class Rebuild(Construct):
         ingestion: Ingestion,
         publishing: Publishing,
         transform: Transform,
+        functions: Functions,
     ) -> None:
         super().__init__(scope, "Rebuild")
         self._settings = settings
@@ -51,7 +53,8 @@ class Rebuild(Construct):
         self._ingest = ingestion.ingest
         self._publishing = publishing
         self._transform = transform
-        functions = [
+        self._functions = functions
+        states = [
             self._plan(),
             self._scan(),
             self._link(),
@@ -63,7 +66,7 @@ class Rebuild(Construct):
             self._clean_up(),
             self._fail(),
         ]
-        self.functions = {function.name: function for function in functions}
+        self.functions = {function.name: function for function in states}
         self.machine = RebuildMachine(self, settings, functions=self.functions, bucket=archive.bucket)
 
     # The states
@@ -110,6 +113,7 @@ class Rebuild(Construct):
         self._archive.allow_objects(replay, "s3:GetObject", prefix=contract.PREFIX_DEFINITIONS)
         self._give_tables(replay, "dynamodb:BatchGetItem", "dynamodb:PartiQLInsert")
         self._give_pointers_to_active(replay)
+        self._functions.allow_calls(replay)
         replay.tell({contract.ENV_REBUILD_WRITE_UNITS: str(self._settings.rebuild_write_units)})
         return replay
 
@@ -143,12 +147,16 @@ class Rebuild(Construct):
         self._give_tables(clean_up, "dynamodb:BatchWriteItem", "dynamodb:Scan")
         self._give_consumers(clean_up, verbs=("Delete",))
         clean_up.tell({contract.ENV_REBUILD_WRITE_UNITS: str(self._settings.rebuild_write_units)})
+        user_store = self._storage.user_store
+        clean_up.allow("dynamodb:BatchWriteItem", "dynamodb:Scan", on=[user_store.table_arn])
+        clean_up.tell({contract.ENV_USER_STORE: user_store.table_name})
         clean_up.allow("dynamodb:Query", on=[self._storage.registry.table_arn])
         self._archive.allow_listing(clean_up)
         self._archive.allow_objects(
             clean_up, "s3:GetObject", "s3:PutObject", "s3:DeleteObject", prefix=contract.PREFIX_REBUILD
         )
         self._archive.allow_objects(clean_up, "s3:DeleteObject", prefix=contract.PREFIX_QUARANTINE)
+        self._archive.allow_objects(clean_up, "s3:DeleteObject", prefix=contract.PREFIX_FUNCTION_ERRORS)
         return clean_up
 
     def _fail(self) -> Function:

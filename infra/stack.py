@@ -6,6 +6,7 @@ from aws_cdk import CfnOutput, Stack
 from constructs import Construct
 
 from infra.archive import Archive
+from infra.functions import Functions
 from infra.ingestion import Ingestion
 from infra.observability import Observability
 from infra.publishing import Publishing
@@ -32,10 +33,11 @@ class KithStack(Stack):
         stream = Stream(self, settings)
         storage = Storage(self, settings)
         archive = Archive(self, settings, stream=stream)
-        transform = Transform(self, settings)
+        transform = Transform(self, settings, storage=storage)
         ingestion = Ingestion(
             self, settings, stream=stream, storage=storage, archive=archive, transform=transform
         )
+        functions = Functions(self, settings, storage=storage, archive=archive)
         publishing = Publishing(
             self,
             settings,
@@ -54,6 +56,7 @@ class KithStack(Stack):
             ingestion=ingestion,
             publishing=publishing,
             transform=transform,
+            functions=functions,
         )
         observability = Observability(
             self,
@@ -63,6 +66,7 @@ class KithStack(Stack):
             archive=archive.archive,
             others=[ingestion.drain, publishing.publish, transform.transform],
             rebuild=rebuild,
+            functions=functions,
         )
         outputs = {
             contract.OUTPUT_STREAM: stream.stream.stream_name,
@@ -73,6 +77,7 @@ class KithStack(Stack):
             contract.OUTPUT_ARCHIVE_RETENTION: str(settings.archive_retention),
             contract.OUTPUT_ARCHIVE_TABLE: archive.table.name,
             contract.OUTPUT_INGEST_FUNCTION: ingestion.ingest.resource.function_name,
+            contract.OUTPUT_FUNCTIONS_QUEUE: functions.queue.queue_url,
             contract.OUTPUT_REBUILD: rebuild.machine.resource.state_machine_arn,
             contract.OUTPUT_DASHBOARD: observability.dashboard.dashboard_name,
         }

@@ -1,4 +1,4 @@
-"""Transform: the function that runs the Python code of builders, and may do nothing else."""
+"""Transform: the function that runs the transformations of builders, and may do nothing else."""
 
 from typing import Final
 
@@ -7,6 +7,8 @@ from constructs import Construct
 
 from infra.function import Function
 from infra.settings import Settings
+from infra.storage import Storage
+from infra.user_code import allow_context
 from shared import contract
 
 TIMEOUT: Final = Duration.seconds(60)
@@ -16,9 +18,9 @@ MEMORY_MB: Final = 2048
 
 
 class Transform(Construct):
-    """Transforms events for ingestion; its role may write its log, and nothing else."""
+    """Transforms events for ingestion; its role may do what the context of user code offers, and no more."""
 
-    def __init__(self, scope: Construct, settings: Settings) -> None:
+    def __init__(self, scope: Construct, settings: Settings, *, storage: Storage) -> None:
         super().__init__(scope, "Transform")
         self.transform = Function(
             self,
@@ -29,6 +31,7 @@ class Transform(Construct):
             memory_mb=MEMORY_MB,
             environment={},
         )
+        allow_context(self.transform, storage)
 
     def allow_calls(self, function: Function) -> None:
         """Let a function have events transformed."""

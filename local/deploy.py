@@ -32,6 +32,8 @@ CONTEXT: Final = {
     "rebuild_poll_s": "1",
     "rebuild_concurrency": "2",
     "cleanup_grace_h": "0",
+    "functions_attempts": "2",
+    "functions_retry_s": "1",
 }
 
 SOURCES: Final = (

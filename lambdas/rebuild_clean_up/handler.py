@@ -10,7 +10,7 @@ from shared.runtime.rebuild import Answer, Call, CleanUpSettings, Outcome, again
 from shared.runtime.rebuild_tables import TableRebuild
 
 REBUILD: Final = TableRebuild(CleanUpSettings)
-ITEMS: Final = REBUILD.items(REBUILD.settings.write_units)
+ITEMS: Final = REBUILD.items(REBUILD.settings.user_store, REBUILD.settings.write_units)
 
 
 @logger.inject_lambda_context(clear_state=True)

@@ -6,7 +6,7 @@ Nothing here decides what a profile becomes (that is `core/plan.py`) or how it i
 """
 
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from hashlib import blake2b
 from typing import Final
 
@@ -56,14 +56,18 @@ class Ingest:
         self._clock = clock
         self._actions_max = actions_max
 
-    def run(self, contributions: Iterable[Contribution]) -> Outcome:
+    def run(self, contributions: Iterable[Contribution], beside: Collection[str] = ()) -> Outcome:
         """Write what the contributions change; return once each is written, parked or failed.
+
+        So is what was parked `beside` these profiles, whether or not the contributions lead to them.
 
         A group that fails, for whatever reason, fails alone. Raises what the store raises when it cannot be
         read at all.
         """
         outcome = Outcome()
         loading = Loading(self._builder, self._store)
+        if beside:
+            loading.look_at(beside)
         waiting = [_Waiting(list(contributions))]
         while waiting:
             lost = {id(one): each.attempts for each in waiting for one in each.group}

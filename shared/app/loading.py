@@ -1,6 +1,6 @@
 """Reads as little as planning needs, and says which contributions must be planned together."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import Final
 
 from msgspec.structs import replace
@@ -58,6 +58,10 @@ class Loading:
             if not parked:
                 return self._together(contributions)
             contributions.extend(parked)
+
+    def look_at(self, ids: Collection[str]) -> None:
+        """Read profiles, so that what is parked beside them is loaded with the rest."""
+        self.snapshot.profiles.update(self.store.profiles(ids, fresh=True))
 
     def own(self, group: Group) -> Group:
         """Return the contributions that this batch brought, without those parked beside profiles."""

@@ -179,6 +179,55 @@ class LogCode(Enum):
     )
     FUNCTION_RAN = ("KITH-603", _INFO, "profile functions ran", "Nothing: one line per call of the function.")
 
+    DISPATCHED = (
+        "KITH-700",
+        _INFO,
+        "due profiles were put on the queue",
+        "Nothing: one line per batch of changes.",
+    )
+    DISPATCH_FAILED = (
+        "KITH-701",
+        _ERROR,
+        "due profiles could not be put on the queue; Lambda brings the changes again, until they are",
+        "Read `error`. Nothing is lost while the table's stream still holds the changes: 24 hours.",
+    )
+    CHANGE_UNREADABLE = (
+        "KITH-702",
+        _ERROR,
+        "changes of the table tell of no profile",
+        "Look for items in the profiles table that are not Kith's.",
+    )
+    FUNCTIONS_RUN = (
+        "KITH-703",
+        _INFO,
+        "profile functions have run",
+        "Nothing: one line per invocation. It counts profiles by what became of them.",
+    )
+    FUNCTION_FAILED = (
+        "KITH-704",
+        _WARNING,
+        "a profile function failed; it is tried again, later and later",
+        "`detail` names the error and its line. The profile keeps its last good result.",
+    )
+    FUNCTION_GIVEN_UP = (
+        "KITH-705",
+        _ERROR,
+        "a profile function failed for the last time",
+        "See `kith functions errors`. It runs again when the profile changes, or by `kith functions retry`.",
+    )
+    MESSAGE_UNREADABLE = (
+        "KITH-707",
+        _ERROR,
+        "a message on the queue of due profiles is none of Kith's; it was dropped",
+        "Find out who else may write to the queue.",
+    )
+    FUNCTION_UNAVAILABLE = (
+        "KITH-706",
+        _ERROR,
+        "a profile function could not be run now; it is tried again, later and later",
+        "Read `error`, and the log of functions_sandbox. It counts as no failure of the function.",
+    )
+
     def __init__(self, code: str, level: int, message: str, advice: str) -> None:
         self.code = code
         self.level = level

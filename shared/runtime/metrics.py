@@ -12,7 +12,9 @@ from shared import contract
 METRICS_PER_LINE_MAX: Final = 100
 """CloudWatch's limit for one embedded line."""
 
-_MILLISECONDS: Final = frozenset({contract.METRIC_ARCHIVE_AGE, contract.METRIC_BATCH_AGE})
+_MILLISECONDS: Final = frozenset(
+    {contract.METRIC_ARCHIVE_AGE, contract.METRIC_BATCH_AGE, contract.METRIC_FUNCTION_AGE}
+)
 _STAGE: Final = os.environ.get(contract.ENV_STAGE, "unknown")
 _METRICS: Final = Metrics(namespace=contract.METRICS_NAMESPACE, service=contract.SERVICE)
 

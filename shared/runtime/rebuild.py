@@ -109,6 +109,7 @@ class CleanUpSettings(TableSettings, frozen=True):
 
     ingest_function: str = msgspec.field(name=contract.ENV_INGEST_FUNCTION)
     write_units: int = msgspec.field(name=contract.ENV_REBUILD_WRITE_UNITS)
+    user_store: str = msgspec.field(name=contract.ENV_USER_STORE)
 
 
 class ReplaySettings(TableSettings, frozen=True):

@@ -47,9 +47,11 @@ class TableRebuild(Rebuild[T]):
         }
         return DynamoLines(self.dynamodb, builders, self.tables, CLOCK)
 
-    def items(self, units_per_s: float) -> DynamoVersionItems:
+    def items(self, user_store: str, units_per_s: float) -> DynamoVersionItems:
         """Return the items of all versions, of which so many write units a second are deleted."""
-        return DynamoVersionItems(self.dynamodb, self.tables, CLOCK, units_per_s=units_per_s)
+        return DynamoVersionItems(
+            self.dynamodb, self.tables, CLOCK, user_store=user_store, units_per_s=units_per_s
+        )
 
 
 def with_function(rebuild: TableRebuild[ReplaySettings], build: Build) -> Build:

@@ -39,6 +39,30 @@ class DrainSettings(msgspec.Struct, frozen=True):
     ingest_function: str = msgspec.field(name=contract.ENV_INGEST_FUNCTION)
 
 
+class DispatchSettings(msgspec.Struct, frozen=True):
+    """Of the function that puts due profiles on the queue, of which `functions_queue` is the URL."""
+
+    stage: str = msgspec.field(name=contract.ENV_STAGE)
+    functions_queue: str = msgspec.field(name=contract.ENV_FUNCTIONS_QUEUE)
+
+
+class RunSettings(msgspec.Struct, frozen=True):
+    """Of the function that has profile functions run; `sandbox` is the ARN of the one that runs them.
+
+    A run that fails is tried `attempts` times, the second time after `retry_s` seconds.
+    """
+
+    stage: str = msgspec.field(name=contract.ENV_STAGE)
+    profiles_table: str = msgspec.field(name=contract.ENV_PROFILES_TABLE)
+    identifiers_table: str = msgspec.field(name=contract.ENV_IDENTIFIERS_TABLE)
+    registry_table: str = msgspec.field(name=contract.ENV_REGISTRY_TABLE)
+    archive_bucket: str = msgspec.field(name=contract.ENV_ARCHIVE_BUCKET)
+    functions_queue: str = msgspec.field(name=contract.ENV_FUNCTIONS_QUEUE)
+    sandbox: str = msgspec.field(name=contract.ENV_FUNCTIONS_SANDBOX)
+    attempts: int = msgspec.field(name=contract.ENV_FUNCTIONS_ATTEMPTS)
+    retry_s: int = msgspec.field(name=contract.ENV_FUNCTIONS_RETRY_S)
+
+
 class PublishSettings(msgspec.Struct, frozen=True):
     """Of the function that publishes builders.
 

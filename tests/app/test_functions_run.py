@@ -222,6 +222,28 @@ def test_a_history_that_is_gone_has_the_profile_read_again():
         world.runs.run(world.event())
 
 
+def test_events_that_were_parked_beside_a_profile_are_folded_and_have_a_message_of_their_own():
+    world = World()
+    world.runs.run(world.event())
+    event = an_event(messageId="parked", userId="ann", type="track", arrival=T0 + 100)
+    profile = world.profile()
+    world.store.park(profile.id, f"{profile.id}/d", contributions_of(BUILDER, [event]))
+    due = world.due(world.profile())
+    assert not world.profile().is_due
+    assert world.runs.run(due) == Ran(Became.SUPERSEDED)
+    assert (world.profile().event_count, world.profile().parked) == (2, ())
+    assert world.runs.run(world.due(world.profile())) == Ran(Became.WRITTEN)
+    assert world.counts() == {"page": 1, "track": 1}
+
+
+def test_a_profile_whose_parked_events_are_gone_runs_without_them():
+    world = World()
+    due = world.event()
+    world.store.park(due.profile_id, f"{due.profile_id}/d", ())
+    world.store.parked.clear()
+    assert world.runs.run(world.due(world.profile())) == Ran(Became.WRITTEN)
+
+
 def test_a_profile_that_cannot_be_written_now_has_its_message_come_again():
     world = World()
     due = world.event()

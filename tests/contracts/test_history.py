@@ -61,6 +61,12 @@ def chunk_items(world):
     ]
 
 
+def due(world):
+    """What the items of profiles say of when their function is to run."""
+    items = world.items(world.profiles_table)
+    return [one.get(PROFILES_DUE) for one in items if one[PROFILES_SK]["S"] == SK_PROFILE]
+
+
 def some_events(count, arrival=T0, **changes):
     return contributions_of(
         BUILDER,
@@ -348,6 +354,21 @@ def test_a_parked_event_reaches_the_history_of_whoever_folds_it(dynamo):
     ingest(dynamo.store(BUILDER), [third])
     [texts] = histories(dynamo).values()
     assert texts == [first.text, second.text, third.text]
+
+
+def test_an_event_that_is_parked_beside_a_profile_leaves_it_due(dynamo):
+    dynamo.reset()
+    store = dynamo.store(BUILDER)
+    first, second = some_events(2)
+    ingest(store, [first])
+    [profile] = live(dynamo, BUILDER)
+    assert store.commit([plan_of_result(BUILDER, profile, None, 1)]) == [Committed()]
+    assert due(dynamo) == [None]
+    assert store.park(profile.id, f"{profile.id}/delta", [second])
+    assert due(dynamo) == [{"N": "7"}]
+    Ingest(BUILDER, store, FakeClock()).run((), beside=[profile.id])
+    [profile] = live(dynamo, BUILDER)
+    assert (profile.event_count, profile.parked, profile.is_due) == (2, (), True)
 
 
 def test_profiles_of_a_release_without_histories_are_read_and_go_on(dynamo):

@@ -13,7 +13,7 @@ from shared.adapters.dynamo.sweep import DynamoVersionItems
 from shared.adapters.memory_store import MemoryStore
 from shared.app.ingest import Ingest
 from shared.app.rebuild.build import BuildName
-from shared.contract import STREAM_RETENTION_H
+from shared.contract import STREAM_RETENTION_H, USER_STORE_PK
 from shared.core.compile import Builder
 from shared.core.identity.identifiers import Identifier
 from shared.core.plan import plan
@@ -275,3 +275,20 @@ def test_all_items_of_a_version_are_deleted_in_slices_and_none_of_another(dynamo
     dynamo.version -= 1
     assert dynamo.items(dynamo.profiles_table) == dynamo.items(dynamo.identifiers_table) == []
     dynamo.version += 1
+
+
+def test_a_version_that_ends_takes_along_what_its_user_code_kept(dynamo):
+    table = f"kept-{dynamo.profiles_table}"
+    dynamo.client.create_table(
+        TableName=table,
+        KeySchema=[{"AttributeName": USER_STORE_PK, "KeyType": "HASH"}],
+        AttributeDefinitions=[{"AttributeName": USER_STORE_PK, "AttributeType": "S"}],
+        BillingMode="PAY_PER_REQUEST",
+    )
+    for pk in ("people#7#a", "people#7#b#c", "people#70#a", "other#7#a"):
+        dynamo.client.put_item(TableName=table, Item={USER_STORE_PK: {"S": pk}})
+    items = DynamoVersionItems(dynamo.client, tables(dynamo), FakeClock(), user_store=table)
+    assert items.sweep("people", 7, "", lambda: True).cursor is None
+    left = dynamo.client.scan(TableName=table)["Items"]
+    assert sorted(one[USER_STORE_PK]["S"] for one in left) == ["other#7#a", "people#70#a"]
+    dynamo.client.delete_table(TableName=table)

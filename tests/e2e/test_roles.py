@@ -25,7 +25,7 @@ from shared.core.control import READER_ARCHIVE
 from shared.core.grammar import parse_definition
 from shared.core.identity.identifiers import Identifier
 from tests.e2e.conftest import BUILDER, VERSION, Live, Person, eventually
-from tests.e2e.visitors import DEFINITION, Visitors
+from tests.e2e.functions import DEFINITION, FunctionVisitors
 from tests.kinesis import envelope
 
 pytestmark = pytest.mark.e2e
@@ -168,22 +168,60 @@ def test_the_state_machine_may_call_its_functions_and_read_its_manifests(guarded
         theirs.get_object(Bucket=bucket, Key=f"{contract.PREFIX_EVENTS}x")
 
 
+def test_the_queue_of_due_profiles_is_filled_by_one_function_and_emptied_by_another(guarded: Live):
+    """The engine asks nobody when it reads a queue for a function: roles are tried as if others had them."""
+    queue = guarded.outputs[contract.OUTPUT_FUNCTIONS_QUEUE]
+    client = guarded.client("lambda")
+    dispatch, run = (
+        guarded.client_as(
+            client.get_function_configuration(FunctionName=guarded.function(part))["Role"], "sqs"
+        )
+        for part in ("FunctionsDispatchFunction", "FunctionsRunFunction")
+    )
+    dispatch.send_message(QueueUrl=queue, MessageBody="no message of Kith's, which is dropped")
+    with pytest.raises(dispatch.exceptions.ClientError, match="AccessDenied"):
+        dispatch.receive_message(QueueUrl=queue)
+    run.receive_message(QueueUrl=queue, VisibilityTimeout=0)
+    with pytest.raises(run.exceptions.ClientError, match="AccessDenied"):
+        run.send_message(QueueUrl=queue, MessageBody="{}")
+
+
 def test_versions_are_built_take_over_and_are_cleaned_up(guarded: Live, person: Person, tmp_path: Path):
-    """With what the archive holds of the tests before: events, bad records, control records."""
-    visitors = Visitors(guarded, tmp_path)
+    """With what the archive holds of the tests before: events, bad records, control records.
+
+    And with a profile function, which keeps something for itself, and fails when it is asked to.
+    """
+    visitors = FunctionVisitors(guarded, tmp_path)
     guarded.put(person.order(3), b"\xff")
-    attribute = "  orders_{}: {{aggregation: count, when: {{event: Order Completed}}}}\n"
     try:
-        old = visitors.publish(DEFINITION + attribute.format("a"))
-        assert visitors.ended(old) == "SUCCEEDED", visitors.row(old)
-        new = visitors.publish(DEFINITION + attribute.format("b"))
-        assert visitors.ended(new) == "SUCCEEDED", visitors.row(new)
+        old = visitors.publish_function(_with_attribute("a"), KEEPING)
+        new = visitors.publish_function(_with_attribute("b"), KEEPING)
         profile = visitors.profile(person.cookie)
         assert profile["attributes"]["M"]["orders_b"]["N"] == "1"
         assert visitors.consumers() == {contract.version_alias("visitors", new)}
         assert (visitors.items(old), visitors.objects(old)) == (0, [])
+        guarded.put(person.order(5))
+        eventually(lambda: visitors.computed(person.cookie) == {"traits": {"kept": new, "seen": 2}})
+        guarded.put(person.event("track", event="Fail"))
+        prefix = f"{contract.PREFIX_FUNCTION_ERRORS}visitors/v{new}/"
+        eventually(lambda: guarded.objects(prefix))
+        assert visitors.computed(person.cookie) == {"traits": {"kept": new, "seen": 2}}
     finally:
         visitors.stop()
+
+
+KEEPING = """\
+def profile(events, user, context):
+    if any(event.get("event") == "Fail" for event in events):
+        raise ValueError
+    kept = context.store.get_or_set(user.profile_id, context.profile_builder.version)
+    return {"traits": {"kept": kept, "seen": sum(1 for _ in events)}}
+"""
+
+
+def _with_attribute(name: str) -> str:
+    count = f"  orders_{name}: {{aggregation: count, when: {{event: Order Completed}}}}\n"
+    return DEFINITION.replace("profile_function:", f"{count}profile_function:")
 
 
 def _views(person: Person, count: int) -> list[dict[str, Any]]:

@@ -31,6 +31,8 @@ ENVIRONMENT = {
     contract.ENV_STAGE: "test",
     contract.ENV_STREAM: "stream",
     contract.ENV_PROFILES_TABLE: "profiles",
+    contract.ENV_USER_STORE: "user-store",
+    contract.ENV_FUNCTIONS_SANDBOX: "arn:aws:lambda:eu-central-1:123456789012:function:sandbox",
     contract.ENV_IDENTIFIERS_TABLE: "identifiers",
     contract.ENV_REGISTRY_TABLE: "registry",
     contract.ENV_ARCHIVE_BUCKET: "archive",

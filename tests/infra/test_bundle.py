@@ -33,6 +33,11 @@ ENVIRONMENT = {
     contract.ENV_RELEASE: "this",
     contract.ENV_CONSUMER: '{"MaximumRecordAgeInSeconds": 3600}',
     contract.ENV_TRANSFORM_FUNCTION: "arn:aws:lambda:eu-west-1:000000000000:function:transform",
+    contract.ENV_FUNCTIONS_QUEUE: "https://sqs.eu-west-1.amazonaws.com/000000000000/queue",
+    contract.ENV_FUNCTIONS_SANDBOX: "arn:aws:lambda:eu-west-1:000000000000:function:sandbox",
+    contract.ENV_FUNCTIONS_ATTEMPTS: "6",
+    contract.ENV_FUNCTIONS_RETRY_S: "30",
+    contract.ENV_USER_STORE: "user-store",
     "AWS_REGION": "eu-west-1",
     "AWS_DEFAULT_REGION": "eu-west-1",
     "AWS_ACCESS_KEY_ID": "test",
@@ -100,7 +105,13 @@ def test_an_interrupted_build_leaves_nothing_that_looks_finished(tmp_path):
     assert list(tmp_path.iterdir()) == []
 
 
-@pytest.mark.parametrize("name", ["archive", "ingest", "drain", "publish", "transform", "rebuild"])
+@pytest.mark.parametrize(
+    "name",
+    [
+        *("archive", "ingest", "drain", "publish", "transform", "rebuild"),
+        *("functions_dispatch", "functions_run", "functions_sandbox"),
+    ],
+)
 def test_a_handler_imports_from_its_bundle_alone(name):
     """On this machine's platform, which the local bundle is made for."""
     functions = bundle.functions_in(name)

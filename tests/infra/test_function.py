@@ -7,7 +7,8 @@ from shared import contract
 from tests.infra.conftest import as_list, flat
 
 REBUILD = functions_in("rebuild")
-FUNCTIONS = ["archive", "ingest", "drain", "publish", "transform", *REBUILD]
+PROFILE_FUNCTIONS = ["functions_dispatch", "functions_run", "functions_sandbox"]
+FUNCTIONS = ["archive", "ingest", "drain", "publish", "transform", *PROFILE_FUNCTIONS, *REBUILD]
 
 WILDCARDS = {
     ("archive", "s3:PutObject", "/events/*"),
@@ -32,6 +33,15 @@ WILDCARDS = {
     ("publish", "lambda:UpdateEventSourceMapping", "*"),
     ("publish", "lambda:ListEventSourceMappings", "*"),
     ("drain", "lambda:GetEventSourceMapping", "*"),
+    ("functions_dispatch", "dynamodb:ListStreams", "/stream/*"),
+    ("functions_run", "s3:GetObject", "/definitions/*"),
+    ("functions_run", "s3:PutObject", "/functions/errors/*"),
+    ("functions_run", "s3:GetObject", "/functions/inputs/*"),
+    ("functions_run", "s3:PutObject", "/functions/inputs/*"),
+    ("functions_sandbox", "secretsmanager:GetSecretValue", ":secret:kith/*"),
+    ("transform", "secretsmanager:GetSecretValue", ":secret:kith/*"),
+    ("rebuild_replay", "s3:GetObject", "/functions/inputs/*"),
+    ("rebuild_replay", "s3:PutObject", "/functions/inputs/*"),
     *(
         (f"rebuild_{state}", f"s3:{verb}Object", "/rebuild/*")
         for state in ("plan", "scan", "link", "shuffle", "replay", "verify", "follow")
@@ -42,6 +52,8 @@ WILDCARDS = {
     *((f"rebuild_{state}", "s3:GetObject", "/definitions/*") for state in ("scan", "replay", "verify")),
     *(("rebuild_clean_up", f"s3:{verb}Object", "/rebuild/*") for verb in ("Get", "Put", "Delete")),
     ("rebuild_clean_up", "s3:DeleteObject", "/quarantine/*"),
+    ("rebuild_clean_up", "s3:DeleteObject", "/functions/errors/*"),
+    ("rebuild_plan", "lambda:GetAccountSettings", "*"),
     ("rebuild_follow", "lambda:CreateAlias", ":*"),
     ("rebuild_follow", "lambda:CreateEventSourceMapping", "*"),
     ("rebuild_follow", "lambda:UpdateEventSourceMapping", "*"),
@@ -166,7 +178,8 @@ def test_a_rebuild_sees_and_writes_rows_of_the_registry_that_it_knows(dev, funct
 
 def test_only_publishing_and_rebuilds_write_the_registry(dev):
     assert allowed(dev, "ingest", "StorageRegistry") == {"dynamodb:GetItem"}
-    assert allowed(dev, "drain", "StorageRegistry") == set()
+    assert allowed(dev, "functions_run", "StorageRegistry") == {"dynamodb:GetItem"}
+    assert allowed(dev, "drain", "StorageRegistry") == {"dynamodb:GetItem"}
     assert allowed(dev, "publish", "StorageRegistry") == {
         "dynamodb:DeleteItem",
         "dynamodb:GetItem",
@@ -182,6 +195,9 @@ def test_only_publishing_and_rebuilds_write_the_registry(dev):
         ("ingest", {"s3:GetObject", "s3:PutObject", "s3:ListBucket"}),
         ("drain", {"s3:GetObject", "s3:PutObject", "s3:DeleteObject", "s3:ListBucket"}),
         ("publish", {"s3:PutObject"}),
+        ("functions_dispatch", set()),
+        ("functions_run", {"s3:GetObject", "s3:PutObject", "s3:ListBucket"}),
+        ("functions_sandbox", set()),
     ],
 )
 def test_a_function_does_to_the_archive_what_it_must(dev, function, actions):
@@ -189,8 +205,8 @@ def test_a_function_does_to_the_archive_what_it_must(dev, function, actions):
     assert allowed(dev, function, "ArchiveBucket") == actions
 
 
-def test_only_ingestion_touches_profiles(dev):
-    for function in ("archive", "drain", "publish"):
+def test_only_ingestion_and_the_runs_of_functions_touch_profiles(dev):
+    for function in ("archive", "drain", "publish", "transform", "functions_sandbox"):
         assert not [resource for _, resource in permissions(dev, function) if "StorageProfiles" in resource]
 
 

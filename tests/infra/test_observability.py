@@ -9,6 +9,7 @@ OURS = {value for name, value in vars(contract).items() if name.startswith("METR
 AWS = {
     "AWS/Lambda": {"Errors", "Throttles", "IteratorAge"},
     "AWS/Kinesis": {"WriteProvisionedThroughputExceeded"},
+    "AWS/SQS": {"ApproximateNumberOfMessagesVisible"},
     "AWS/States": {"ExecutionsFailed", "ExecutionsTimedOut"},
 }
 
@@ -33,8 +34,10 @@ def test_every_function_has_an_alarm_on(dev, metric):
         "WriteProvisionedThroughputExceeded",
         "ExecutionsFailed",
         "ExecutionsTimedOut",
+        "ApproximateNumberOfMessagesVisible",
         contract.METRIC_EVENTS_QUARANTINED,
         contract.METRIC_EVENTS_FAILED,
+        contract.METRIC_FUNCTIONS_QUARANTINED,
         contract.METRIC_PROFILES_BROKEN,
         contract.METRIC_INVARIANT_VIOLATIONS,
         contract.METRIC_BATCHES_FAILED,
@@ -44,13 +47,12 @@ def test_an_alarm_watches(dev, metric):
     assert metric in {alarm["MetricName"] for alarm in alarms(dev)}
 
 
-def test_each_consumer_of_the_stream_has_an_alarm_on_its_lag(dev):
+def test_each_consumer_of_a_stream_has_an_alarm_on_its_lag(dev):
     lags = [alarm for alarm in alarms(dev) if alarm["MetricName"] == "IteratorAge"]
     watched = {flat(alarm["Dimensions"][0]["Value"]): alarm["Threshold"] for alarm in lags}
-    assert [next(lag for name, lag in watched.items() if part in name) for part in ("Ingest", "Archive")] == [
-        600_000,
-        3_600_000,
-    ]
+    parts = ("Ingest", "Archive", "Dispatch")
+    lag_of = {part: next(lag for name, lag in watched.items() if part in name) for part in parts}
+    assert lag_of == {"Ingest": 600_000, "Archive": 3_600_000, "Dispatch": 600_000}
 
 
 def test_every_alarm_cites_a_metric_that_exists_and_says_what_to_do(dev):
@@ -92,6 +94,8 @@ def test_the_dashboard_shows_the_flow_of_events(dev):
         contract.METRIC_FOLLOW_UPS_UNFINISHED,
         contract.METRIC_BATCH_AGE,
         contract.METRIC_REQUEST_UNITS,
+        contract.METRIC_FUNCTIONS_RUN,
+        contract.METRIC_FUNCTION_AGE,
         contract.METRIC_REBUILD_EVENTS,
         "ExecutionsStarted",
     ):

@@ -6,6 +6,7 @@ KEYS = {
     "Profiles": [contract.PROFILES_PK, contract.PROFILES_SK],
     "Identifiers": [contract.IDENTIFIERS_PK],
     "Registry": [contract.REGISTRY_PK, contract.REGISTRY_SK],
+    "UserStore": [contract.USER_STORE_PK],
 }
 
 
@@ -16,12 +17,22 @@ def test_a_table_has_the_keys_that_runtime_writes(dev, name):
     assert {key["AttributeType"] for key in table["AttributeDefinitions"]} == {"S"}
 
 
-@pytest.mark.parametrize("name", ["Profiles", "Identifiers"])
+@pytest.mark.parametrize("name", ["Profiles", "Identifiers", "UserStore"])
 def test_what_belongs_to_people_expires(dev, name):
     assert dev.one("DynamoDB::Table", name)["TimeToLiveSpecification"] == {
         "AttributeName": contract.TTL_ATTRIBUTE,
         "Enabled": True,
     }
+
+
+def test_only_the_table_of_profiles_tells_of_changes(dev):
+    told = {
+        name: table["StreamSpecification"]
+        for name, table in dev.resources("DynamoDB::Table").items()
+        if "StreamSpecification" in table
+    }
+    assert list(told.values()) == [{"StreamViewType": "NEW_IMAGE"}]
+    assert "Profiles" in next(iter(told))
 
 
 def test_versions_never_expire(dev):
@@ -35,7 +46,9 @@ def test_every_table_is_billed_by_request_recoverable_and_encrypted(dev):
         assert table["SSESpecification"]["SSEEnabled"] is True
 
 
-@pytest.mark.parametrize("kind", ["DynamoDB::Table", "S3::Bucket", "Kinesis::Stream", "Logs::LogGroup"])
+@pytest.mark.parametrize(
+    "kind", ["DynamoDB::Table", "S3::Bucket", "Kinesis::Stream", "SQS::Queue", "Logs::LogGroup"]
+)
 def test_only_the_development_stage_takes_its_data_with_it(dev, prod, kind):
     assert {resource["DeletionPolicy"] for resource in dev.raw(kind).values()} == {"Delete"}
     assert {resource["DeletionPolicy"] for resource in prod.raw(kind).values()} == {"Retain"}

@@ -11,17 +11,6 @@ def statements_on(dev, function):
     ]
 
 
-def test_user_code_may_write_its_log_and_nothing_else(dev):
-    allowed = statements_on(dev, "transform")
-    assert {action for action, _ in allowed} == {"logs:CreateLogStream", "logs:PutLogEvents"}
-    assert all("TransformTransformFunctionLogs" in resource for _, resource in allowed)
-
-
-def test_user_code_learns_no_name_of_what_it_may_not_touch(dev):
-    environment = dev.functions()["transform"]["Environment"]["Variables"]
-    assert set(environment) == {contract.ENV_STAGE, "POWERTOOLS_SERVICE_NAME"}
-
-
 def test_ingestion_calls_it_and_outlasts_a_call(dev):
     [name] = [one for one in dev.resources("Lambda::Function") if "TransformFunction" in one]
     environment = dev.functions()["ingest"]["Environment"]["Variables"]

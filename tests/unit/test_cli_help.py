@@ -32,6 +32,9 @@ COMMANDS = [
     ["quarantine", "list"],
     ["quarantine", "show"],
     ["quarantine", "replay"],
+    ["functions"],
+    ["functions", "errors"],
+    ["functions", "retry"],
 ]
 
 
@@ -68,6 +71,8 @@ def test_every_command_has_plain_help(command):
         ["verify", "customers", "--versions", "1"],
         ["quarantine", "show"],
         ["quarantine", "replay"],
+        ["functions", "retry"],
+        ["functions", "retry", "an-id", "--all"],
         ["quarantine", "replay", "an-id", "--all"],
         ["quarantine", "replay", "an-id", "--reason", "not_json"],
         ["quarantine", "list", "--since", "yesterday"],

@@ -22,11 +22,12 @@ from shared.adapters.dynamo.items import KIND, Items, seconds
 from shared.adapters.dynamo.keys import Keyspace, delta_name
 from shared.adapters.dynamo.reads import Reads
 from shared.adapters.dynamo.units import Units, size_of
-from shared.adapters.dynamo.wire import Item
+from shared.adapters.dynamo.wire import Item, Wire
 from shared.adapters.dynamo.writes import Writes
 from shared.app.ports import Clock, Committed, Conflict, Failed, Result, SegmentGoneError
-from shared.contract import TTL_ATTRIBUTE
+from shared.contract import PROFILES_DUE, TTL_ATTRIBUTE
 from shared.core.compile import Builder, Contribution
+from shared.core.definition import debounce_s
 from shared.core.identity.identifiers import Identifier
 from shared.core.profile import Profile
 from shared.core.retention import DAY_MS
@@ -65,6 +66,7 @@ class DynamoStore:
         self._clock = clock
         self._tables = tables
         self._keyspace = keyspace
+        self._debounce_s = None if builder.window_ms is None else debounce_s(builder.definition)
         self._client = Client(client, clock)
         self._writers = ThreadPoolExecutor(WRITERS, "kith-writer")
         followers = ThreadPoolExecutor(FOLLOWERS, "kith-follower")
@@ -137,12 +139,14 @@ class DynamoStore:
             return False
         self._client.write(self._tables.profiles, [item], [])
         self._reads.cached.drop(profile_id)
-        is_live = Condition(
-            f"attribute_exists(pk) AND attribute_not_exists({KIND})",
-            {":one": {"N": "1"}, ":name": {"SS": [name]}},
-        )
+        is_live = f"attribute_exists(pk) AND attribute_not_exists({KIND})"
+        change = "ADD rev :one, parked :name"
+        values: dict[str, Wire] = {":one": {"N": "1"}, ":name": {"SS": [name]}}
+        if self._debounce_s is not None:  # whoever runs the function folds it, if nobody does before
+            change = f"SET {PROFILES_DUE} = :due {change}"
+            values[":due"] = {"N": str(self._debounce_s)}
         key = self._keyspace.profile(profile_id)
-        return self._client.update(self._tables.profiles, key, "ADD rev :one, parked :name", is_live, 0)
+        return self._client.update(self._tables.profiles, key, change, Condition(is_live, values), 0)
 
     def _commit(self, plan: Plan, *, chunked: bool = True) -> Result:
         """Write a plan; `chunked` if the chunks of histories are still to be written."""

@@ -15,7 +15,7 @@ from shared.adapters.dynamo.units import size_of, write_units
 from shared.adapters.dynamo.wire import Item
 from shared.app.ports import Clock
 from shared.app.rebuild.ports import MayGoOn, Swept
-from shared.contract import IDENTIFIERS_PK, PROFILES_PK, PROFILES_SK
+from shared.contract import IDENTIFIERS_PK, PROFILES_PK, PROFILES_SK, USER_STORE_PK
 
 SEGMENTS: Final = 8
 """Parts of a table that are scanned at once."""
@@ -29,7 +29,10 @@ class _Cursor(msgspec.Struct):
 
 
 class DynamoVersionItems:
-    """Implements `VersionItems`; deletes take about `units_per_s` write units, 0 for as many as there are."""
+    """Implements `VersionItems`; deletes take about `units_per_s` write units, 0 for as many as there are.
+
+    What user code keeps, in the table `user_store`, is a version's as well.
+    """
 
     def __init__(
         self,
@@ -37,16 +40,19 @@ class DynamoVersionItems:
         tables: Tables,
         clock: Clock,
         *,
+        user_store: str | None = None,
         units_per_s: float = 0,
         wait: Callable[[float], None] = time.sleep,
     ) -> None:
         self._raw = client
         self._client = Client(client, clock)
         self._pace = Pace(units_per_s, wait)
-        self._tables = (
+        self._tables = [
             (tables.identifiers, [IDENTIFIERS_PK]),
             (tables.profiles, [PROFILES_PK, PROFILES_SK]),
-        )
+        ]
+        if user_store:
+            self._tables.append((user_store, [USER_STORE_PK]))
 
     def sweep(self, builder: str, version: int, cursor: str, may_go_on: MayGoOn) -> Swept:
         """Delete a version's items from `cursor` on (at first empty) for as long as there is time."""

@@ -4,12 +4,16 @@ What is kept names the profile and the error, and holds nothing of what its even
 """
 
 from collections.abc import Iterable, Iterator, Sequence
-from typing import NamedTuple, Protocol
+from itertools import islice
+from typing import Final, NamedTuple, Protocol
 
 import msgspec
 
 from shared import contract
-from shared.app.functions.dispatch import Due
+from shared.app.functions.dispatch import Delayed, Due, Queue
+
+LOOKED_UP_TOGETHER: Final = 100
+"""Errors whose profiles are looked up at once."""
 
 
 class FunctionError(msgspec.Struct, frozen=True):
@@ -66,13 +70,26 @@ def prefix_of(builder: str | None = None, version: int | None = None) -> str:
 
 
 def standing(
-    errors: Iterable[FunctionError], profiles: DueProfiles, together: int = 100
+    errors: Iterable[FunctionError], profiles: DueProfiles, together: int = LOOKED_UP_TOGETHER
 ) -> Iterator[Standing]:
     """Say of errors whether they still stand: a profile that changed since may have run well."""
-    some: list[FunctionError] = []
-    for error in errors:
-        some.append(error)
-        if len(some) == together:
-            yield from map(Standing, some, profiles.revisions(some))
-            some = []
-    yield from map(Standing, some, profiles.revisions(some))
+    waiting = iter(errors)
+    while some := list(islice(waiting, together)):
+        yield from map(Standing, some, profiles.revisions(some))
+
+
+def retry(errors: Errors, queue: Queue, found: Iterable[Standing]) -> tuple[int, int]:
+    """Have the functions of profiles run again that are due still, and forget all these errors.
+
+    Returns how many are due, and how many are not. An error goes last: broken off, this may be repeated.
+    """
+    sent = forgotten = 0
+    waiting = iter(found)
+    while some := list(islice(waiting, LOOKED_UP_TOGETHER)):
+        due = [msgspec.structs.replace(one.error.due, rev=one.rev) for one in some if one.rev is not None]
+        queue.send([Delayed(one, 0) for one in due])
+        for one in some:
+            errors.delete(one.error)
+        sent += len(due)
+        forgotten += len(some) - len(due)
+    return sent, forgotten

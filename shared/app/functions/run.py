@@ -17,6 +17,7 @@ import msgspec
 from shared.app.functions.dispatch import Due
 from shared.app.functions.ports import Histories, ProfileFunction
 from shared.app.functions.results import computed_of, input_of, since_of
+from shared.app.ingest import Ingest
 from shared.app.ports import Clock, Committed, Failed, ProfileStore
 from shared.core.compile import Builder
 from shared.core.functions import FunctionFailure
@@ -80,6 +81,8 @@ class Runs:
             profile = self._read(due.profile_id)
             if profile is None:
                 return Ran(Became.GONE)
+            if profile.parked and self._fold_parked(profile):
+                continue
             if not profile.is_due:
                 return Ran(Became.NOT_DUE)
             if self._may_wait(due, profile):
@@ -101,6 +104,14 @@ class Runs:
         if not isinstance(stored, Profile):
             return None
         return stored if self._clock.now_us() // 1000 <= expiry(self._builder, stored) else None
+
+    def _fold_parked(self, profile: Profile) -> bool:
+        """Fold events that wait beside a profile, which nobody else may come to do; False if there are none.
+
+        The write has a message of its own.
+        """
+        folded = Ingest(self._builder, self._store, self._clock).run((), beside=[profile.id])
+        return folded.tally["events_folded"] + folded.tally["events_duplicate"] > 0
 
     def _may_wait(self, due: Due, profile: Profile) -> bool:
         """Tell whether a newer message is to have the run.

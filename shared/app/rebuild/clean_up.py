@@ -1,4 +1,4 @@
-"""CleanUp: delete all that a version has left: its items, its quarantine, the objects of its build.
+"""CleanUp: delete all that a version has left: its items, quarantine and errors, the objects of its build.
 
 Used for a retired version after the grace period, and for one that failed or was cancelled.
 """
@@ -10,6 +10,7 @@ from typing import Final
 import msgspec
 
 from shared.app.consumers import Consumers
+from shared.app.functions.errors import prefix_of as errors_of
 from shared.app.quarantine import prefix_of
 from shared.app.rebuild.build import BuildFailedError, BuildName
 from shared.app.rebuild.ports import MayGoOn, Objects, VersionItems
@@ -91,7 +92,12 @@ def _clean_up(
         left = Sweep(at.number + 1) if ended else Sweep(at.number, swept.cursor or "")
         objects.put(name.sweep, msgspec.json.encode(left))
         return CleanedUp(done=False, deleted=swept.deleted)
-    for prefix in (PREFIX_QUARANTINE + prefix_of(name.builder, name.version), name.prefix):
+    prefixes = (
+        PREFIX_QUARANTINE + prefix_of(name.builder, name.version),
+        errors_of(name.builder, name.version),
+        name.prefix,
+    )
+    for prefix in prefixes:
         if not _delete_all(objects, prefix, name.sweep, may_go_on):
             return CleanedUp(done=False, deleted=0)
     objects.delete_all([name.sweep])

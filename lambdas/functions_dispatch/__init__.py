@@ -1,0 +1,1 @@
+"""Puts profiles whose function is to run on the queue."""

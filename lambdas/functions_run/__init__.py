@@ -1,0 +1,1 @@
+"""Has profile functions run, and writes their results."""
