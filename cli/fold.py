@@ -131,9 +131,12 @@ def _fold_together(parts: "Sequence[Part]", chosen: ReadBuilder, spools: Path, w
     chosen.transformer()  # here user code that cannot be run is told as it should be
     chosen.profile_function()
     try:
-        with ProcessPoolExecutor(
-            workers, context, initializer=Process.start, initargs=(chosen, parts, spools)
-        ) as pool:
+        with (
+            _no_garbage_collection(),
+            ProcessPoolExecutor(
+                workers, context, initializer=Process.start, initargs=(chosen, parts, spools)
+            ) as pool,
+        ):
             reads = list(pool.map(Process.read, range(len(parts))))
             shares = deal(reads, max(len(parts), workers * SHARES_PER_WORKER))
             return _united(reads, pool.map(Process.fold, shares))

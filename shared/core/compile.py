@@ -186,7 +186,11 @@ class Builder:
     ) -> Contribution | Dropped:
         if slots[_ANONYMOUS] is True or (self._anonymous and holds(self._anonymous, slots)):
             return Dropped("anonymous")
-        identifiers, set_aside = self._identifiers(self._identifier_values(slots))
+        values_of_identifiers = self._identifier_values(slots)
+        try:
+            identifiers, set_aside = self._decided[values_of_identifiers]  # hot: people come back
+        except (KeyError, TypeError):  # an array or an object where an identifier should be has no hash
+            identifiers, set_aside = self._identifiers(values_of_identifiers)
         if set_aside:
             for one in set_aside:
                 tally[f"set_aside.{one.type}.{one.reason}"] += 1
@@ -204,21 +208,15 @@ class Builder:
         return Contribution(key, event_hash(key[1]), arrival, identifiers, values, traits, weight, position)
 
     def _identifiers(self, values: Values) -> tuple[tuple[Identifier, ...], tuple[SetAside, ...]]:
-        """Decide whose an event is, or remember it from an event that said just the same."""
-        try:
-            decided = self._decided.get(values)
-        except TypeError:  # an array or an object where an identifier should be
-            return self._decide(values)
-        if decided is None:
-            decided = self._decide(values)
-            # Only texts: True and 1 are equal, but not the same identifier.
-            for one in values:
-                if one is not None and (type(one) is not str or len(one) > _DECIDED_TEXT_MAX):
-                    break
-            else:
-                if len(self._decided) >= _DECIDED_MAX:
-                    self._decided.clear()
-                self._decided[values] = decided
+        """Decide whose an event is, and remember it for an event that says just the same."""
+        decided = self._decide(values)
+        # Only texts: True and 1 are equal, but not the same identifier.
+        for one in values:
+            if one is not None and (type(one) is not str or len(one) > _DECIDED_TEXT_MAX):
+                return decided
+        if len(self._decided) >= _DECIDED_MAX:
+            self._decided.clear()
+        self._decided[values] = decided
         return decided
 
     def _slot(self, path: Path) -> int:

@@ -38,6 +38,9 @@ from shared.core.writes import Bury, Extend, Note, Plan, Point, Put, Remove
 ACTIONS_MAX: Final = 100
 """What one transaction of the store takes (DynamoDB's limit)."""
 
+_NOTHING: Final = Snapshot()
+"""What is stored where nothing is: no plan changes its snapshot."""
+
 
 class Planner:
     """Plans one group of contributions. Use `plan`."""
@@ -211,7 +214,7 @@ class Planner:
         founder, arrival = identifiers[0], contribution.arrival
         of_removed, relied_on = self.ownership.graves, self.ownership.relied_on
         promised = self.ownership.promised
-        later = any(
+        later = bool(of_removed or relied_on) and any(
             one in of_removed or (one in relied_on and promised.get(one) != arrival) for one in identifiers
         )
         new_id, again = profile_id(self.builder.name, founder), 0
@@ -487,7 +490,7 @@ def play(builder: Builder, contributions: Sequence[Contribution]) -> tuple[list[
 
     As if `plan` had been given them in any number of parts, and each had been written.
     """
-    planner = Planner(builder, Snapshot(), rev_floor=1, actions_max=None)
+    planner = Planner(builder, _NOTHING, rev_floor=1, actions_max=None)
     for contribution in contributions:
         planner.take(contribution)
     return planner.standing(len(contributions)), planner.tally
@@ -497,7 +500,7 @@ def play_with_history(
     builder: Builder, contributions: Sequence[Contribution]
 ) -> tuple[list[Put], Counter[str]]:
     """Return what `play` does, each profile with its history, for a builder that keeps one."""
-    planner = Planner(builder, Snapshot(), rev_floor=1, actions_max=None)
+    planner = Planner(builder, _NOTHING, rev_floor=1, actions_max=None)
     for contribution in contributions:
         planner.take(contribution)
     return planner.standing_with_history(len(contributions)), planner.tally

@@ -58,7 +58,7 @@ class Ownership:
         self._owner[identifier] = profile
         self.attached.add(identifier)
         self.expected.setdefault(identifier, ())
-        return self.graves.pop(identifier, None)
+        return self.graves.pop(identifier, None) if self.graves else None
 
     def hand_over(self, secondary: Profile, primary: str, *, pointers: bool) -> None:
         """Give all identifiers of a merged profile to another, with or without moving their pointers."""
