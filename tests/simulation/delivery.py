@@ -6,7 +6,7 @@ import json
 from shared.adapters.dynamo.followups import ERRORS
 from shared.adapters.quarantine import S3Quarantine
 from shared.app import quarantine
-from shared.app.delivery import IngestionUnavailableError
+from shared.app.delivery import IngestionUnavailableError, VersionGoneError
 from shared.app.drain import Drain
 from shared.app.ports import SegmentGoneError
 from shared.contract import PREFIX_FAILED
@@ -36,6 +36,8 @@ class Delivery:
         while worker is None:
             self.scheduler.switch(10)
             worker = self._worker()
+        if not self.is_callable(version):
+            raise VersionGoneError
         worker.is_busy = True
         task = self.scheduler.spawn(lambda: worker.batch(version).run(envelopes), worker)
         try:
@@ -99,7 +101,7 @@ class Delivery:
         """Deliver a batch; return how many of its records are done with."""
         try:
             outcome = self.invoke([record.envelope for record in batch], consumer.version)
-        except (ProcessDiedError, SegmentGoneError, *ERRORS):
+        except (ProcessDiedError, SegmentGoneError, VersionGoneError, *ERRORS):
             return 0
         except Exception as error:  # noqa: BLE001 - Lambda would deliver it again; it is a mistake all the same
             self.problems.add(f"a batch failed with {type(error).__name__}: {error}")
@@ -130,7 +132,7 @@ class Delivery:
             outcome = self.invoke(records, version)
         except ProcessDiedError:
             return 0
-        except Killed:
+        except (Killed, VersionGoneError):
             raise
         except Exception:  # noqa: BLE001 - an error of the function is nobody else's
             return 0

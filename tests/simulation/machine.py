@@ -37,6 +37,8 @@ NAME = "people"
 TABLES = Tables(PROFILES, IDENTIFIERS)
 TIMING = Timing(lead_s=1, marker_delay_s=1, poll_s=1)
 CONSUMER = {"MaximumRecordAgeInSeconds": 11 * 3600}
+STALLS_AFTER_TICKS_MAX = 150
+STALL_TICKS_MAX = 6000
 TWICE_RATE = 0.1
 """How often a call is given up and made again while the first one still works."""
 EXPECTED_ERRORS = {
@@ -209,7 +211,15 @@ class Machine:
         tasks = [
             world.work(state, _Function(world, run.name, state, arguments, gives_up)) for _ in range(times)
         ]
+        if len(tasks) > 1:
+            world.scheduler.spawn(lambda: self._stall(tasks[0].process))
         return world.scheduler.wait(tasks[-1])
+
+    def _stall(self, process):
+        """Have a worker that was given up stand still somewhere, and go on when others have long gone on."""
+        random = self.world.random
+        self.world.scheduler.switch(random.randrange(STALLS_AFTER_TICKS_MAX))
+        self.world.scheduler.stall(process, random.randrange(STALL_TICKS_MAX))
 
 
 class _Function:

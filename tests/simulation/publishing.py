@@ -10,7 +10,6 @@ from unittest.mock import patch
 from shared import contract
 from shared.adapters.dynamo.followups import ERRORS
 from shared.app.archive import Archiver
-from shared.app.delivery import VersionGoneError
 from shared.app.frozen import freeze
 from shared.app.markers import Markers
 from shared.app.publish import Asked, CannotPublishError, Publisher
@@ -207,10 +206,8 @@ class PublishingWorld(World):
 
         return self.scheduler.wait(self.work(ARCHIVE, archive))
 
-    def ingest(self, builder, version, records):
-        if contract.version_alias(builder, version) not in self.mappings.aliases:
-            raise VersionGoneError
-        return super().ingest(builder, version, records)
+    def is_callable(self, version):
+        return contract.version_alias(NAME, version) in self.mappings.aliases
 
     # How it ends.
 

@@ -85,6 +85,10 @@ class World(Delivery):
         """Whether a life that has ended may be unknown, so that nobody knows a later one to be one."""
         return self.has_forgotten
 
+    def is_callable(self, version):
+        """Whether the ingestion function has the alias of a version."""
+        return version == VERSION
+
     def has_ended(self, builder, version):
         """Whether a version needs no records any more."""
         assert (builder, version) == ("people", VERSION)
