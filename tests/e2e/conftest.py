@@ -2,7 +2,7 @@
 
 import json
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from typing import Any, TypeVar
 from uuid import uuid4
 
@@ -20,7 +20,7 @@ from shared.core.records import Record
 
 T = TypeVar("T")
 
-DEADLINE_S = 60
+DEADLINE_S = 120
 POLL_S = 0.1
 BUILDER, VERSION = "customers", 1
 
@@ -101,6 +101,11 @@ class Live:
         )
         return [item["Key"] for page in pages for item in page.get("Contents", [])]
 
+    def archived_since(self, before: Collection[str]) -> list[Record]:
+        """Read the records of the objects of the archive that were not there before."""
+        keys = [key for key in self.objects(contract.PREFIX_EVENTS) if key not in before]
+        return [record for key in keys for record in self.archived(key)]
+
     def archived(self, key: str) -> list[Record]:
         """Read the records of an object of the archive."""
         bucket = self.outputs[contract.OUTPUT_ARCHIVE_BUCKET]
@@ -152,9 +157,9 @@ class Person:
         return self.event("track", event="Order Completed", properties={"total": total}, **changes)
 
 
-def eventually(look: Callable[[], T | None]) -> T:
+def eventually(look: Callable[[], T | None], within_s: float = DEADLINE_S) -> T:
     """Look until there is something to see."""
-    deadline_s = time.monotonic() + DEADLINE_S
+    deadline_s = time.monotonic() + within_s
     while not (seen := look()):
         assert time.monotonic() < deadline_s, "it did not happen in time"
         time.sleep(POLL_S)

@@ -136,11 +136,11 @@ def test_batches_that_lambda_gave_up_on_are_drained_once_ingestion_works_again(l
 def test_every_record_is_archived_as_it_was_put(live: Live, person: Person):
     put = [json.dumps(person.order(1)).encode(), gzip.compress(b"[]")]
     put += [b"\xff" + person.id.encode(), b" \n\0" + person.id.encode()]
+    before = set(live.objects(contract.PREFIX_EVENTS))
     live.put(*put, key=person.cookie)
     live.put(*put[:1], key="another shard, perhaps")
     live.settle()
-    records = [record for key in live.objects(contract.PREFIX_EVENTS) for record in live.archived(key)]
-    ours = [record for record in records if record.data in put]
+    ours = [record for record in live.archived_since(before) if record.data in put]
     assert sorted(record.data for record in ours) == sorted([*put, put[0]])
     assert len({(record.shard, record.sequence) for record in ours}) == len(ours)
 
@@ -152,6 +152,7 @@ def test_the_archiver_goes_on_until_every_record_is_written(live: Live, person: 
     broken = {"Variables": environment["Variables"] | {contract.ENV_ARCHIVE_BUCKET: "no-such-bucket"}}
     client.update_function_configuration(FunctionName=name, Environment=broken)
     put = [json.dumps(person.order(total)).encode() for total in range(3)]
+    before = set(live.objects(contract.PREFIX_EVENTS))
     try:
         live.put(*put)
         live.profile_with("cookie_id", person.cookie, 3)
@@ -159,8 +160,7 @@ def test_the_archiver_goes_on_until_every_record_is_written(live: Live, person: 
     finally:
         client.update_function_configuration(FunctionName=name, Environment=environment)
     live.settle()
-    archived = [record.data for key in live.objects(contract.PREFIX_EVENTS) for record in live.archived(key)]
-    assert [data for data in archived if data in put] == put
+    assert [record.data for record in live.archived_since(before) if record.data in put] == put
 
 
 def test_history_from_a_file_is_added_to_the_archive_once(live: Live, person: Person, tmp_path: Path):
@@ -179,6 +179,7 @@ def test_history_from_a_file_is_added_to_the_archive_once(live: Live, person: Pe
 def test_markers_are_acknowledged_once_all_before_them_is_dealt_with(live: Live, person: Person):
     shards = KinesisShards(live.client("kinesis"), live.outputs[contract.OUTPUT_STREAM])
     objects = S3Objects(live.client("s3"), live.outputs[contract.OUTPUT_ARCHIVE_BUCKET])
+    before = set(live.objects(contract.PREFIX_EVENTS))
     live.put(person.order(3))
     marked = {}
     for reader in (READER_ARCHIVE, contract.version_alias(BUILDER, VERSION)):
@@ -188,8 +189,7 @@ def test_markers_are_acknowledged_once_all_before_them_is_dealt_with(live: Live,
     for token, ids in marked.items():
         eventually(lambda token=token, ids=ids: are_acknowledged(objects, token, ids))
     assert live.profile("cookie_id", person.cookie)["event_count"] == 1
-    archived = [record.data for key in live.objects(contract.PREFIX_EVENTS) for record in live.archived(key)]
-    assert any(person.cookie.encode() in data for data in archived)
+    assert any(person.cookie.encode() in record.data for record in live.archived_since(before))
 
 
 def _identifiers(profile) -> list[tuple[str, str]]:

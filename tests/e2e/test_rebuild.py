@@ -13,12 +13,14 @@ import pytest
 
 from shared import contract
 from tests.e2e.conftest import Live, Person, eventually
+from tests.e2e.states import PROC, STATES, Deaths
 from tests.e2e.visitors import BUILDER, DEFINITION, Visitors
 
 pytestmark = pytest.mark.e2e
 
 CHANGED = DEFINITION + "  spent: {from: properties.total, type: number, aggregation: sum}\n"
 PEOPLE = 8
+PUBLISHERS = 3
 PAUSE_S = 0.05
 
 
@@ -99,7 +101,7 @@ def test_a_new_builder_begins_with_what_the_archive_holds(visitors: Visitors, fi
     assert visitors.consumers() == {contract.version_alias(BUILDER, first)}
 
 
-def test_a_changed_definition_takes_over_while_events_come_in_and_are_read(
+def test_a_changed_definition_takes_over_while_events_come_in_and_are_read_and_workers_die_in_every_state(
     visitors: Visitors, first: int, producer: Producer
 ):
     read: Counter[int] = Counter()
@@ -111,10 +113,17 @@ def test_a_changed_definition_takes_over_while_events_come_in_and_are_read(
         assert profile is not None or visitors.active() != version, "somebody could not be read"
         read[version] += 1
 
-    with Background(producer.post), Background(read_one):
-        second = visitors.publish(CHANGED)
-        visitors.until(second, "active")
-        eventually(lambda: read[second] > PEOPLE)
+    deaths = Deaths(visitors.live)
+    try:
+        with Background(producer.post), Background(read_one), Background(deaths.look):
+            second = visitors.publish(CHANGED)
+            visitors.until(second, "active")
+            eventually(lambda: read[second] > PEOPLE)
+            assert visitors.ended(second) == "SUCCEEDED"
+    finally:
+        deaths.end()
+    warm = {*STATES} - {"clean_up"} if PROC.exists() else set()  # nothing was cleaned up before
+    assert deaths.states == deaths.killed >= warm
     assert read[first] > 0
     visitors.live.settle()
     assert counts(visitors, producer, second) == producer.posted
@@ -122,7 +131,6 @@ def test_a_changed_definition_takes_over_while_events_come_in_and_are_read(
         profile = visitors.profile(cookie)
         assert int(profile["attributes"]["M"]["spent"]["N"]) == 2 * posted
 
-    assert visitors.ended(second) == "SUCCEEDED"
     assert visitors.row(first)["status"]["S"] == "retired"
     assert visitors.consumers() == {contract.version_alias(BUILDER, second)}
     assert visitors.items(first) == 0
@@ -152,11 +160,15 @@ def test_a_damaged_object_of_the_archive_fails_the_version_by_name_and_nothing_e
     assert counts(visitors, producer, active) == producer.posted
 
 
-def test_a_cancelled_version_leaves_its_row_and_nothing_else(visitors: Visitors):
-    active = visitors.active()
-    cancelled = visitors.publish(
-        DEFINITION + "  emails: {from: traits.email, type: string, aggregation: last}\n"
-    )
+def test_of_several_who_publish_at_once_one_wins_and_when_cancelled_leaves_its_row_and_nothing_else(
+    visitors: Visitors,
+):
+    active, before = visitors.active(), visitors.versions()[-1]["version"]
+    emails = "  emails: {from: traits.email, type: string, aggregation: last}\n"
+    cancelled, told = visitors.publish_at_once(DEFINITION + emails, PUBLISHERS)
+    assert len(told) == PUBLISHERS - 1, "to each of the others it is said that the version is there"
+    assert all(f"version {cancelled} of {BUILDER}" in one or "is building" in one for one in told)
+    assert cancelled == before + 1, "one version, whoever has published it"
     visitors.kith("cancel", BUILDER)
     assert visitors.ended(cancelled) == "ABORTED"
     assert visitors.ended(cancelled, "-clean-up") == "SUCCEEDED"

@@ -123,13 +123,13 @@ def test_a_bad_record_reaches_quarantine(guarded: Live):
 
 def test_records_and_markers_reach_the_archive(guarded: Live, person: Person):
     shards = KinesisShards(guarded.client("kinesis"), guarded.outputs[contract.OUTPUT_STREAM])
+    before = set(guarded.objects(contract.PREFIX_EVENTS))
     guarded.put(person.order(1))
     token = uuid4().hex
     marked = put_markers(shards, token, READER_ARCHIVE)
     prefix = f"{contract.PREFIX_MARKERS}{token}/"
     eventually(lambda: set(guarded.objects(prefix)) == {prefix + shard for shard in marked})
-    archived = [one.data for key in guarded.objects(contract.PREFIX_EVENTS) for one in guarded.archived(key)]
-    assert any(person.cookie.encode() in data for data in archived)
+    assert any(person.cookie.encode() in one.data for one in guarded.archived_since(before))
 
 
 def test_a_failing_batch_reaches_the_failure_destination_and_is_drained(guarded: Live, person: Person):

@@ -3,6 +3,7 @@
 import json
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, Final
 
@@ -13,6 +14,8 @@ from tests.e2e.conftest import Live, eventually
 
 KITH: Final = Path(sys.executable).with_name("kith")
 BUILDER: Final = "visitors"
+BUILD_S_MAX: Final = 300
+"""Some ten functions start cold, one after another, and again where their workers are killed."""
 DEFINITION: Final = """\
 name: visitors
 identifiers:
@@ -32,11 +35,22 @@ class Visitors:
 
     def publish(self, definition: str) -> int:
         """Publish a definition, and return its version; it is then building."""
+        self.draft(definition)
+        return int(json.loads(self.kith("publish", BUILDER, "--json"))["version"])
+
+    def publish_at_once(self, definition: str, publishers: int) -> tuple[int, list[str]]:
+        """Have several publish a definition at once; return its version, and what those are told who lose."""
+        self.draft(definition)
+        with ThreadPoolExecutor(publishers) as pool:
+            ran = list(pool.map(lambda _: self.run("publish", BUILDER), range(publishers)))
+        assert {one.returncode for one in ran} <= {0, 1}, ran
+        told = [one.stderr for one in ran if one.returncode]
+        return int(self.versions()[-1]["version"]), told
+
+    def draft(self, definition: str) -> None:
         self.folder.mkdir(exist_ok=True)
         (self.folder / "builder.yaml").write_text(definition)
         self.kith("draft", str(self.folder))
-        self.kith("publish", BUILDER)
-        return int(self.versions()[-1]["version"])
 
     def versions(self) -> list[dict[str, Any]]:
         found: list[dict[str, Any]] = json.loads(self.kith("versions", BUILDER, "--json"))["versions"]
@@ -64,19 +78,18 @@ class Visitors:
         return found == status
 
     def until(self, version: int, status: str) -> None:
-        eventually(lambda: self.has(version, status))
+        eventually(lambda: self.has(version, status), BUILD_S_MAX)
 
     def execution(self, version: int, suffix: str = "") -> str:
         """How the execution of a version is: RUNNING, or how it ended."""
-        machine: str = self.live.outputs[contract.OUTPUT_REBUILD]
-        name = contract.version_alias(BUILDER, version) + suffix
-        arn = f"{machine.replace(':stateMachine:', ':execution:')}:{name}"
-        return str(self.live.client("stepfunctions").describe_execution(executionArn=arn)["status"])
+        client = self.live.client("stepfunctions")
+        return str(client.describe_execution(executionArn=self._arn(version, suffix))["status"])
 
     def ended(self, version: int, suffix: str = "") -> str:
         """Wait for the end of a version's execution; return how it ended."""
         running = "RUNNING"
-        return eventually(lambda: (found := self.execution(version, suffix)) != running and found)
+        ended = lambda: (found := self.execution(version, suffix)) != running and found  # noqa: E731
+        return eventually(ended, BUILD_S_MAX)
 
     def profile(self, cookie: str, version: int | None = None) -> dict[str, Any] | None:
         prefix = f"{BUILDER}#{version or self.active()}#"
@@ -123,17 +136,25 @@ class Visitors:
         for alias in self.consumers():
             LambdaConsumers(client, arn).remove(*contract.version_of_alias(alias))
 
-    def kith(self, *arguments: str, code: int = 0) -> str:
-        done = subprocess.run(  # noqa: S603 - our own command
+    def kith(self, *arguments: str) -> str:
+        done = self.run(*arguments)
+        assert done.returncode == 0, done.stderr
+        return done.stdout
+
+    def run(self, *arguments: str) -> subprocess.CompletedProcess[str]:
+        return subprocess.run(  # noqa: S603 - our own command
             [KITH, *arguments],
             cwd=self.live.cloud.folder.parent,
             capture_output=True,
             text=True,
-            timeout=60,
+            timeout=120,
             check=False,
         )
-        assert done.returncode == code, done.stderr
-        return done.stdout
+
+    def _arn(self, version: int, suffix: str = "") -> str:
+        machine: str = self.live.outputs[contract.OUTPUT_REBUILD]
+        name = contract.version_alias(BUILDER, version) + suffix
+        return f"{machine.replace(':stateMachine:', ':execution:')}:{name}"
 
     def _get(self, output: str, key: dict[str, Any]) -> dict[str, Any] | None:
         answer = self.live.client("dynamodb").get_item(
