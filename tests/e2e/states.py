@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Final
 
 from infra.function import camel
+from local import processes
 from tests.e2e.conftest import Live
 
 STATES: Final = ("plan", "scan", "link", "shuffle", "replay", "verify", "follow", "cut_over", "clean_up")
@@ -25,7 +26,7 @@ class Deaths:
 
     def __init__(self, live: Live) -> None:
         names = {live.function(f"Rebuild{camel(state)}Function"): state for state in STATES}
-        self._held = {pid: names[name] for pid, name in _workers() if name in names}
+        self._held = {pid: names[name] for pid, name in _workers(live) if name in names}
         self.killed: set[str] = set()
         for pid in self._held:
             os.kill(pid, signal.SIGSTOP)
@@ -51,11 +52,15 @@ class Deaths:
                 os.kill(pid, signal.SIGCONT)
 
 
-def _workers() -> Iterator[tuple[int, str]]:
-    """Yield the processes of functions, and the names of these."""
+def _workers(live: Live) -> Iterator[tuple[int, str]]:
+    """Yield the processes of this cloud's functions, and the names of these, which other clouds have, too."""
+    engine = processes.find(live.cloud.folder / "engine.process.json")
+    assert engine is not None
     marker = b"AWS_LAMBDA_FUNCTION_NAME="
     for process in PROC.glob("[0-9]*"):
         try:
+            if os.getsid(int(process.name)) != engine.pid:
+                continue
             variables = (process / "environ").read_bytes().split(b"\0")
         except OSError:
             continue
