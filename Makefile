@@ -60,8 +60,11 @@ TIME ?= 300
 fuzz: setup ## Fuzz everything that reads bytes, for so many seconds
 	@$(BIN)/python -m tests.fuzz --time $(TIME)
 
-soak: setup ## Run what takes longer than `make test` allows
-	@$(BIN)/python -m pytest -m soak
+# `make soak SOAK_S=28800`: what can go on for any time (worlds, engines, fuzzing) goes on for that long in all
+SOAK_S ?= 600
+
+soak: setup ## Run what takes longer than `make test` allows, and for as long as asked
+	@SOAK_S=$(SOAK_S) $(BIN)/python -m pytest -m soak
 
 bench: setup ## Measure speed and cost, as ratios against peers of the same run
 	@$(BIN)/python -m benchmarks

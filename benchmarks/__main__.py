@@ -1,6 +1,6 @@
 """`make bench`: measure speed and cost, as ratios against peers and limits.
 
-    python -m benchmarks [fold] [duckdb] [ingest] [units] [chain] [functions] [cold] [rebuild]
+    python -m benchmarks [fold] [duckdb] [ingest] [units] [chain] [functions] [hot] [cold] [rebuild]
 
 Without names, all of them: about twenty minutes on two cores.
 """
@@ -9,7 +9,7 @@ import sys
 from collections.abc import Callable
 from typing import Final
 
-from benchmarks import chain, coldstart, folding, functions, ingest, rebuild, sql, units
+from benchmarks import chain, coldstart, folding, functions, hot, ingest, rebuild, sql, units
 from benchmarks.report import Row, show
 
 BENCHMARKS: Final[dict[str, tuple[str, Callable[[], list[Row]]]]] = {
@@ -19,6 +19,7 @@ BENCHMARKS: Final[dict[str, tuple[str, Callable[[], list[Row]]]]] = {
     "units": ("Request units of a clickstream", units.measure),
     "chain": ("Transforming, JSON in to JSON out", chain.measure),
     "functions": ("Profile functions, from the bytes of a history", functions.measure),
+    "hot": ("Hot profiles, in simulated time", hot.measure),
     "cold": ("Cold start of ingestion", coldstart.measure),
     "rebuild": ("Workers of a rebuild, over 1,000,000 events", rebuild.measure),
 }

@@ -1,19 +1,16 @@
 """Worlds of the simulation on real engines, with processes that are really killed."""
 
-import os
-import time
-
 import pytest
 
 from shared.app.ports import SegmentGoneError
 from tests.contracts.engines import dynoxide, ministack
 from tests.engines.world import run
 from tests.simulation.scenario import setting_of, steps_of
+from tests.soaking import for_as_long_as_asked
 
 STEPS = 40
 SEEDS = (2, 5)
 """One lane whose order decides all; and shards that race."""
-SOAK_S = int(os.environ.get("SOAK_S", "600"))
 CARELESS_SEEDS_MAX = 30
 
 
@@ -36,15 +33,12 @@ def test_worlds_with_real_processes_that_are_killed_come_to_a_right_end(endpoint
 
 @pytest.mark.soak
 def test_worlds_come_to_a_right_end_for_as_long_as_asked(endpoint, tmp_path):
-    until, seed = time.monotonic() + SOAK_S / 4, 0
-    while time.monotonic() < until:
+    for seed in for_as_long_as_asked("engines", parts=2):
         try:
             play(seed, endpoint, tmp_path)
         except Exception as error:
             error.add_note(f"seed {seed} of {STEPS} steps: run it again, it may take a few times")
             raise
-        seed += 1
-    assert seed
 
 
 @pytest.mark.soak

@@ -205,6 +205,10 @@ class World:
                 if not self._is_drained(one) and all(map(self._is_drained, one.parents))
             ]
 
+    def may_have_forgotten(self):
+        """Whether a life that has ended may be unknown, so that nobody knows a later one to be one."""
+        return self.has_forgotten
+
     def given_up(self, _version):
         return list(self.objects.list(PREFIX_FAILED))
 

@@ -6,8 +6,9 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from tests.fuzz.__main__ import fuzz
+from tests.fuzz.__main__ import fuzz, main
 from tests.fuzz.targets import FAULTY, TARGETS, corpus
+from tests.soaking import share_s
 
 INPUT_S_MAX = 5
 FIND_S_MAX = 8
@@ -89,3 +90,9 @@ def test_the_fuzzer_finds_what_takes_a_few_bytes_to_find(tmp_path):
     [found] = (tmp_path / "corpus" / name).iterdir()
     with pytest.raises(KeyError):
         FAULTY.run(found.read_bytes())
+
+
+@pytest.mark.soak
+def test_everything_that_reads_bytes_is_fuzzed_for_as_long_as_asked():
+    pytest.importorskip("atheris", reason="atheris has no wheel for this system")
+    assert main(["--time", str(int(share_s("fuzzing")))]) == 0
