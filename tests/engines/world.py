@@ -9,7 +9,7 @@ import json
 import threading
 import time
 from collections import Counter
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor, wait
 from random import Random
 
 from shared.adapters.dynamo.followups import ERRORS
@@ -175,8 +175,7 @@ class World:
             assert time.monotonic() < deadline, "the run does not come to its end"
             for shard in self.readable():
                 self._start_lane(shard)
-            for one in list(self._running):
-                one.result()
+            wait(list(self._running), timeout=max(0, deadline - time.monotonic()))
             assert not self.problems, self.problems
         self._workers.settle()
         self.fault_rate = rate
