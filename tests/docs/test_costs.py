@@ -20,7 +20,7 @@ WRITE, READ = 0.625, 0.125  # per million units
 EVENTS, EVENT_BYTES = 1_000_000, 1024
 OBJECT_BYTES, ARCHIVED_BYTES = 6_000_000, 84  # a batch of Lambda's; an event, compressed
 
-SESSIONS, CLICKSTREAM = (0.72, 0.09), (2.07, 0.82)
+SESSIONS, CLICKSTREAM = (0.72, 0.09), (1.77, 0.82)
 
 
 def costs(write_units, read_units):
