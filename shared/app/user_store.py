@@ -106,5 +106,6 @@ class MemoryUserValues:
 def _told(held: Held | None, now_s: float) -> Told:
     if held is None:
         return Told()
-    left_s = FOREVER if held.expires_at is None else math.ceil(held.expires_at - now_s)
+    # It ends with a whole second, less than one late: nobody is told of more than they gave.
+    left_s = FOREVER if held.expires_at is None else max(1, math.floor(held.expires_at - now_s))
     return Told(msgspec.Raw(held.text), left_s)

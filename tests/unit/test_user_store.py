@@ -97,6 +97,16 @@ def test_what_has_expired_is_missing_at_once_though_nothing_removed_it(store, cl
     assert store.get_or_set("k", 2) == 2
 
 
+def test_nobody_is_told_of_more_time_than_they_gave(store, clock):
+    clock.now += 1
+    store.set("k", 1, 10)
+    assert store.ttl("k") == 10
+    clock.now += 8_500
+    assert store.ttl("k") == 2
+    clock.now += 2_498
+    assert store.ttl("k") == 1
+
+
 def test_get_or_set_keeps_the_first_and_calls_only_if_it_must(store):
     assert store.get_or_set("k", lambda: 1, "7d") == 1
     assert store.get_or_set("k", lambda: 1 / 0) == 1
