@@ -63,7 +63,7 @@ def test_a_function_that_keeps_failing_leaves_its_last_result_and_is_listed(
 
     [error] = eventually(listed)
     assert (error["reason"], error["attempts"]) == ("function_error", 2)
-    assert error["detail"].startswith("ValueError in line ")
+    assert error["detail"].startswith("ValueError at profile.py:")
     visitors.expect(person, track=1)
     assert contract.PROFILES_DUE in (visitors.profile(person.cookie) or {})
 
