@@ -1,8 +1,11 @@
 """Profile ids: a function of who founded the profile, so that a rebuild finds the same ones."""
 
 from hashlib import blake2b
+from typing import Final
 
 from shared.core.identity.identifiers import Identifier
+
+_begun: Final = blake2b(digest_size=16).copy
 
 
 def profile_id(builder: str, founder: Identifier, *salt: int) -> str:
@@ -16,4 +19,6 @@ def profile_id(builder: str, founder: Identifier, *salt: int) -> str:
     text = f"{len(builder)}:{builder}{len(kind)}:{kind}{len(value)}:{value}"
     for part in map(str, salt):
         text += f"{len(part)}:{part}"
-    return blake2b(text.encode(), digest_size=16).hexdigest()
+    begun = _begun()  # hot: to copy a hash that has begun takes half as long as to begin one
+    begun.update(text.encode())
+    return begun.hexdigest()
