@@ -178,17 +178,27 @@ def test_what_is_rewritten_per_event_does_not_grow_with_the_list():
     assert max(costs) < 30, "entries and traces read or written per event, over three lists and a memory"
 
 
-def test_segments_stay_few_and_tails_short():
+@pytest.mark.parametrize(("batches", "size"), [(600, 7), (70, 60)])
+def test_segments_stay_few_and_tails_short(batches, size):
     shelf = Shelf()
-    grow(shelf, 600, step=7)
+    grow(shelf, batches, step=size)
     assert shelf.loaded().memory.traces()[0][0] > 0, "some are forgotten by now"
     for segments in (*shelf.before.lists.values(), shelf.before.memory):
         assert sum(one.level == SMALL for one in segments) < MERGED_AT
-        assert sum(one.level == LARGE for one in segments) <= 2 * MERGED_AT
+        assert sum(one.level == LARGE for one in segments) <= MERGED_AT
     for state in shelf.profile.attributes:
         assert sum(one.entries for one in state.segments) <= 2 * LIST_LENGTH_MAX
     assert len(shelf.profile.attributes[0].entries) <= LIST_TAIL.pieces_max
     assert len(shelf.profile.memory.traces()) <= MEMORY_TAIL.pieces_max
+
+
+def test_segments_of_large_batches_are_merged_as_those_of_small_ones():
+    shelf = Shelf()
+    most = 0
+    for _ in range(2 * LIST_LENGTH_MAX // 60):
+        grow(shelf, 1, step=60)
+        most = max(most, len(shelf.bodies))
+    assert most <= MERGED_AT
 
 
 def test_all_that_a_write_spills_is_one_segment_and_the_item_then_takes_no_more_units_than_before():

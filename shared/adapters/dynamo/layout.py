@@ -30,7 +30,8 @@ from shared.core.profile import Profile
 
 SEGMENT_BYTES_MAX: Final = 128 * 1024
 """Larger pieces stay in the tail, and their profile overflows into chunks."""
-SMALL_BYTES_MAX: Final = 4 * 1024
+SMALL_BYTES_MAX: Final = 16 * 1024
+"""About what small ones become when they are merged: one that is larger already waits for no others."""
 MERGED_AT: Final = 20
 """So many small segments become one large one."""
 SMALL, LARGE = 0, 1
