@@ -159,7 +159,7 @@ class Run:
         return T0 * 1000 + self.scheduler.ticks * TICK_US
 
     def pause(self, attempt):
-        self.wait_ms(self.random.random() * PAUSE_MS * 2**attempt)
+        self.wait_ms(self.random.random() * PAUSE_MS * 2**attempt)  # without a limit: the worse for who loses
 
     def wait_ms(self, ms):
         if ms > 0:
