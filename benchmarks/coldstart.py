@@ -22,6 +22,7 @@ _ENVIRONMENT = {
     contract.ENV_IDENTIFIERS_TABLE: "identifiers",
     contract.ENV_REGISTRY_TABLE: "registry",
     contract.ENV_ARCHIVE_BUCKET: "archive",
+    contract.ENV_TRANSFORM_FUNCTION: "transform",
 }
 _PROGRAM = """
 import time
