@@ -13,7 +13,7 @@ import pytest
 
 from shared import contract
 from tests.e2e.conftest import Live, Person, eventually
-from tests.e2e.states import PROC, STATES, Deaths
+from tests.e2e.states import PROC, STATES, ByHand, Deaths
 from tests.e2e.visitors import BUILDER, DEFINITION, Visitors
 
 pytestmark = pytest.mark.e2e
@@ -137,6 +137,76 @@ def test_a_changed_definition_takes_over_while_events_come_in_and_are_read_and_w
     assert visitors.items(second) > 0
 
 
+def test_a_build_whose_every_state_is_called_twice_at_once_takes_over_with_each_event_counted_once(
+    visitors: Visitors, producer: Producer
+):
+    old = visitors.active()
+    version = visitors.publish(DEFINITION)
+    by_hand = ByHand(visitors, version)
+    for state in STATES[:-1]:
+        getattr(by_hand, state)()
+        producer.post()
+    assert visitors.active() == version
+    visitors.live.settle()
+    assert counts(visitors, producer, version) == producer.posted
+    counted = visitors.progress(version)
+    assert counted["scan.parts"] == counted["shuffle.parts"] == counted["plan.parts"]
+    assert counted["replay.partitions"] == counted["link.partitions"]
+    by_hand.clean_up()
+    assert (visitors.items(old), visitors.objects(old)) == (0, [])
+    assert visitors.consumers() == {contract.version_alias(BUILDER, version)}
+
+
+def test_an_object_that_cannot_be_read_fails_the_version_by_name_and_what_it_made_can_be_cleaned_up(
+    visitors: Visitors,
+):
+    """Its execution was stopped, so that nobody else cleans up."""
+    active = visitors.active()
+    gone = f"{contract.PREFIX_EVENTS}dt=2020-01-02/hour=00/shardId-000000000000-1-1.jsonl.gz"
+    bucket = visitors.live.outputs[contract.OUTPUT_ARCHIVE_BUCKET]
+    s3 = visitors.live.client("s3")
+    s3.put_object(Bucket=bucket, Key=gone, Body=b"")
+    try:
+        version = visitors.publish(CHANGED)
+        by_hand = ByHand(visitors, version)
+        by_hand.plan()
+    finally:
+        s3.delete_object(Bucket=bucket, Key=gone)
+    for item in by_hand.items():
+        for answer in by_hand.answers("scan", item=item):
+            assert answer["status"] == "failed"
+    assert visitors.row(version)["reason"]["S"] == f"Scan: {gone} is gone"
+    assert visitors.objects(version) != []
+    assert f"version {version} of {BUILDER} has failed" in visitors.kith("cancel", BUILDER)
+    assert visitors.ended(version, "-clean-up") == "SUCCEEDED"
+    assert (visitors.items(version), visitors.objects(version)) == (0, [])
+    assert visitors.active() == active
+
+
+@pytest.mark.parametrize(
+    "state", [*(pytest.param(one, marks=pytest.mark.soak) for one in STATES[:6]), "follow"]
+)
+@pytest.mark.usefixtures("first")
+def test_a_version_that_is_cancelled_in_any_state_leaves_its_row_and_nothing_else(
+    visitors: Visitors, producer: Producer, state: str
+):
+    active = visitors.active()
+    version = visitors.publish(DEFINITION + f"  until_{state}: {{aggregation: count}}\n")
+    by_hand = ByHand(visitors, version)
+    for one in STATES[: STATES.index(state) + 1]:
+        getattr(by_hand, one)()
+    visitors.kith("cancel", BUILDER)
+    assert {one["status"] for one in by_hand.answers("follow")} == {"failed"}, "whoever comes late"
+    assert visitors.ended(version, "-clean-up") == "SUCCEEDED"
+    assert visitors.row(version)["reason"]["S"].startswith("cancelled by ")
+    assert (visitors.items(version), visitors.objects(version)) == (0, [])
+    assert visitors.active() == active
+    assert visitors.consumers() == {contract.version_alias(BUILDER, active)}
+    producer.post()
+    visitors.live.settle()
+    assert counts(visitors, producer, active) == producer.posted
+
+
 def test_a_damaged_object_of_the_archive_fails_the_version_by_name_and_nothing_else(
     visitors: Visitors, producer: Producer
 ):
@@ -146,7 +216,7 @@ def test_a_damaged_object_of_the_archive_fails_the_version_by_name_and_nothing_e
     s3 = visitors.live.client("s3")
     s3.put_object(Bucket=bucket, Key=damaged, Body=b"this is no gzip")
     try:
-        broken = visitors.publish(DEFINITION)
+        broken = visitors.publish(CHANGED)
         assert visitors.ended(broken) == "FAILED"
     finally:
         s3.delete_object(Bucket=bucket, Key=damaged)

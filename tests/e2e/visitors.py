@@ -85,6 +85,20 @@ class Visitors:
         client = self.live.client("stepfunctions")
         return str(client.describe_execution(executionArn=self._arn(version, suffix))["status"])
 
+    def stop_execution(self, version: int) -> None:
+        """End the execution of a version's build, whose row stays as it is."""
+        self.live.client("stepfunctions").stop_execution(executionArn=self._arn(version))
+        assert self.ended(version) == "ABORTED"
+
+    def progress(self, version: int) -> dict[str, int]:
+        """Read what was counted of a version's build."""
+        key = {
+            contract.REGISTRY_PK: {"S": BUILDER},
+            contract.REGISTRY_SK: {"S": contract.registry_progress(version)},
+        }
+        row = self._get(contract.OUTPUT_REGISTRY_TABLE, key) or {}
+        return {name: int(value["N"]) for name, value in row.items() if "N" in value}
+
     def ended(self, version: int, suffix: str = "") -> str:
         """Wait for the end of a version's execution; return how it ended."""
         running = "RUNNING"
