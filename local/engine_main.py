@@ -7,6 +7,7 @@
 - It drops StartingPositionTimestamp of mappings.
 - It refuses alarms on metric math, which would fail the whole deployment.
 - It checks the permission to invoke an alias against the function, if the alias is a Qualifier.
+- It knows no resource of what is asked of a table's stream, but for `*`.
 - It checks PartiQL statements against the name of the call; IAM knows only what each statement does.
 - It knows no condition on the function of an event source mapping, and takes whatever is done to an alias
   for listing them.
@@ -16,6 +17,7 @@ The names below are the engine's private ones: its version is pinned, and a name
 the start with a message rather than with half of the changes.
 """
 
+import base64
 import importlib
 import json
 import re
@@ -42,6 +44,7 @@ def main() -> None:
     change(actions, "_lambda_action", tell_aliases_apart)
     change(actions, "extract_resource_arn", name_the_alias)
     change(actions, "extract_resource_arn", lambda extract: note_the_mapped(extract, mappings))
+    change(actions, "extract_resource_arn", name_the_stream)
     change(actions, "dynamodb_transaction_checks", check_statements)
     for poller in ("_poll_kinesis", "_poll_dynamodb_streams"):
         change(functions, poller, lambda _: lambda: False)
@@ -94,6 +97,21 @@ def name_the_alias(extract: Callable[..., str]) -> Callable[..., str]:
         return f"{resource}:{qualifier[0] if isinstance(qualifier, list) else qualifier}"
 
     return extract_qualified
+
+
+def name_the_stream(extract: Callable[..., str]) -> Callable[..., str]:
+    """Name the stream of a table in the resource whose permission is checked, as DynamoDB does."""
+
+    def extract_stream(*request: Any) -> str:
+        service, _, _, _, body, *_ = request
+        if service != "dynamodbstreams":
+            return extract(*request)
+        call = json.loads(body or b"{}")
+        if "ShardIterator" in call:  # one of the engine's own, which names its stream
+            call = {"StreamArn": json.loads(base64.urlsafe_b64decode(call["ShardIterator"])).get("arn")}
+        return str(call.get("StreamArn") or "*")
+
+    return extract_stream
 
 
 def tell_aliases_apart(name: Callable[[str, str], str | None]) -> Callable[[str, str], str | None]:

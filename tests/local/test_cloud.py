@@ -1,5 +1,6 @@
 """The local cloud's own parts: ports, environment, time to live, one change at a time."""
 
+import base64
 import json
 import socket
 from pathlib import Path
@@ -15,6 +16,7 @@ from local.engine_main import (
     check_statements,
     keep_start,
     name_the_alias,
+    name_the_stream,
     trust_loopback,
 )
 
@@ -136,6 +138,21 @@ def test_requests_on_this_machine_count_as_encrypted():
 )
 def test_the_permission_to_invoke_an_alias_is_that_of_the_alias(arn, query, expected):
     assert name_the_alias(lambda *_: arn)("lambda", "POST", "/", query) == arn + expected
+
+
+@pytest.mark.parametrize(
+    "call",
+    [
+        {"StreamArn": "arn:of:a:stream"},
+        {"ShardIterator": base64.urlsafe_b64encode(b'{"arn": "arn:of:a:stream", "p": 1}').decode()},
+    ],
+)
+def test_the_permission_to_read_a_tables_stream_is_that_of_the_stream(call):
+    extract = name_the_stream(lambda *_: "as before")
+    body = json.dumps(call).encode()
+    assert extract("dynamodbstreams", "POST", "/", {}, body, {}, "eu-west-1", "1") == "arn:of:a:stream"
+    assert extract("dynamodb", "POST", "/", {}, body, {}, "eu-west-1", "1") == "as before"
+    assert extract("dynamodbstreams", "POST", "/", {}, b"{}", {}, "eu-west-1", "1") == "*"
 
 
 def test_statements_are_checked_as_what_they_do_to_their_tables():
