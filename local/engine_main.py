@@ -8,6 +8,7 @@
 - It refuses alarms on metric math, which would fail the whole deployment.
 - It checks the permission to invoke an alias against the function, if the alias is a Qualifier.
 - It knows no resource of what is asked of a table's stream, but for `*`.
+- It checks batches of a queue under names that IAM does not know.
 - It checks PartiQL statements against the name of the call; IAM knows only what each statement does.
 - It knows no condition on the function of an event source mapping, and takes whatever is done to an alias
   for listing them.
@@ -45,6 +46,7 @@ def main() -> None:
     change(actions, "extract_resource_arn", name_the_alias)
     change(actions, "extract_resource_arn", lambda extract: note_the_mapped(extract, mappings))
     change(actions, "extract_resource_arn", name_the_stream)
+    change(actions, "extract_iam_action", take_batches_for_what_they_do)
     change(actions, "dynamodb_transaction_checks", check_statements)
     for poller in ("_poll_kinesis", "_poll_dynamodb_streams"):
         change(functions, poller, lambda _: lambda: False)
@@ -112,6 +114,16 @@ def name_the_stream(extract: Callable[..., str]) -> Callable[..., str]:
         return str(call.get("StreamArn") or "*")
 
     return extract_stream
+
+
+def take_batches_for_what_they_do(name: Callable[..., str | None]) -> Callable[..., str | None]:
+    """Check a batch of messages as what is done to each: `sqs:SendMessage` for `SendMessageBatch`."""
+
+    def name_one(*request: Any, **more: Any) -> str | None:
+        found = name(*request, **more)
+        return found.removesuffix("Batch") if found and found.startswith("sqs:") else found
+
+    return name_one
 
 
 def tell_aliases_apart(name: Callable[[str, str], str | None]) -> Callable[[str, str], str | None]:

@@ -17,6 +17,7 @@ from local.engine_main import (
     keep_start,
     name_the_alias,
     name_the_stream,
+    take_batches_for_what_they_do,
     trust_loopback,
 )
 
@@ -153,6 +154,12 @@ def test_the_permission_to_read_a_tables_stream_is_that_of_the_stream(call):
     assert extract("dynamodbstreams", "POST", "/", {}, body, {}, "eu-west-1", "1") == "arn:of:a:stream"
     assert extract("dynamodb", "POST", "/", {}, body, {}, "eu-west-1", "1") == "as before"
     assert extract("dynamodbstreams", "POST", "/", {}, b"{}", {}, "eu-west-1", "1") == "*"
+
+
+def test_a_batch_of_messages_is_checked_as_what_is_done_to_each():
+    assert take_batches_for_what_they_do(lambda *_: "sqs:SendMessageBatch")("sqs") == "sqs:SendMessage"
+    assert take_batches_for_what_they_do(lambda *_: "x:GetBatch")("x") == "x:GetBatch"
+    assert take_batches_for_what_they_do(lambda *_: None)("sqs") is None
 
 
 def test_statements_are_checked_as_what_they_do_to_their_tables():
