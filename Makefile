@@ -44,7 +44,7 @@ format: setup ## Rewrite the code in the project's style
 
 # One process per core; what shares a file, or the local cloud, shares a process (tests/conftest.py).
 test: setup lint ## Run all tests, from nothing
-	@$(BIN)/python -m pytest -m "not soak" --numprocesses auto --maxprocesses 4 --dist loadgroup --no-loadscope-reorder
+	@$(BIN)/python -m pytest -m "not soak" --numprocesses auto --maxprocesses 4 --dist loadscope --no-loadscope-reorder
 
 # `make simulate SEEDS=0:1000 STEPS=60 STORE=dynamo`: docs/reliability.md
 SEEDS ?= 0:200
