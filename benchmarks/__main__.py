@@ -2,7 +2,7 @@
 
     python -m benchmarks [fold] [duckdb] [ingest] [units] [chain] [functions] [hot] [cold] [rebuild]
 
-Without names, all of them: about twenty minutes on two cores.
+Without names, all of them: about twenty minutes on two idle cores.
 """
 
 import sys

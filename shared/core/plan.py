@@ -69,7 +69,8 @@ class Planner:
         """Whose events with just these identifiers are; forgotten whenever somebody loses identifiers.
 
         By the identity of the tuple, which the builder gives again and again: what it holds takes longer to
-        hash."""
+        hash. `held` keeps the tuples, so that no other can take an identity over."""
+        self.held: list[tuple[Identifier, ...]] = []
         self.tally: Counter[str] = Counter()
         self.notes: list[Note] = []
 
@@ -121,6 +122,7 @@ class Planner:
         life.pending.append(contribution)
         if identifiers is contribution.identifiers:
             self.regular[id(identifiers)] = life
+            self.held.append(identifiers)
         self._break_if_too_large(life, contribution.arrival)
         return True
 
@@ -138,6 +140,7 @@ class Planner:
             if one not in mine:
                 return None
         self.regular[id(contribution.identifiers)] = lives[0]
+        self.held.append(contribution.identifiers)
         return lives[0]
 
     def _has_room(self, identifiers: Sequence[Identifier], lives: list[Life]) -> bool:
@@ -310,6 +313,7 @@ class Planner:
 
     def _bury(self, life: Life, arrival: int) -> None:
         self.regular.clear()
+        self.held.clear()
         profile = life.profile
         traces = tuple(profile.memory.recent(minute_of(arrival)))
         self.ownership.bury(profile, Memory(traces))

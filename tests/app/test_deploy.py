@@ -101,7 +101,9 @@ def test_a_changed_folder_is_left_as_a_draft():
 def test_a_changed_python_file_is_a_change():
     cloud = Cloud()
     cloud.deploy(folder())
-    assert cloud.deploy(folder(profile_py="x = 1\n")) == {"customers": [Outcome.DRAFTED]}
+    assert cloud.deploy(folder(profile_py="def profile(*_): return None\n")) == {
+        "customers": [Outcome.DRAFTED]
+    }
 
 
 def test_an_unchanged_draft_keeps_its_date():
