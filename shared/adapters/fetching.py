@@ -14,11 +14,11 @@ from typing import Any, Final
 
 import httpcore
 import httpx
-import msgspec
 
 from kith import FetchError
 from shared.core.containers import decode_any
 from shared.core.fetch_rules import FetchRules
+from shared.core.made_json import json_kept
 
 REDIRECTS_MAX: Final = 5
 _READ_BYTES: Final = 2**14
@@ -28,7 +28,6 @@ _PRIVATE: Final = tuple(
 _METADATA: Final = ipaddress.ip_network("fd00:ec2::/32")
 """Where AWS serves instances by IPv6; by IPv4 that is an address of the link."""
 _NAT64: Final = ipaddress.ip_network("64:ff9b::/96")
-_encode: Final = msgspec.json.Encoder(decimal_format="number").encode
 
 _Address = ipaddress.IPv4Address | ipaddress.IPv6Address
 
@@ -82,7 +81,7 @@ class Fetcher:
         time_s = self._rules.timeout_s if timeout is None else min(timeout, self._rules.timeout_s)
         sent = {"accept-encoding": "identity", **{name.lower(): one for name, one in (headers or {}).items()}}
         if json is not None:
-            body = _encode(json)
+            body = json_kept(json)
             sent.setdefault("content-type", "application/json")
         try:
             request = httpx.Request(method, url, headers=sent, content=body)

@@ -18,6 +18,7 @@ from kith import NoRetryError, RetryError
 from shared.core import user_code
 from shared.core.containers import EVENTS_MAX, Reason, UnreadableError, decode_any, decode_object
 from shared.core.event import Event, Position, event_of, message_id
+from shared.core.made_json import json_rounded
 from shared.core.records import Rejection, reject
 from shared.core.user_code import TRANSFORM_FILE, UserCodeError, kind_of, run_file, told
 from shared.core.user_context import UserContext
@@ -27,9 +28,6 @@ RESULTS_MAX: Final = 1000
 RESULT_BYTES_MAX: Final = 2**22
 """JSON text of all events that one event becomes: it must fit the answer of a function."""
 
-# Sets have no order of their own, and that of their hashes differs from process to process.
-_ENCODER: Final = msgspec.json.Encoder(decimal_format="number", order="deterministic")
-_encode: Final = _ENCODER.encode
 _encode_event: Final = msgspec.json.Encoder(decimal_format="number").encode
 EXPECTED: Final = 'a dict, a list of dicts, "drop", False or None'
 """What a function of a chain may return."""
@@ -123,10 +121,12 @@ class Chain:
             return text
         try:
             if type(result) is dict:
-                return _encode(result)
+                return json_rounded(result, text)
             if result is False or (isinstance(result, str) and result == "drop"):
                 return []
-            return [_event_text(each) for each in result] if isinstance(result, list) else _event_text(result)
+            if isinstance(result, list):
+                return [_event_text(one, text) for one in result]
+            return _event_text(result, text)
         except Exception as error:  # noqa: BLE001 - whatever cannot become JSON
             raise _FailedError(_unfit(error)) from None
 
@@ -185,9 +185,9 @@ def failed(event: Event, failure: Failure) -> Rejection:
     return msgspec.structs.replace(reject(event, failure.detail), reason=failure.reason)
 
 
-def _event_text(result: Any) -> bytes:
+def _event_text(result: Any, given: bytes) -> bytes:
     if isinstance(result, dict):
-        return _encode(result)
+        return json_rounded(result, given)
     if inspect.iscoroutine(result):
         result.close()
     raise _NoResultError(f"{EXPECTED} was expected, not {kind_of(result)}")

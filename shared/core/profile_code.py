@@ -5,18 +5,15 @@ import inspect
 from collections.abc import Callable, Coroutine, Sequence
 from typing import Any, Final
 
-import msgspec
-
 from shared.core import user_code
 from shared.core.functions import RESULT_BYTES_MAX, FunctionFailure, User
 from shared.core.history import UnreadableChunkError, events_of
+from shared.core.made_json import json_rounded
 from shared.core.user_code import PROFILE_FILE, UserCodeError, kind_of, run_file, told
 from shared.core.user_context import UserContext
 
 TEXT_BYTES_MAX: Final = 4 * RESULT_BYTES_MAX
 """JSON text of a result as the function writes it: far more than can be kept."""
-
-_encode: Final = msgspec.json.Encoder(decimal_format="number", order="deterministic").encode
 
 
 class ProfileCode:
@@ -48,7 +45,7 @@ class ProfileCode:
         if result is None:
             return None
         try:
-            text = _encode(result)
+            text = json_rounded(result)
         except Exception as error:  # noqa: BLE001 - whatever cannot become JSON
             return FunctionFailure("function_result", user_code.unfit(error))
         if len(text) > TEXT_BYTES_MAX:

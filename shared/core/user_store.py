@@ -9,6 +9,7 @@ import msgspec
 
 from kith import StoreError
 from shared.core.containers import decode_any
+from shared.core.made_json import json_kept
 
 KEY_BYTES_MAX: Final = 512
 VALUE_BYTES_MAX: Final = 64 * 1024
@@ -19,8 +20,6 @@ TTL_S: Final = 31 * 86_400
 TTL_S_MAX: Final = 100 * 366 * 86_400
 _UNITS_S: Final = {"s": 1, "m": 60, "h": 3600, "d": 86_400, "w": 7 * 86_400}
 _TTL: Final = re.compile(r"([0-9]{1,9})([smhdw])")
-
-_encode: Final = msgspec.json.Encoder(decimal_format="number", order="deterministic").encode
 
 
 class Ask(msgspec.Struct, frozen=True, omit_defaults=True):
@@ -114,7 +113,7 @@ def _key(key: Any) -> str:
 
 
 def _text(value: Any) -> msgspec.Raw:
-    text = _encode(value)
+    text = json_kept(value)
     if len(text) > VALUE_BYTES_MAX:
         raise ValueError(f"a value is at most {VALUE_BYTES_MAX} bytes of JSON")
     return msgspec.Raw(text)

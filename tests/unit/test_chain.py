@@ -158,8 +158,6 @@ def test_a_dropped_event_reaches_no_further_function():
         "event['self'] = event; return event",
         "event['list'] = [[]]; event['list'][0].append(event['list']); return event",
         r"return {'name': '\ud800'}",
-        "return {'n': __import__('decimal').Decimal('NaN')}",
-        "return {'n': __import__('decimal').Decimal('Infinity')}",
         f"return [event] * {RESULTS_MAX + 1}",
         "return [{'text': 'x' * 1_000_000}] * 5",
         "return {1: 2}",
@@ -176,10 +174,8 @@ def test_what_is_no_event_fails_the_event(body):
 
 def test_what_a_result_lacks_is_told_of_the_function_that_returned_it():
     made_by = chain("""
-        from decimal import Decimal
-
         def first(event, context):
-            return {"n": Decimal("NaN")}
+            return {"n": object()}
 
         def second(event, context):
             raise AssertionError
@@ -195,6 +191,10 @@ def test_what_a_result_lacks_is_told_of_the_function_that_returned_it():
         ("0.1 + 0.2", Decimal("0.30000000000000004")),
         ("float('nan')", None),
         ("float('inf')", None),
+        ("Decimal('NaN')", None),
+        ("[Decimal('sNaN'), -Decimal('Infinity'), 'NaN']", [None, None, "NaN"]),
+        ("Decimal(100) / 3", Decimal("33.33333333333333333333")),
+        ("1 / 300000", Decimal("0.00000333333333333333")),
         ("10 ** 30", 10**30),
         ("event['properties']['total'] * 2", Decimal("25.0")),
         ("datetime(2026, 1, 2, tzinfo=UTC)", "2026-01-02T00:00:00Z"),
@@ -206,6 +206,7 @@ def test_what_a_result_lacks_is_told_of_the_function_that_returned_it():
 def test_values_of_python_become_json_and_always_the_same(expression, means):
     made_by = chain(f"""
         from datetime import UTC, date, datetime
+        from decimal import Decimal
 
         def transform(event, context):
             return {{"value": {expression}}}

@@ -158,6 +158,11 @@ def test_dates_are_kept_as_text(store):
     assert store.get("k") == "2026-01-02"
 
 
+def test_numbers_are_kept_as_they_are_and_what_is_none_is_null(store):
+    store.set("a", [Decimal(1) / 3, Decimal("NaN"), float("inf"), Decimal("-Infinity")])
+    assert store.get("a") == [Decimal("0.3333333333333333333333333333"), None, None, None]
+
+
 def test_whoever_goes_around_the_checks_is_checked_all_the_same(values, clock):
     desk = StoreDesk(values, "customers", 1, clock)
     large = msgspec.Raw(b'"' + b"x" * VALUE_BYTES_MAX + b'"')
