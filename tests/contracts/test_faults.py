@@ -158,7 +158,7 @@ def test_follow_ups_that_fail_are_counted_and_harmless(dynamo):
                 type="track",
                 properties={"pages": [f"/{number}/{page}" for page in range(10)]},
             )
-            for number in range(30)
+            for number in range(120)
         ],
     )
     for event in events:

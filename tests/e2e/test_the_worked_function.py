@@ -1,4 +1,7 @@
-"""A profile function, live, after a merge, after a rebuild, and when it fails: on a builder of its own."""
+"""A profile function, live, after a merge, after a rebuild, and when it fails: on a builder of its own.
+
+It stands last, as commands without `--builder` need there to be only one.
+"""
 
 import json
 from collections.abc import Iterator
