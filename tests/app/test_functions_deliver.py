@@ -32,6 +32,7 @@ class World:
 
     def __init__(self, outcome=None):
         self.held = []
+        self.refuses = False
         self.objects = FakeObjects()
         self.errors = S3FunctionErrors(self.objects)
         runs = None if outcome is None else FakeRuns(outcome)
@@ -44,6 +45,8 @@ class World:
         )
 
     def hold(self, receipt, delay_s):
+        if self.refuses:
+            raise ConnectionError("cannot be held")
         self.held.append((receipt, delay_s))
 
     def take(self, received=1, body=BODY):
@@ -92,6 +95,16 @@ def test_while_nothing_is_known_of_the_function_a_message_comes_again_however_of
     delivery = world.take(received)
     assert (delivery.again, delivery.error, delivery.became) == (True, error, None)
     assert world.held == [("r1", delay_s)]
+    assert list(world.errors.list()) == []
+
+
+@pytest.mark.parametrize("outcome", [OSError("cannot be called"), Ran(Became.FAILED, FAILURE)])
+def test_a_message_that_cannot_be_held_back_comes_again_and_takes_no_neighbour_with_it(outcome):
+    world = World(outcome)
+    world.refuses = True
+    delivery = world.take()
+    assert (delivery.again, delivery.due, delivery.became) == (True, DUE, None)
+    assert isinstance(delivery.error, OSError)
     assert list(world.errors.list()) == []
 
 

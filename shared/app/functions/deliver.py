@@ -5,6 +5,7 @@ among the errors. If the function cannot be run at all now, it comes again for a
 """
 
 from collections.abc import Callable
+from contextlib import suppress
 from typing import NamedTuple, Protocol
 
 import msgspec
@@ -76,8 +77,16 @@ class Deliver:
         try:
             return self._run(message, due)
         except Exception as error:  # noqa: BLE001 - one message must never take its neighbours with it
-            self._queue.hold(message.receipt, self._backoff.unavailable_s(message.received))
+            self._hold_if_possible(message)
             return Delivery(message, due, error=error, again=True)
+
+    def _hold_if_possible(self, message: Message) -> None:
+        """Have a message come again later; if the queue refuses that too, when its visibility ends.
+
+        What kept the function from running is what the delivery tells: this says no more.
+        """
+        with suppress(Exception):
+            self._queue.hold(message.receipt, self._backoff.unavailable_s(message.received))
 
     def _run(self, message: Message, due: Due) -> Delivery:
         runs = self._runs_of(due.builder, due.version)
