@@ -236,6 +236,28 @@ def test_events_that_were_parked_beside_a_profile_are_folded_and_have_a_message_
     assert world.counts() == {"page": 1, "track": 1}
 
 
+@pytest.mark.parametrize("has_run", [True, False])
+def test_parked_events_that_cannot_be_folded_now_have_the_message_come_again(has_run):
+    world = World()
+    due = world.event()
+    if has_run:
+        world.runs.run(due)
+    runs = world.function.runs
+    event = an_event(messageId="parked", userId="ann", type="track", arrival=T0 + 100)
+    world.store.park(due.profile_id, f"{due.profile_id}/d", contributions_of(BUILDER, [event]))
+    due = world.due(world.profile())
+    commit = world.store.commit
+    world.store.commit = lambda plans: [Failed("ProvisionedThroughputExceededException")] * len(plans)
+    with pytest.raises(UnavailableError):
+        world.runs.run(due)
+    assert world.function.runs == runs
+    world.store.commit = commit
+    world.runs.run(due)
+    assert (world.profile().event_count, world.profile().parked) == (2, ())
+    assert world.runs.run(world.due(world.profile())) == Ran(Became.WRITTEN)
+    assert world.counts() == {"page": 1, "track": 1}
+
+
 def test_a_profile_whose_parked_events_are_gone_runs_without_them():
     world = World()
     due = world.event()

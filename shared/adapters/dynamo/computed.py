@@ -1,7 +1,8 @@
 """What an item says of the history and the result of a profile whose builder has a profile function.
 
     computed    traits, published_id, destination_id, table_name: as the function returned them, readable
-    due         while the function is to run: how many seconds after the change. The stream is filtered by it
+    due         while the function is to run, or events wait beside: how many seconds after the change. The
+                stream is filtered by it
 
 The heads, and those that the result came of, end the `state`; that of any other profile ends before.
 """
@@ -23,9 +24,13 @@ _NOTHING, _OF_HEADS, _OF_OTHERS = 0, 1, 2
 
 
 def readable(profile: Profile, debounce_s: int) -> Item:
-    """Return what a profile's item says of its result in plain sight; nothing for one without a history."""
+    """Return what a profile's item says of its result in plain sight; nothing for one without a history.
+
+    A profile beside which events wait is due, whatever is written meanwhile: whoever runs the function folds
+    them, if nobody does before.
+    """
     item: Item = {}
-    if profile.is_due:
+    if profile.is_due or (profile.heads and profile.parked):
         item[PROFILES_DUE] = {"N": str(debounce_s)}
     computed = profile.computed
     if computed is not None:

@@ -108,10 +108,15 @@ class Runs:
     def _fold_parked(self, profile: Profile) -> bool:
         """Fold events that wait beside a profile, which nobody else may come to do; False if there are none.
 
-        The write has a message of its own.
+        The write has a message of its own. What was parked is none of the batch's, which therefore names
+        nothing that failed: whether the events still wait tells. Raises `UnavailableError` if they do.
         """
         folded = Ingest(self._builder, self._store, self._clock).run((), beside=[profile.id])
-        return folded.tally["events_folded"] + folded.tally["events_duplicate"] > 0
+        if folded.tally["events_folded"] + folded.tally["events_duplicate"] > 0:
+            return True
+        if self._store.deltas(profile.parked):
+            raise UnavailableError("parked events cannot be folded")
+        return False
 
     def _may_wait(self, due: Due, profile: Profile) -> bool:
         """Tell whether a newer message is to have the run.
