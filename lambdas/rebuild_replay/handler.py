@@ -1,5 +1,6 @@
 """State Replay: makes the profiles of one partition; see `shared/app/rebuild/replay.py`."""
 
+from dataclasses import replace
 from typing import Any, Final
 
 import msgspec
@@ -21,7 +22,7 @@ def handler(event: dict[str, Any], context: Any) -> Answer:
 
 
 def _replay(call: Call) -> Outcome:
-    build = with_function(REBUILD, REBUILD.build(call.name))
+    build = replace(with_function(REBUILD, REBUILD.build(call.name)), left_s=call.left_s)
     replayed = replay(
         REBUILD.registry,
         build,

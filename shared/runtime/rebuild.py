@@ -25,7 +25,6 @@ from shared.app.rebuild.build import (
 )
 from shared.app.rebuild.give_up import give_up
 from shared.app.rebuild.plan import Timing
-from shared.app.rebuild.ports import MayGoOn
 from shared.app.registry import Version
 from shared.core.compile import Builder
 from shared.runtime import aws
@@ -153,11 +152,15 @@ def waiting(counted: msgspec.Struct, wait_s: int) -> Outcome:
 
 
 class Call(NamedTuple):
-    """A call of a state: for which version, with what, and whether there is time for more."""
+    """A call of a state: for which version, with what, and for how many seconds its worker may go on."""
 
     name: BuildName
     event: Mapping[str, Any]
-    may_go_on: MayGoOn
+    left_s: Callable[[], float]
+
+    def may_go_on(self) -> bool:
+        """Say whether there is time for more."""
+        return self.left_s() > 0
 
 
 Work = Callable[[Call], Outcome]
@@ -255,7 +258,7 @@ def now_ms() -> int:
     return time.time_ns() // 1_000_000
 
 
-def _time_of(context: Any) -> MayGoOn:
-    """Say, of an invocation, whether there is time for more."""
+def _time_of(context: Any) -> Callable[[], float]:
+    """Say, of an invocation, for how many seconds its worker may go on."""
     remaining_ms: Callable[[], int] = context.get_remaining_time_in_millis
-    return lambda: remaining_ms() > RESERVE_MS
+    return lambda: (remaining_ms() - RESERVE_MS) / 1000

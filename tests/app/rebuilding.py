@@ -130,6 +130,7 @@ class World:
         self.name = BuildName(old.name, NEW)
         self.transformer = None
         self.function = None
+        self.left_s = None
         self.mortals = 0.6
         """How many workers may die, and how many of the others work twice."""
         self.patience = 0.9
@@ -144,7 +145,7 @@ class World:
 
     @property
     def build(self) -> Build:
-        return Build(self.builders[NEW], NEW, self.t0, self.function)
+        return Build(self.builders[NEW], NEW, self.t0, self.function, self.left_s)
 
     def batch(self, version: int) -> Batch:
         builder = self.builders[version]

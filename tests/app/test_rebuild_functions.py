@@ -137,15 +137,87 @@ def test_a_function_that_fails_leaves_its_profile_due_and_the_rebuild_goes_on():
     assert counted(world)["functions_failed.function_error"] == 2
 
 
-def test_profiles_for_which_no_time_is_left_keep_due():
-    events = [an_event(messageId=f"m{number}", userId=f"u{number}", type="page") for number in range(9)]
-    puts, _ = play_with_history(BUILDER, contributions_of(BUILDER, events))
-    slow = FakeFunction(lambda _: FunctionFailure("function_timeout", "10 s"))
-    tally, answers = Counter(), iter([True, True, True, False])
-    compute(BUILDER, puts, slow, tally, lambda: next(answers))
-    # Two together, and then, as they were slow, one by one.
-    assert (slow.runs, tally["functions_run"], tally["functions_postponed"]) == (4, 4, 5)
-    assert all(put.profile.is_due for put in puts)
+class Invocation:
+    """A function that takes a while, and how much of an invocation's time is left; nobody waits."""
+
+    def __init__(self, monkeypatch, took_s):
+        self.now_s, self.until_s = 0, 0
+        self.took_s = took_s
+        self.function = FakeFunction(self.run)
+        monkeypatch.setattr("shared.app.functions.results.monotonic", lambda: self.now_s)
+        monkeypatch.setattr("shared.app.functions.results.RUN_TOGETHER", 50)
+
+    def run(self, given):
+        self.now_s += self.took_s(self.function.runs)
+        return counting(given)
+
+    def begin(self, time_s):
+        self.until_s = self.now_s + time_s
+
+    def left_s(self):
+        return self.until_s - self.now_s
+
+
+def people(count):
+    events = [an_event(messageId=f"m{number}", userId=f"u{number}", type="page") for number in range(count)]
+    return play_with_history(BUILDER, contributions_of(BUILDER, events))[0]
+
+
+def test_profiles_for_which_no_time_is_left_keep_due(monkeypatch):
+    puts, tally = people(9), Counter()
+    slow = Invocation(monkeypatch, lambda _: 9)
+    slow.begin(47)
+    compute(BUILDER, puts, slow.function, tally, slow.left_s)
+    # One may take ten seconds, and as many go by until its process is there again.
+    assert (slow.now_s, tally["functions_run"], tally["functions_postponed"]) == (36, 4, 5)
+    assert sum(put.profile.is_due for put in puts) == 5
+
+
+def test_as_many_are_handed_over_at_once_as_take_about_twenty_seconds(monkeypatch):
+    sizes = []
+
+    class Recording(FakeFunction):
+        def run(self, inputs, time_s=None):
+            sizes.append(len(inputs))
+            return super().run(inputs, time_s)
+
+    taking = Invocation(monkeypatch, lambda _: 2)
+    taking.function = Recording(taking.run)
+    taking.begin(10_000)
+    compute(BUILDER, people(40), taking.function, Counter(), taking.left_s)
+    assert sizes == [1, 2, 4, 8, 10, 10, 5]
+
+
+def later_slow(runs):
+    """Fast for long, and then as slow as it may be."""
+    return 0.1 if runs < 100 else 60
+
+
+@pytest.mark.parametrize("took_s", [*(lambda _, s=s: s for s in (2, 3, 5, 9, 20, 50)), later_slow])
+def test_a_worker_always_stops_in_time_and_gets_on_however_slow_the_function_is(monkeypatch, took_s):
+    builder = Builder(a_definition(profile_function=(("window", "30 days"), ("timeout", "60 seconds"))))
+    monkeypatch.setattr("shared.app.rebuild.link.PARTITION_BYTES", 10**6)
+    world = World(Random(0), [a_record(number, userId=f"u{number}") for number in range(150)], builder)
+    world.mortals, world.patience = 0, 1
+    world.live(OLD)
+    world.plan(LATER)
+    world.rebuild()
+    world.stores[NEW].stored.clear()
+    world.objects.delete_all([world.name.result("replay", 0), world.name.checkpoint(0)])
+    monkeypatch.setattr("shared.app.rebuild.replay.INSERTED_TOGETHER", 60)
+    slow = Invocation(monkeypatch, took_s)
+    world.function, world.left_s = slow.function, slow.left_s
+    written = [0]
+    is_done = False
+    while not is_done:
+        slow.begin(840)
+        replayed = world.replay(0, may_go_on=lambda: slow.left_s() > 0)
+        assert slow.left_s() >= 0
+        is_done = replayed.done
+        written.append(replayed.profiles)
+    assert written == sorted(set(written))
+    assert written[-1] == len(live(world, NEW)) == 150
+    assert slow.function.runs >= 10 * (len(written) - 1)
 
 
 def test_a_version_without_an_active_one_before_it_runs_its_function_as_well():

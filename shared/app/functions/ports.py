@@ -1,12 +1,15 @@
 """What running profile functions needs from the world."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Protocol
 
 import msgspec
 
 from shared.core.functions import FunctionOutcome, User
 from shared.core.profile import Profile
+
+TimeLeft = Callable[[], float]
+"""Says for how many seconds a worker may go on."""
 
 
 class FunctionInput(msgspec.Struct, frozen=True):

@@ -3,12 +3,15 @@
 Whoever runs functions does it so: ingestion's queue for profiles that changed, a rebuild, `kith fold`.
 """
 
+import math
 from collections import Counter
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
+from time import monotonic
 from typing import Final
 
-from shared.app.functions.ports import FunctionInput, ProfileFunction
+from shared.app.functions.ports import FunctionInput, ProfileFunction, TimeLeft
 from shared.core.compile import Builder
+from shared.core.definition import timeout_s
 from shared.core.functions import FunctionFailure, FunctionResult, User
 from shared.core.profile import Computed, Profile, copy, present_identifiers, present_traits
 from shared.core.writes import Plan, Put
@@ -16,8 +19,11 @@ from shared.core.writes import Plan, Put
 USER_ID: Final = ("userId",)
 ANONYMOUS_ID: Final = ("anonymousId",)
 RUN_TOGETHER: Final = 50
-"""Profiles that are handed over at once."""
-SLOW: Final = "function_timeout"
+"""Profiles that are handed over at once, at most."""
+TOGETHER_S: Final = 20
+"""For how long those that are handed over at once take, about, by what the last ones took."""
+LOAD_S: Final = 10
+"""Until the process of a function that was stopped is there again."""
 
 
 def user_of(builder: Builder, profile: Profile) -> User:
@@ -68,33 +74,46 @@ def plan_of_result(builder: Builder, profile: Profile, result: FunctionResult | 
     return Plan(puts=[Put(changed, profile.rev)])
 
 
+def time_for_one_s(builder: Builder) -> float:
+    """Return the longest that the function takes for one profile, its process being started again."""
+    return timeout_s(builder.definition) + LOAD_S
+
+
 def compute(
     builder: Builder,
     puts: Iterable[Put],
     function: ProfileFunction,
     tally: Counter[str],
-    may_go_on: Callable[[], bool] = lambda: True,
+    left_s: TimeLeft = lambda: math.inf,
 ) -> None:
     """Run the function for new profiles, whose whole histories are at hand, and put in what it returns.
 
     One that fails leaves its profile without a result, and due; so are those for which there is no time any
-    more. Counts `functions_run`, `functions_postponed`, and `functions_failed`, by reason as well.
+    more. As many are handed over at once as there is time for, should each take all that it may.
+
+    Counts `functions_run`, `functions_postponed`, and `functions_failed`, by reason as well.
     """
     due = [put for put in puts if put.profile.is_due]
-    at, together = 0, RUN_TOGETHER
+    at, together = 0, 1
     while at < len(due):
-        if not may_go_on():
+        count = int(min(together, left_s() / time_for_one_s(builder)))
+        if count < 1:
             tally["functions_postponed"] += len(due) - at
             return
-        some = due[at : at + together]
+        some = due[at : at + count]
         at += len(some)
-        inputs = [input_of(builder, put.profile, [one.data for one in put.chunks]) for put in some]
-        for put, outcome in zip(some, function.run(inputs), strict=True):
-            tally["functions_run"] += 1
-            if isinstance(outcome, FunctionFailure):
-                tally["functions_failed"] += 1
-                tally[f"functions_failed.{outcome.reason}"] += 1
-                if outcome.reason == SLOW:
-                    together = 1  # the time that is left is asked for again before each one
-            else:
-                put.profile.computed = computed_of(put.profile, outcome)
+        began_s = monotonic()
+        _compute(builder, some, function, tally)
+        each_s = max((monotonic() - began_s) / len(some), 0.001)
+        together = max(1, min(RUN_TOGETHER, 2 * together, int(TOGETHER_S / each_s)))
+
+
+def _compute(builder: Builder, puts: Sequence[Put], function: ProfileFunction, tally: Counter[str]) -> None:
+    inputs = [input_of(builder, put.profile, [one.data for one in put.chunks]) for put in puts]
+    for put, outcome in zip(puts, function.run(inputs), strict=True):
+        tally["functions_run"] += 1
+        if isinstance(outcome, FunctionFailure):
+            tally["functions_failed"] += 1
+            tally[f"functions_failed.{outcome.reason}"] += 1
+        else:
+            put.profile.computed = computed_of(put.profile, outcome)

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from shared import contract
-from shared.app.functions.ports import ProfileFunction
+from shared.app.functions.ports import ProfileFunction, TimeLeft
 from shared.app.registry import Registry, Status, Version
 from shared.core.compile import Builder
 
@@ -105,13 +105,15 @@ class BuildName:
 class Build:
     """A version that is being built, by its compiled definition, from the records that arrived before `t0`.
 
-    `t0` is ms UTC. `function` runs the builder's profile function, if it has one.
+    `t0` is ms UTC. `function` runs the builder's profile function, if it has one, for
+    which there are `left_s` seconds; without that, any number or none, as `MayGoOn` says.
     """
 
     builder: Builder
     version: int
     t0: int
     function: ProfileFunction | None = None
+    left_s: TimeLeft | None = None
 
     @property
     def name(self) -> BuildName:

@@ -3,6 +3,7 @@
 Each finished profile is written once. A worker that runs out of time leaves a checkpoint and is called again.
 """
 
+import math
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -10,7 +11,7 @@ from typing import Final
 
 import msgspec
 
-from shared.app.functions.results import compute
+from shared.app.functions.results import compute, time_for_one_s
 from shared.app.rebuild.build import REPLAY, Build, ensure_building
 from shared.app.rebuild.formats import fetch, fetch_json, read_block, records_of_block
 from shared.app.rebuild.naming import Names, choose_names, give_names
@@ -87,7 +88,7 @@ def replay(
     checkpoint = Checkpoint() if found is None else msgspec.json.decode(found[0], type=Checkpoint)
     replaying = _Replaying(registry, build, number, objects, loader, checkpoint, may_go_on)
     try:
-        is_done = _replay(replaying, build, objects, active, may_go_on)
+        is_done = _replay(replaying, build, objects, active)
         replaying.leave_checkpoint()
     except _OvertakenError:
         return _finished(number, fetch(objects, result_key))
@@ -105,7 +106,6 @@ def _replay(
     build: Build,
     objects: Objects,
     active: ActiveProfiles | None,
-    may_go_on: MayGoOn,
 ) -> bool:
     """Replay what is left of a partition; False if there is no time for all of it."""
     components = _components(build, objects, replaying.partition)
@@ -114,7 +114,7 @@ def _replay(
     del identifiers
     left = sorted(components)[replaying.components :]
     for component in left:
-        if not may_go_on():
+        if not replaying.has_time():
             return False
         replaying.take(components.pop(component), names)
     return True
@@ -149,6 +149,7 @@ class _Replaying:
         self._loader = loader
         self._checkpoint = checkpoint
         self._may_go_on = may_go_on
+        self._left_s = build.left_s or (lambda: math.inf if may_go_on() else 0)
         self._tally = Counter(checkpoint.tally)
         self.components = checkpoint.components
         self._sample = checkpoint.sample
@@ -156,6 +157,13 @@ class _Replaying:
         self._waiting_count = 0
         self._waiting_bytes = 0
         self._unsaved = 0
+
+    def has_time(self) -> bool:
+        """Tell whether there is time for another component, and to run the function once."""
+        build = self._build
+        return self._may_go_on() and (
+            build.function is None or self._left_s() >= time_for_one_s(build.builder)
+        )
 
     def take(self, frames: Frames, names: Names) -> None:
         """Replay the next component. Raises `_OvertakenError`."""
@@ -191,7 +199,7 @@ class _Replaying:
             function = self._build.function
             if function is not None:
                 puts = [put for plan in self._waiting for put in plan.puts]
-                compute(self._build.builder, puts, function, self._tally, self._may_go_on)
+                compute(self._build.builder, puts, function, self._tally, self._left_s)
             ensure_building(self._registry, self._build.name)
             self._loader.insert(self._waiting)
             self._unsaved += self._waiting_count
