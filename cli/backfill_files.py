@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any, BinaryIO, Final
 
 from cli.errors import Failure
-from shared.core.containers import EVENT_BYTES_MAX
+from shared.core.containers import LINE_BYTES_MAX
 
 S3_SCHEME: Final = "s3://"
 PIECE_BYTES: Final = 16 * 2**20
@@ -15,8 +15,6 @@ ATTEMPTS_MAX: Final = 5
 """How often a piece is asked for, when it breaks off."""
 
 _GZIP: Final = b"\x1f\x8b"
-_LINE_BYTES_MAX: Final = EVENT_BYTES_MAX + 2
-"""A line of which more is read is no event, whatever follows."""
 
 
 class FileSource:
@@ -35,10 +33,10 @@ class FileSource:
 
 
 def _lines(file: BinaryIO) -> Iterator[bytes]:
-    while line := file.readline(_LINE_BYTES_MAX):
+    while line := file.readline(LINE_BYTES_MAX):
         yield line
-        while len(line) == _LINE_BYTES_MAX and not line.endswith(b"\n"):
-            line = file.readline(_LINE_BYTES_MAX)  # the rest of the same line
+        while len(line) == LINE_BYTES_MAX and not line.endswith(b"\n"):
+            line = file.readline(LINE_BYTES_MAX)  # the rest of the same line
 
 
 class FolderSpool:

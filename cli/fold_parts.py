@@ -20,16 +20,18 @@ from array import array
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import ExitStack
+from functools import partial
 from heapq import heapreplace
 from itertools import pairwise
 from pathlib import Path
 from typing import BinaryIO, Final, NamedTuple
 
 from cli.folders import ReadBuilder
-from shared.app.fold import Rejected, Scan, Survey, fold_people, link, read_again, scan, survey
+from shared.app.fold import Cut, Rejected, Scan, Survey, fold_people, link, read_again, scan, survey
 from shared.app.functions.ports import ProfileFunction
 from shared.app.reading import Transformer
 from shared.core.compile import Builder, Contribution
+from shared.core.containers import LINE_BYTES_MAX
 from shared.core.identity.grouping import Components
 from shared.core.identity.identifiers import Identifier
 from shared.core.memory import event_hash
@@ -121,8 +123,8 @@ def lines_of(part: Part) -> Iterator[bytes]:
 def _unpacked_lines(path: Path) -> Iterator[bytes]:
     try:
         with gzip.open(path) as unpacked:
-            yield unpacked.readline().removeprefix(_BOM)
-            yield from unpacked
+            _first_line(unpacked, 0)  # type: ignore[arg-type] # a GzipFile reads as any binary file does
+            yield from _lines(unpacked)  # type: ignore[arg-type] # as above
     except (EOFError, zlib.error, gzip.BadGzipFile):
         raise OSError(f"the compressed data of {path} is damaged, or ends too early") from None
 
@@ -136,19 +138,39 @@ def _first_line(file: BinaryIO, start: int) -> int:
         return 0
     # The line that begins before this part belongs to the part before; it may end right here.
     file.seek(start - 1)
-    return start - 1 + len(file.readline())
+    return start - 1 + sum(map(len, _pieces(file)))
 
 
 def _lines_between(file: BinaryIO, at: int, end: int) -> Iterator[bytes]:
     if at >= end:
-        return
+        return iter(())
     if end >= os.fstat(file.fileno()).st_size:
-        yield from file  # hot: all that is left, which need not be measured
-        return
-    for line in file:
+        return _lines(file)  # hot: all that is left, which need not be measured
+    return _lines_until(file, at, end)
+
+
+def _lines_until(file: BinaryIO, at: int, end: int) -> Iterator[bytes]:
+    for line in _lines(file):
         yield line
-        at += len(line)
+        at += line.size if isinstance(line, Cut) else len(line)
         if at >= end:
+            return
+
+
+def _lines(file: BinaryIO) -> Iterator[bytes]:
+    """Yield lines; of one that is too long for an event its beginning, for it may not fit in memory."""
+    for line in iter(partial(file.readline, LINE_BYTES_MAX), b""):
+        if len(line) == LINE_BYTES_MAX and not line.endswith(b"\n"):
+            yield Cut(line, LINE_BYTES_MAX + sum(map(len, _pieces(file))))
+        else:
+            yield line
+
+
+def _pieces(file: BinaryIO) -> Iterator[bytes]:
+    """Yield what is left of a line, in pieces."""
+    while piece := file.readline(LINE_BYTES_MAX):
+        yield piece
+        if piece.endswith(b"\n"):
             return
 
 

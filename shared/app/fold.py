@@ -15,7 +15,7 @@ from hashlib import blake2b
 from itertools import islice
 from mmap import mmap
 from operator import attrgetter
-from typing import Final, NamedTuple, TypeVar, cast
+from typing import Final, NamedTuple, Self, TypeVar, cast
 
 import msgspec
 
@@ -23,7 +23,7 @@ from shared.app.functions.ports import ProfileFunction
 from shared.app.functions.results import compute
 from shared.app.reading import DROPPED, Postponed, Transformer
 from shared.core.compile import Builder, Contribution, Dropped
-from shared.core.containers import UnreadableError, decode_object
+from shared.core.containers import EVENT_BYTES_MAX, LINE_BYTES_MAX, UnreadableError, decode_object
 from shared.core.event import Event, Position, arrival_of, event_of
 from shared.core.identity.grouping import Components
 from shared.core.identity.identifiers import Identifier, Values
@@ -53,6 +53,34 @@ _Group = TypeVar("_Group", bound=tuple[Hashable, ...])
 Identifiers = tuple[Identifier, ...]
 Groups = dict[Identifiers, list[Contribution]]
 """Contributions by their identifiers: there are far fewer of these than events."""
+
+
+TOO_LARGE: Final = "too_large"
+"""Why a line is rejected that is longer than any event."""
+TOO_LARGE_KEPT_BYTES: Final = 1024
+"""Of such a line, which may be of any size."""
+
+_UTF8_BYTES_MAX: Final = 4
+"""Of one character."""
+_UTF8_INSIDE: Final = range(0x80, 0xC0)
+"""Bytes that do not begin a character."""
+
+_TOO_LARGE_DETAIL: Final = (
+    f"an event has at most {EVENT_BYTES_MAX} bytes; "
+    f"here are at most the first {TOO_LARGE_KEPT_BYTES} of its line"
+)
+
+
+class Cut(bytes):
+    """The first LINE_BYTES_MAX bytes of a line that has more: `size`."""
+
+    size: int
+
+    def __new__(cls, data: bytes, size: int) -> Self:
+        """Note how long the whole line is."""
+        cut = super().__new__(cls, data)
+        cut.size = size
+        return cut
 
 
 class Rejected(NamedTuple):
@@ -128,7 +156,7 @@ def survey(builder: Builder, lines: Iterable[bytes], start: int, into: Survey) -
                     known[values] = starts
             else:
                 into.nobodys.append(start)
-        start += len(line)
+        start += len(line) if type(line) is bytes else cast("Cut", line).size
 
 
 def _whose(builder: Builder, line: bytes, values: Values | None) -> Identifiers:
@@ -144,8 +172,8 @@ def read_again(
     """Read the lines that start there in a text; those rejected have that place instead of their number."""
     read = 0
     for start in starts:
-        end = text.find(b"\n", start) + 1
-        line = text[start : end or len(text)]
+        most = start + LINE_BYTES_MAX
+        line = text[start : text.find(b"\n", start, most) + 1 or most]
         contribution = builder.read(line, None, _FILE, tally)  # hot: what `_read` begins with
         if contribution is None:
             contribution = _read(builder, line, start, rejected, tally)
@@ -238,8 +266,9 @@ def _event_of(line: bytes, number: int, rejected: list[Rejected]) -> Event | Non
     try:
         body = decode_object(line)
     except UnreadableError as error:
-        text = line.strip()
-        if text:
+        if error.reason == TOO_LARGE:  # of what follows nothing is known, so it is not blank
+            rejected.append(Rejected(number, TOO_LARGE, _beginning(line), _TOO_LARGE_DETAIL))
+        elif text := line.strip():
             rejected.append(Rejected(number, error.reason, text))
         return None
     arrival = arrival_of(body)
@@ -250,6 +279,14 @@ def _event_of(line: bytes, number: int, rejected: list[Rejected]) -> Event | Non
     if event.id == _UNNAMED:
         event.id = _id_of(line)
     return event
+
+
+def _beginning(line: bytes) -> bytes:
+    """Return the beginning of a line, cut between characters."""
+    end = TOO_LARGE_KEPT_BYTES
+    while end > TOO_LARGE_KEPT_BYTES - _UTF8_BYTES_MAX and line[end] in _UTF8_INSIDE:
+        end -= 1
+    return line[:end].strip()
 
 
 def link(groups: Iterable[_Group]) -> list[list[_Group]]:

@@ -21,6 +21,8 @@ from shared.core import kpl
 EVENTS_MAX: Final = 10_000
 """Events of one record."""
 EVENT_BYTES_MAX: Final = 2**20
+LINE_BYTES_MAX: Final = EVENT_BYTES_MAX + 2
+"""A line of which more is read is no event, whatever follows."""
 """JSON text of one event."""
 TEXT_BYTES_MAX: Final = 2**25
 """JSON text of one record, unpacked."""

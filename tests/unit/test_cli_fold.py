@@ -5,6 +5,7 @@ import json
 import os
 import subprocess
 import sys
+import tracemalloc
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from random import Random
@@ -12,7 +13,9 @@ from random import Random
 import pytest
 from typer.testing import CliRunner
 
+from cli.fold_parts import lines_of, parts_of
 from cli.main import app
+from shared.core.containers import EVENT_BYTES_MAX, LINE_BYTES_MAX
 
 CUSTOMERS = Path(__file__).parents[2] / "builders" / "customers"
 SAMPLES = CUSTOMERS / "samples" / "events.jsonl"
@@ -97,6 +100,62 @@ def test_bad_lines_go_beside_the_file_with_their_reason(workers):
     Path("events.jsonl").write_bytes(b"".join(good))
     assert kith("events.jsonl", workers=workers).exit_code == 0
     assert not Path("events.jsonl.rejected").exists(), "those of an earlier run are gone"
+
+
+@pytest.mark.parametrize("compressed", [False, True])
+@pytest.mark.parametrize("workers", [1, 3])
+@pytest.mark.parametrize("transformed", [False, True])
+def test_of_a_line_too_large_for_an_event_only_the_beginning_is_kept(compressed, workers, transformed):
+    builder = a_builder("def transform(event, context):\n    return event\n" if transformed else None)
+    good = SAMPLES.read_bytes().splitlines(keepends=True)[:200]
+    Path("good.jsonl").write_bytes(b"".join(good))
+    assert kith("good.jsonl", builder=builder).exit_code == 0
+    expected = Path("out.jsonl").read_bytes()
+    blank = b" " * (4 * EVENT_BYTES_MAX)
+    long = [
+        b"\0" * (3 * EVENT_BYTES_MAX),
+        b"x" + "é".encode() * (2 * EVENT_BYTES_MAX),
+        good[0].rstrip() + blank,  # what is read of it is an event
+        blank + good[1].rstrip(),  # what is read of it is blank
+        b"y" * LINE_BYTES_MAX,
+        b"z" * (EVENT_BYTES_MAX + 1),
+    ]
+    lines = [line for one in long for line in (*good[:20], one + b"\n")]
+    text = b"".join([*lines, *good]) + b"w" * (2 * LINE_BYTES_MAX)
+    Path("in.jsonl").write_bytes(gzip.compress(text, 1) if compressed else text)
+    result = kith("in.jsonl", builder=builder, workers=workers)
+    assert result.exit_code == 0, result.stderr
+    assert "7 lines rejected" in result.stderr
+    assert Path("out.jsonl").read_bytes() == expected
+    rejected = [json.loads(line) for line in Path("in.jsonl.rejected").read_text().splitlines()]
+    assert [one["line"] for one in rejected] == [21, 42, 63, 84, 105, 126, 327]
+    assert {one["reason"] for one in rejected} == {"too_large"}
+    assert {one["detail"] for one in rejected} == {
+        "an event has at most 1048576 bytes; here are at most the first 1024 of its line"
+    }
+    data = [one["data"] for one in rejected]
+    assert data == [
+        "\0" * 1024,
+        "x" + "é" * 511,
+        good[0][:1024].decode().strip(),
+        "",
+        "y" * 1024,
+        "z" * 1024,
+        "w" * 1024,
+    ]
+
+
+def test_a_bomb_of_one_line_takes_no_more_memory_than_an_event():
+    with gzip.open("bomb.gz", "wb", 1) as file:
+        for _ in range(256):
+            file.write(b"\0" * 2**20)
+    parts = parts_of(Path("bomb.gz"), 2**30)
+    tracemalloc.start()
+    try:
+        assert [len(line) for part in parts for line in lines_of(part)] == [LINE_BYTES_MAX]
+        assert tracemalloc.get_traced_memory()[1] < 8 * EVENT_BYTES_MAX
+    finally:
+        tracemalloc.stop()
 
 
 def test_an_empty_file_gives_no_profiles():
