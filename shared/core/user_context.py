@@ -80,8 +80,9 @@ class Printed(io.TextIOBase):
 class UserMetrics:
     """Counts by name."""
 
-    def __init__(self, counts: dict[str, int]) -> None:
+    def __init__(self, counts: dict[str, int], mask: Mask) -> None:
         self._counts = counts
+        self._mask = mask
 
     def count(self, name: str, value: int = 1, /) -> None:
         """Add to a counter; ValueError for what is no name of one, or no whole number."""
@@ -89,6 +90,8 @@ class UserMetrics:
             raise ValueError(
                 "a counter's name is of up to 64 letters, digits, _ and . and counts in whole numbers"
             )
+        if self._mask(name) != name:
+            raise ValueError("a counter's name must not hold a value of `env`: names are shown")
         self._counts[name] = self._counts.get(name, 0) + value
 
 
@@ -119,7 +122,7 @@ class UserContext:
         self.props: Mapping[str, Any] = MappingProxyType({})
         self.mask = Mask([*env.values(), *tools.secrets])
         self.log = UserLog(sink, self.mask)
-        self.metrics = UserMetrics(counts)
+        self.metrics = UserMetrics(counts, self.mask)
         self.store = UserStore(tools.ask)
         self.fetch = tools.fetch
         self._warehouse = tools.warehouse

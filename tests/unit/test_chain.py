@@ -387,6 +387,27 @@ def test_the_context_logs_counts_and_says_who_runs_and_never_tells_a_secret():
     assert len(lines[3][1]) == 2000
 
 
+@pytest.mark.parametrize("name", ["context.env['KEY']", "'a.' + context.env['KEY'] + '_b'"])
+def test_no_counter_is_called_by_a_secret(name):
+    counts = {}
+    made_by = chain(
+        f"""
+        def transform(event, context):
+            try:
+                context.metrics.count({name})
+            except ValueError as error:
+                return {{"told": str(error)}}
+        """,
+        [],
+        counts,
+        {"KEY": "s3cret_value"},
+    )
+    [(_, told)] = run(made_by)
+    assert "must not hold a value of `env`" in told["told"]
+    assert "s3cret" not in told["told"]
+    assert counts == {}
+
+
 def test_nobody_changes_the_variables_of_others():
     made_by = transform("context.env['A'] = '1'")
     assert run(made_by).reason == "transform_error"
