@@ -107,8 +107,11 @@ class Fetcher:
     def _read(self, response: httpx.Response) -> Fetched:
         if response.is_redirect and not self._rules.redirects:
             raise FetchError("redirects are not followed: `fetch: {redirects: true}` allows them")
+        if response.headers.get("content-encoding", "identity").strip().lower() not in ("", "identity"):
+            # A small answer may grow without bounds before the first part of it is seen.
+            raise FetchError("the answer is compressed, which was not asked for")
         held = bytearray()
-        for part in response.iter_bytes(_READ_BYTES):
+        for part in response.iter_raw(_READ_BYTES):
             held += part
             if len(held) > self._rules.bytes_max:
                 raise FetchError(f"the answer has over {self._rules.bytes_max} bytes")

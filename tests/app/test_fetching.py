@@ -271,10 +271,16 @@ def test_only_hosts_that_are_allowed_are_fetched_from_also_after_redirects(serve
 
 
 @pytest.mark.usefixtures("server")
-@pytest.mark.parametrize("path", ["/large", "/bomb"])
-def test_an_answer_may_have_so_many_bytes_and_no_more(path):
+def test_an_answer_may_have_so_many_bytes_and_no_more():
     with pytest.raises(FetchError, match="over 1000 bytes"):
-        fetch(path, FetchRules(bytes_max=1000))
+        fetch("/large", FetchRules(bytes_max=1000))
+
+
+@pytest.mark.usefixtures("server")
+@pytest.mark.parametrize("bytes_max", [1000, 100_000_000])
+def test_an_answer_that_is_compressed_is_refused_before_it_grows(bytes_max):
+    with pytest.raises(FetchError, match="compressed"):
+        fetch("/bomb", FetchRules(bytes_max=bytes_max))
 
 
 @pytest.mark.usefixtures("server")
