@@ -16,7 +16,7 @@ from shared.app.functions.ports import ProfileFunction
 from shared.app.functions.results import compute
 from shared.app.reading import Reader, Transformer
 from shared.app.rebuild.replay import in_order
-from shared.app.shown import Shown, differing, identifiers_of, shown_of, values_of
+from shared.app.shown import Shown, differing, identifiers_of, masked, shown_of, values_of
 from shared.core.archive import partition_prefix, read_object
 from shared.core.compile import Builder, Contribution
 from shared.core.containers import UnreadableError, decode_object
@@ -198,8 +198,8 @@ def _folded(side: Side, contributions: Iterable[Contribution], tally: Counter[st
         mine = sorted((one for group in person for one in groups[group]), key=_ARRIVAL_OF)
         together = (in_order(list(some)) for _, some in groupby(mine, _ARRIVAL_OF))
         live = _played(side, [one for some in together for one in some], tally)
-        lines = (canonical(side.builder, profile).decode() for profile in live)
-        profiles += [shown_of(side.mask(line).encode()) for line in lines]
+        lines = (canonical(side.builder, profile) for profile in live)
+        profiles += [masked(shown_of(line), side.mask) for line in lines]
     return Folded(profiles, tally)
 
 

@@ -1,13 +1,15 @@
 """Profiles as they are shown: what their canonical form says, taken apart again, with numbers exact."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from decimal import Decimal
 from typing import Any, Final
 
 import msgspec
 
 from shared.core.identity.identifiers import Identifier
+from shared.core.values import number_text
 
+_KITHS: Final = ("profile_id", "created_at", "updated_at")
 SECTIONS: Final = ("identifiers", "traits", "attributes")
 
 _DECODE: Final = msgspec.json.Decoder(float_hook=Decimal).decode
@@ -20,6 +22,34 @@ def shown_of(canonical: bytes) -> Shown:
     """Return what a canonical form says."""
     shown: Shown = _DECODE(canonical)
     return shown
+
+
+def masked(shown: Shown, mask: Callable[[str], str]) -> Shown:
+    """Return a profile in which nothing is seen that must not be; what Kith itself says stays.
+
+    A number that holds what must not be seen becomes text.
+    """
+    return {
+        name: value
+        if name in _KITHS
+        else {key: _masked(one, mask) for key, one in value.items()}
+        if name in ("identifiers", "attributes")
+        else _masked(value, mask)
+        for name, value in shown.items()
+    }
+
+
+def _masked(value: Any, mask: Callable[[str], str]) -> Any:
+    if isinstance(value, str):
+        return mask(value)
+    if isinstance(value, dict):
+        return {mask(key): _masked(one, mask) for key, one in value.items()}
+    if isinstance(value, list):
+        return [_masked(one, mask) for one in value]
+    if type(value) is int or type(value) is Decimal:
+        text = number_text(value)
+        return value if mask(text) == text else mask(text)
+    return value
 
 
 def identifiers_of(shown: Shown) -> frozenset[Identifier]:

@@ -22,6 +22,7 @@ from shared.core.compile import Builder
 from shared.core.control import READER_ARCHIVE, Marker, control_record
 from shared.core.grammar import parse_definition
 from shared.core.identity.identifiers import Identifier
+from shared.core.masking import Mask
 from shared.core.records import Record
 from tests.app.rebuilding import BUILDER, LATER, NEW, World, any_records, contributions_in
 from tests.fakes.objects import FakeObjects
@@ -63,6 +64,15 @@ def test_samples_are_folded_by_either_definition():
     assert after.profiles[0]["attributes"] == {"spent": Decimal("3.1"), "orders": 2}
     (pair,) = paired(before.profiles, after.profiles)
     assert [(one.name, one.active, one.draft) for one in changes(pair)] == [("attributes.orders", None, 2)]
+
+
+def test_secrets_are_masked_in_what_is_shown_also_those_of_digits():
+    traits = {"n": 12345, "kept": 1.5, "text": "id 1234", "k1234": True, "list": [{"a": "1234"}], "other": 99}
+    line = a_line(1, userId="u1234", type="identify", traits=traits)
+    [profile] = folded(side()._replace(mask=Mask(["1234", "traits"])), sample_records([line])).profiles
+    assert profile["identifiers"] == {"user_id": ["u***"]}
+    expected = {"n": "***5", "kept": Decimal("1.5"), "text": "id ***", "k***": True, "list": [{"a": "***"}]}
+    assert profile["traits"] == {**expected, "other": 99}
 
 
 def test_a_sample_that_nothing_dates_is_left_out_and_one_that_is_no_json_is_counted():
