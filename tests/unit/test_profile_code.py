@@ -2,7 +2,9 @@
 
 import pytest
 
+from shared.app.functions.samples import sample_input
 from shared.core.chain_check import function_problems
+from shared.core.history import events_of
 from shared.core.profile_code import ProfileCode
 from shared.core.user_code import UserCodeError
 from shared.core.user_context import UserContext
@@ -38,6 +40,11 @@ def test_a_function_is_one_with_and_without_running_it(source):
     assert function_problems(source, "profile.py") == []
     given = an_input([{}])
     assert load(source).run(given.user, given.chunks, 0) is None
+
+
+def test_samples_that_say_neither_time_nor_id_stay_in_their_order():
+    given = sample_input([{"n": number} for number in range(120)], {})
+    assert [one["n"] for one in events_of(given.chunks, 0)] == list(range(120))
 
 
 @pytest.mark.parametrize("source", BAD)

@@ -19,7 +19,11 @@ def sample_input(events: Iterable[Mapping[str, Any]], user: Mapping[str, Any]) -
     """
     given = list(events)
     kept = [
-        (parse_time(one.get("timestamp")) or 0, str(one.get("messageId", number)), canonical_json(dict(one)))
+        (
+            parse_time(one.get("timestamp")) or 0,
+            str(one.get("messageId", f"{number:012d}")),
+            canonical_json(dict(one)),
+        )
         for number, one in enumerate(given)
     ]
     chunks = [one.data for one in chain(PROFILE_ID, 1, [], pieces_of(kept, 0), 0)]
