@@ -215,6 +215,8 @@ def _report(folded: _Folded) -> None:
     ]
     failed = tally["functions_failed"]
     parts += [f"{counted(failed, 'profile')} without a result of profile.py"] if failed else []
+    left_out = tally["functions_left_out"]
+    parts += [f"{counted(left_out, 'trait')} of profile.py left out"] if left_out else []
     rejected = sum(map(len, folded.rejected.values()))
     parts += [f"{counted(rejected, 'line')} rejected"] if rejected else []
     typer.echo(", ".join(parts), err=True)

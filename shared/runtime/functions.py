@@ -119,6 +119,8 @@ def metrics_of(deliveries: Sequence[Delivery]) -> dict[str, dict[str, float]]:
                 counts[f"{contract.METRIC_FUNCTIONS_QUARANTINED}.{one.failure.reason}"] += 1
         elif one.became is Became.WRITTEN:
             counts[contract.METRIC_FUNCTIONS_RUN] += 1
+            if one.left_out:
+                counts[contract.METRIC_VALUES_SET_ASIDE] += one.left_out
             ages[one.due.builder] = max(ages[one.due.builder], one.age_ms)
         elif one.became is not None:
             counts[contract.METRIC_FUNCTIONS_DROPPED] += 1

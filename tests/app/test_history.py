@@ -295,6 +295,16 @@ def test_a_result_is_written_only_if_nothing_newer_was():
     assert lines(builder, store) == before
 
 
+def test_traits_of_a_result_that_cannot_be_kept_are_counted():
+    builder = BUILDERS["a year"]
+    puts, _ = play_with_history(builder, some_events(builder, 3))
+    tally = Counter()
+    compute(
+        builder, puts, FakeFunction(lambda _: FunctionResult({}, left_out={"number": 2, "name": 1})), tally
+    )
+    assert tally == {"functions_run": 1, "functions_left_out": 3}
+
+
 def test_a_failing_function_leaves_its_profile_without_a_result_and_due():
     builder = BUILDERS["a year"]
     puts, _ = play_with_history(builder, some_events(builder, 3))

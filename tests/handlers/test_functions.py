@@ -126,7 +126,7 @@ def test_what_becomes_of_messages_is_counted_by_builder(run, capsys):
 def test_each_metric_counts_what_its_name_says():
     found = metrics_of(
         [
-            delivery(1, became=Became.WRITTEN, age_ms=70),
+            delivery(1, became=Became.WRITTEN, age_ms=70, left_out=2),
             delivery(2, became=Became.WRITTEN, age_ms=50),
             delivery(3, became=Became.SUPERSEDED, age_ms=900),
             delivery(4, became=Became.FAILED, failure=FAILURE, again=True),
@@ -139,6 +139,7 @@ def test_each_metric_counts_what_its_name_says():
         "shop": {
             contract.METRIC_FUNCTIONS_RUN: 2,
             contract.METRIC_FUNCTION_AGE: 70,
+            contract.METRIC_VALUES_SET_ASIDE: 2,
             contract.METRIC_FUNCTIONS_DROPPED: 1,
             f"{contract.METRIC_FUNCTIONS_DROPPED}.superseded": 1,
             contract.METRIC_FUNCTIONS_FAILED: 2,

@@ -50,6 +50,15 @@ def test_the_result_of_the_function_is_laid_over_its_profile():
     ]
 
 
+def test_traits_that_cannot_be_kept_are_counted():
+    source = "def profile(events, user, context):\n    return {'traits': {'a': 10 ** 50, 'b': 1}}\n"
+    result = kith(SAMPLES, builder=a_builder(profile=source))
+    assert result.exit_code == 0, result.stderr
+    profiles = profiles_in("out.jsonl")
+    assert f"{len(profiles)} traits of profile.py left out" in result.stderr
+    assert all("a" not in one["traits"] and one["traits"]["b"] == 1 for one in profiles)
+
+
 def test_parts_processes_and_a_chain_change_not_one_byte_of_the_results():
     builder = a_builder("def transform(event, context):\n    return event\n", profile=COUNTING)
     assert kith(SAMPLES, builder=builder).exit_code == 0

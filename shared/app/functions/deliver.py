@@ -37,6 +37,7 @@ class Delivery(NamedTuple):
     """What became of a message. `again`: it is to come again, and must not be taken for done.
 
     `due` is None for a body that is no message; `error` is what kept the function from running.
+    `left_out` counts traits of its result that could not be kept.
     """
 
     message: Message
@@ -46,6 +47,7 @@ class Delivery(NamedTuple):
     error: Exception | None = None
     again: bool = False
     age_ms: int = 0
+    left_out: int = 0
 
 
 class Deliver:
@@ -92,9 +94,10 @@ class Deliver:
         runs = self._runs_of(due.builder, due.version)
         if runs is None:
             return Delivery(message, due, Became.GONE)
-        became, failure = runs.run(due)
+        became, failure, left_out = runs.run(due)
         if failure is None:
-            return Delivery(message, due, became, age_ms=max(0, (self._now() - due.rev) // 1000))
+            age_ms = max(0, (self._now() - due.rev) // 1000)
+            return Delivery(message, due, became, age_ms=age_ms, left_out=left_out)
         delay_s = self._backoff.delay_s(message.received)
         if delay_s is None:
             self._errors.put(self._error(message, due, failure))

@@ -91,7 +91,8 @@ def compute(
     One that fails leaves its profile without a result, and due; so are those for which there is no time any
     more. As many are handed over at once as there is time for, should each take all that it may.
 
-    Counts `functions_run`, `functions_postponed`, and `functions_failed`, by reason as well.
+    Counts `functions_run`, `functions_postponed`, and `functions_failed`, by reason as well; and
+    `functions_left_out`, traits that cannot be kept.
     """
     due = [put for put in puts if put.profile.is_due]
     at, together = 0, 1
@@ -116,4 +117,6 @@ def _compute(builder: Builder, puts: Sequence[Put], function: ProfileFunction, t
             tally["functions_failed"] += 1
             tally[f"functions_failed.{outcome.reason}"] += 1
         else:
+            if outcome is not None and outcome.left_out:
+                tally["functions_left_out"] += sum(outcome.left_out.values())
             put.profile.computed = computed_of(put.profile, outcome)

@@ -46,10 +46,11 @@ class Became(StrEnum):
 
 
 class Ran(NamedTuple):
-    """What became of a message, and why the function failed if it did."""
+    """What became of a message, why the function failed if it did, and how many traits could not be kept."""
 
     became: Became
     failure: FunctionFailure | None = None
+    left_out: int = 0
 
 
 class UnavailableError(Exception):
@@ -95,7 +96,8 @@ class Runs:
             [outcome] = self._function.run([input_of(self._builder, profile, chunks)])
             if isinstance(outcome, FunctionFailure):
                 return Ran(Became.FAILED, outcome)
-            return Ran(self._write(profile, computed_of(profile, outcome)))
+            became = self._write(profile, computed_of(profile, outcome))
+            return Ran(became, left_out=sum(outcome.left_out.values()) if outcome else 0)
         raise UnavailableError("the history is gone")
 
     def _read(self, profile_id: str) -> Profile | None:
