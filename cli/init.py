@@ -35,6 +35,9 @@ def init(
         made.write_text(_filled(path, folder, name), encoding="utf-8")
         typer.echo(f"{made}")
     typer.echo(f"\nCheck it with `kith validate {folder}`, test it with `kith test {folder}`.")
+    typer.echo(
+        f"Then `kith draft {folder}`, `kith preview {name}` and `kith publish {name}`: docs/publishing.md."
+    )
 
 
 def _filled(path: Path, folder: Path, name: str) -> str:

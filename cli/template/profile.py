@@ -1,4 +1,4 @@
-"""What is computed of all events of a profile; docs/transformations.md says what the function gets."""
+"""What is computed of all events of a profile; docs/functions.md says what the function gets."""
 
 from collections import Counter
 
