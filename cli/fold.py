@@ -11,6 +11,7 @@ import typer
 from cli.errors import Failure
 from cli.fold_files import beside, check_inputs, check_out, write_out
 from cli.folders import ReadBuilder, read_builder
+from cli.hashing import repeatable
 from cli.tables import counted
 
 if TYPE_CHECKING:
@@ -47,6 +48,7 @@ def fold(
     that comes out without its result.
     """
     chosen = read_builder(builder)
+    repeatable(chosen.files)
     files = list(dict.fromkeys(files))
     try:
         check_inputs(files)

@@ -23,6 +23,7 @@ from cli import (
     versions,
 )
 from cli.errors import Commands
+from cli.hashing import own_process
 
 app = typer.Typer(
     name="kith",
@@ -56,4 +57,5 @@ app.add_typer(functions.app, name="functions")
 
 def main() -> None:
     """Run the command line."""
+    own_process()
     app(prog_name="kith")

@@ -134,11 +134,13 @@ def _active(target: "Target", name: str) -> "tuple[int | None, Side | None]":
 
 def _side(frozen: "Frozen", told_as: str) -> "Side":
     from cli.folders import ReadBuilder
+    from cli.hashing import repeatable
     from cli.reach import local_reach
     from shared.app.preview import Side
     from shared.core.compile import Builder
     from shared.core.masking import Mask
 
+    repeatable(frozen.files)
     read = ReadBuilder(Path(told_as), frozen.definition, frozen.files)
     mask = Mask(local_reach().hidden(frozen.definition))
     return Side(Builder(frozen.definition), read.transformer(), read.profile_function(), mask)

@@ -90,6 +90,7 @@ def _check(folder: Path, files: "Mapping[str, str]") -> None:
 def _run(folder: Path, events: list[Path], hidden: "Iterable[str]") -> bool:
     """Run one folder's tests; say whether any failed. What is hidden is masked in all that they print."""
     from cli.fixtures import EVENTS, FOLDER
+    from cli.hashing import HASH_SEED
     from shared.core.masking import Mask
 
     arguments = ["-q", "-p", "cli.fixtures", "-p", "no:cacheprovider", "-c", os.devnull]
@@ -97,7 +98,7 @@ def _run(folder: Path, events: list[Path], hidden: "Iterable[str]") -> bool:
     # The folder comes first, so that `import transform` is the builder's own.
     path = os.pathsep.join([str(folder), *filter(None, sys.path)])
     given = os.pathsep.join(map(str, events))
-    environment = {**os.environ, "PYTHONPATH": path, FOLDER: str(folder), EVENTS: given}
+    environment = {**os.environ, "PYTHONPATH": path, FOLDER: str(folder), EVENTS: given, **HASH_SEED}
     typer.echo(f"{folder.name}:")
     environment["PYTHONDONTWRITEBYTECODE"] = "1"
     if not hidden:

@@ -85,6 +85,15 @@ def test_what_a_transformation_does_is_part_of_it(folder):
     assert lines[1].startswith("draft of people: 2 events, 1 profile, 1 quarantined (")
 
 
+@pytest.mark.usefixtures("cloud")
+def test_code_of_both_sides_is_run_with_the_hash_seed_of_the_cloud(folder, monkeypatch):
+    asked = []
+    monkeypatch.setattr("cli.hashing.repeatable", lambda files: asked.append(set(files)))
+    (folder / "transform.py").write_text("def transform(event, context): pass\n")
+    assert kith("preview", folder).exit_code == 0
+    assert [{"builder.yaml", "transform.py"}, {"builder.yaml"}] == asked
+
+
 PROFILE = """
 def profile(events, user, context):
     print("computing with", context.env["KEY"])
