@@ -141,6 +141,7 @@ class Functions(Construct):
             "sqs:DeleteMessage",
             "sqs:GetQueueAttributes",
             "sqs:ReceiveMessage",
+            "sqs:SendMessage",
             on=[self.queue.queue_arn],
         )
         # A result is one write; but events that were parked beside a profile are folded as ingestion does it.

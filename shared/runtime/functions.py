@@ -16,7 +16,7 @@ from shared.adapters.dynamo.store import DynamoStore
 from shared.adapters.function_errors import S3FunctionErrors
 from shared.adapters.s3 import S3Objects
 from shared.adapters.sqs import SqsQueue
-from shared.app.functions.deliver import Deliver, Delivery, Message
+from shared.app.functions.deliver import BuildingError, Deliver, Delivery, Message
 from shared.app.functions.run import Backoff, Became, Runs
 from shared.app.registry import Status
 from shared.core.compile import Builder
@@ -69,7 +69,10 @@ class Functions:
         now_s = time.monotonic()
         read_s, ended = self._ended.get((builder, version), (-STATUS_S, False))
         if now_s - read_s >= STATUS_S:
-            ended = self._definitions.status(builder, version) in ENDED
+            status = self._definitions.status(builder, version)
+            if status == Status.BUILDING:  # not taken for granted: it is active at any moment
+                raise BuildingError
+            ended = status in ENDED
             self._ended[builder, version] = now_s, ended
         return ended
 
@@ -122,7 +125,7 @@ def metrics_of(deliveries: Sequence[Delivery]) -> dict[str, dict[str, float]]:
             if one.left_out:
                 counts[contract.METRIC_VALUES_SET_ASIDE] += one.left_out
             ages[one.due.builder] = max(ages[one.due.builder], one.age_ms)
-        elif one.became is not None:
+        elif one.became is not None and one.became is not Became.POSTPONED:
             counts[contract.METRIC_FUNCTIONS_DROPPED] += 1
             counts[f"{contract.METRIC_FUNCTIONS_DROPPED}.{one.became.value}"] += 1
     return {

@@ -3,8 +3,8 @@
 import pytest
 
 from shared.adapters.function_errors import S3FunctionErrors
-from shared.app.functions.deliver import Deliver, Delivery, Message
-from shared.app.functions.dispatch import Due
+from shared.app.functions.deliver import BuildingError, Deliver, Delivery, Message
+from shared.app.functions.dispatch import Delayed, Due
 from shared.app.functions.errors import FunctionError, Standing, standing
 from shared.app.functions.run import Backoff, Became, Ran
 from shared.core.functions import FunctionFailure
@@ -35,14 +35,27 @@ class World:
         self.refuses = False
         self.objects = FakeObjects()
         self.errors = S3FunctionErrors(self.objects)
-        runs = None if outcome is None else FakeRuns(outcome)
+        self.sent = []
+        self.builds = False
+        self.now_us = NOW_US
+        self.runs = None if outcome is None else FakeRuns(outcome)
         self.deliver = Deliver(
-            lambda builder, version: runs if (builder, version) == ("shop", 3) else None,
+            self.runs_of,
             self,
             self.errors,
             Backoff(attempts=3, first_s=30),
-            lambda: NOW_US,
+            lambda: self.now_us,
         )
+
+    def runs_of(self, builder, version):
+        if self.builds:
+            raise BuildingError
+        return self.runs if (builder, version) == ("shop", 3) else None
+
+    def send(self, messages):
+        if self.refuses:
+            raise ConnectionError("cannot be sent")
+        self.sent += messages
 
     def hold(self, receipt, delay_s):
         if self.refuses:
@@ -106,6 +119,22 @@ def test_a_message_that_cannot_be_held_back_comes_again_and_takes_no_neighbour_w
     assert (delivery.again, delivery.due, delivery.became) == (True, DUE, None)
     assert isinstance(delivery.error, OSError)
     assert list(world.errors.list()) == []
+
+
+@pytest.mark.parametrize(("age_s", "delay_s"), [(0, 30), (300, 150), (1800, 900), (600_000, 900)])
+def test_a_message_of_a_version_that_is_being_built_goes_and_another_comes_later(age_s, delay_s):
+    world = World(Ran(Became.WRITTEN))
+    world.builds, world.now_us = True, DUE.rev + age_s * 1_000_000
+    assert world.take(99) == Delivery(Message("m1", "r1", BODY, 99), DUE, Became.POSTPONED)
+    assert (world.sent, world.held) == ([Delayed(DUE, delay_s)], [])
+    world.builds = False
+    assert world.take().became is Became.WRITTEN
+
+
+def test_a_message_of_a_version_that_is_being_built_stays_if_no_other_can_be_sent():
+    world = World(Ran(Became.WRITTEN))
+    world.builds = world.refuses = True
+    assert world.take().again
 
 
 class FakeDue:

@@ -132,6 +132,7 @@ def test_each_metric_counts_what_its_name_says():
             delivery(4, became=Became.FAILED, failure=FAILURE, again=True),
             delivery(5, became=Became.FAILED, failure=FAILURE),
             delivery(6, error=OSError(), again=True),
+            delivery(8, became=Became.POSTPONED),
             Delivery(Message("m7", "r", "no message", 1)),
         ]
     )
@@ -147,6 +148,23 @@ def test_each_metric_counts_what_its_name_says():
             f"{contract.METRIC_FUNCTIONS_QUARANTINED}.function_error": 1,
         }
     }
+
+
+def test_a_version_runs_no_function_while_it_is_being_built_and_is_asked_for_each_time(monkeypatch):
+    functions = handler_of("functions_run", monkeypatch).FUNCTIONS
+    queue, statuses = FakeQueue(), iter(["building", "building", "failed"])
+    monkeypatch.setattr(functions._definitions, "status", lambda *_: next(statuses))
+    monkeypatch.setattr(functions._deliver, "_queue", queue)
+    body = json.dumps({"builder": "shop", "version": 77, "profile_id": "p1", "rev": 1})
+    record = {
+        "messageId": "m1",
+        "receiptHandle": "r1",
+        "body": body,
+        "attributes": {"ApproximateReceiveCount": "1"},
+    }
+    became = [functions.take([record])[0].became for _ in range(3)]
+    assert became == [Became.POSTPONED, Became.POSTPONED, Became.GONE]
+    assert [(one.due.version, one.delay_s) for one in queue.sent] == [(77, 900)] * 2
 
 
 def test_a_record_of_the_queue_is_read_as_lambda_delivers_it():

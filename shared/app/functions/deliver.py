@@ -6,11 +6,11 @@ among the errors. If the function cannot be run at all now, it comes again for a
 
 from collections.abc import Callable
 from contextlib import suppress
-from typing import NamedTuple, Protocol
+from typing import Final, NamedTuple, Protocol
 
 import msgspec
 
-from shared.app.functions.dispatch import Due
+from shared.app.functions.dispatch import DELAY_S_MAX, Delayed, Due, Queue
 from shared.app.functions.errors import Errors, FunctionError
 from shared.app.functions.run import Backoff, Became, Runs
 from shared.core.functions import FunctionFailure
@@ -25,7 +25,15 @@ class Message(NamedTuple):
     received: int
 
 
-class Holding(Protocol):
+POSTPONED_S_MIN: Final = 30
+"""The shortest for which a message of a version that is being built waits; a quarter of an hour at most."""
+
+
+class BuildingError(Exception):
+    """A version is still being built: its functions do not run yet, beside those that its rebuild runs."""
+
+
+class Holding(Queue, Protocol):
     """The queue that a message came from."""
 
     def hold(self, receipt: str, delay_s: int) -> None:
@@ -53,7 +61,8 @@ class Delivery(NamedTuple):
 class Deliver:
     """Takes messages one by one; safe for several threads.
 
-    `runs_of` gives the runs of a version, or None when that has ended; `now` gives microseconds UTC.
+    `runs_of` gives the runs of a version, or None when that has ended, and raises `BuildingError` while it
+    is being built; `now` gives microseconds UTC.
     """
 
     def __init__(
@@ -91,7 +100,11 @@ class Deliver:
             self._queue.hold(message.receipt, self._backoff.unavailable_s(message.received))
 
     def _run(self, message: Message, due: Due) -> Delivery:
-        runs = self._runs_of(due.builder, due.version)
+        try:
+            runs = self._runs_of(due.builder, due.version)
+        except BuildingError:
+            self._queue.send([Delayed(due, self._postponed_s(due))])
+            return Delivery(message, due, Became.POSTPONED)
         if runs is None:
             return Delivery(message, due, Became.GONE)
         became, failure, left_out = runs.run(due)
@@ -104,6 +117,15 @@ class Deliver:
             return Delivery(message, due, became, failure)
         self._queue.hold(message.receipt, delay_s)
         return Delivery(message, due, became, failure, again=True)
+
+    def _postponed_s(self, due: Due) -> int:
+        """Return when a message of a version that is being built comes again: later, the longer that takes.
+
+        It goes as another one: so no delivery counts as an attempt, and it is not among those in flight,
+        of which a queue has so many at once for all builders.
+        """
+        age_s = (self._now() - due.rev) // 1_000_000
+        return max(POSTPONED_S_MIN, min(age_s // 2, DELAY_S_MAX))
 
     def _error(self, message: Message, due: Due, failure: FunctionFailure) -> FunctionError:
         return FunctionError(due, failure.reason, failure.detail, message.received, self._now() // 1000)

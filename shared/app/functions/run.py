@@ -43,6 +43,8 @@ class Became(StrEnum):
     """The profile was merged, broken or has expired, or its version has ended."""
     FAILED = "failed"
     """The function failed."""
+    POSTPONED = "postponed"
+    """Its version is still being built; a message of the same comes later."""
 
 
 class Ran(NamedTuple):
