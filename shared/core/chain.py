@@ -18,7 +18,7 @@ from kith import NoRetryError, RetryError
 from shared.core import user_code
 from shared.core.containers import EVENTS_MAX, Reason, UnreadableError, decode_any, decode_object
 from shared.core.event import Event, Position, event_of, message_id
-from shared.core.made_json import json_rounded
+from shared.core.made_json import json_raw, rounded, whole
 from shared.core.records import Rejection, reject
 from shared.core.user_code import TRANSFORM_FILE, UserCodeError, kind_of, run_file, told
 from shared.core.user_context import UserContext
@@ -80,10 +80,12 @@ class Chain:
             result = self._apply(function, current)
             if isinstance(result, list):
                 made = [(f"#{index}", one) for index, one in enumerate(result)]
-                return _checked(self._fan_out(self._functions[number:], made))
+                made = self._fan_out(self._functions[number:], made)
+                return _checked([(suffix, rounded(one, text)) for suffix, one in made])
             current = result
         if current is text:
             return None
+        current = rounded(current, text)  # at the end, as it takes longer than to encode
         if len(current) > RESULT_BYTES_MAX:
             raise _FailedError(_TOO_LARGE)
         return [Made("", msgspec.Raw(current))]
@@ -108,7 +110,7 @@ class Chain:
         """Run one function on one event: the text that it goes on as, or those that it becomes."""
         # Decoding the text again is the copy: nothing is quicker that is still a copy.
         try:
-            event = decode_any(text)
+            event = _decode(text)
         except Exception as error:  # noqa: BLE001 - the function before returned what is no JSON
             raise _FailedError(_unfit(error)) from None
         try:
@@ -121,12 +123,12 @@ class Chain:
             return text
         try:
             if type(result) is dict:
-                return json_rounded(result, text)
+                return json_raw(result)
             if result is False or (isinstance(result, str) and result == "drop"):
                 return []
             if isinstance(result, list):
-                return [_event_text(one, text) for one in result]
-            return _event_text(result, text)
+                return [_event_text(one) for one in result]
+            return _event_text(result)
         except Exception as error:  # noqa: BLE001 - whatever cannot become JSON
             raise _FailedError(_unfit(error)) from None
 
@@ -185,9 +187,16 @@ def failed(event: Event, failure: Failure) -> Rejection:
     return msgspec.structs.replace(reject(event, failure.detail), reason=failure.reason)
 
 
-def _event_text(result: Any, given: bytes) -> bytes:
+def _decode(text: bytes) -> Any:
+    try:
+        return decode_any(text)
+    except msgspec.DecodeError:
+        return decode_any(whole(text))
+
+
+def _event_text(result: Any) -> bytes:
     if isinstance(result, dict):
-        return json_rounded(result, given)
+        return json_raw(result)
     if inspect.iscoroutine(result):
         result.close()
     raise _NoResultError(f"{EXPECTED} was expected, not {kind_of(result)}")

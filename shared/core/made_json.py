@@ -13,11 +13,14 @@ import msgspec
 from shared.core.values import EXPONENT_MIN, canonical_number
 
 # Sets have no order of their own, and that of their hashes differs from process to process.
-_encode: Final = msgspec.json.Encoder(decimal_format="number", order="deterministic").encode
+json_raw: Final = msgspec.json.Encoder(decimal_format="number", order="deterministic").encode
+"""Returns what is JSON unless a Decimal in it is no number; raises what an encoder does."""
 _check: Final = msgspec.json.Decoder(msgspec.Raw).decode
 _DECIMALS: Final = re.compile(rb"\.[0-9]{%d}" % (1 - EXPONENT_MIN))
-_EXPONENT: Final = re.compile(rb"(?:^|[:,\[])-?[0-9.]+[eE]-")
-"""What a number of too many decimals has in it, or before it; other text may, too."""
+_LOWER_EXPONENT: Final = re.compile(rb"e-[0-9]+(?:[,}\]]|$)")
+_UPPER_EXPONENT: Final = re.compile(rb"E-[0-9]+(?:[,}\]]|$)")
+"""What a number of too many decimals has in it, or behind it; other text may, too. Two, as a pattern that
+begins with plain text is found ten times as fast."""
 _TOKEN: Final = re.compile(
     rb'"[^"\\]*(?:\\.[^"\\]*)*"|(?P<none>-?(?:s?NaN[0-9]*|Infinity))|(?P<number>-?[0-9][0-9.eE+-]*)'
 )
@@ -28,37 +31,48 @@ _ROUNDING: Final = Context(prec=_DIGITS_MAX, rounding=ROUND_HALF_EVEN, traps=[])
 
 def json_kept(value: Any) -> bytes:
     """Return the JSON of a value, with its numbers as they are; raises what an encoder does."""
-    text = _encode(value)
-    try:
-        _check(text)
-    except msgspec.DecodeError:
-        text = _TOKEN.sub(_null, text)  # Decimals are written as they call themselves, also NaN
+    return whole(json_raw(value))
+
+
+def json_rounded(value: Any) -> bytes:
+    """Return the JSON of a value, with its numbers rounded; raises what an encoder does."""
+    return rounded(json_raw(value))
+
+
+def whole(text: bytes) -> bytes:
+    """Return what `json_raw` made as JSON, with null for what is no number."""
+    if b"NaN" in text or b"Infinity" in text:
+        text = _TOKEN.sub(_null, text)  # Decimals are written as they call themselves
         _check(text)
     return text
 
 
-def json_rounded(value: Any, given: bytes = b"") -> bytes:
-    """Return the JSON of a value, with its numbers rounded; raises what an encoder does.
+def rounded(text: bytes, given: bytes = b"") -> bytes:
+    """Return what `json_raw` made as JSON, with its numbers rounded.
 
     Numbers that were in the JSON that user code was given stay as they are.
     """
-    text = json_kept(value)
+    text = whole(text)
     if not _may_be_long(text):
         return text
     known = _long_numbers(given) if _may_be_long(given) else frozenset()
 
-    def rounded(token: re.Match[bytes]) -> bytes:
+    def kept(token: re.Match[bytes]) -> bytes:
         number = _long_number(token)
         if number is None or number in known:
             return token[0]
         return str(canonical_number(_ROUNDING.quantize(number, _KEPT))).encode()
 
-    return _TOKEN.sub(rounded, text)
+    return _TOKEN.sub(kept, text)
 
 
 def _may_be_long(text: bytes) -> bool:
     # Hot: nearly all text is told by what it has not.
-    return bool(_DECIMALS.search(text)) or ((b"E-" in text or b"e-" in text) and bool(_EXPONENT.search(text)))
+    return (
+        _DECIMALS.search(text) is not None
+        or (b"e-" in text and _LOWER_EXPONENT.search(text) is not None)
+        or (b"E-" in text and _UPPER_EXPONENT.search(text) is not None)
+    )
 
 
 def _long_numbers(text: bytes) -> frozenset[Decimal]:

@@ -411,3 +411,16 @@ def test_no_counter_is_called_by_a_secret(name):
 def test_nobody_changes_the_variables_of_others():
     made_by = transform("context.env['A'] = '1'")
     assert run(made_by).reason == "transform_error"
+
+
+def test_decimals_that_are_no_numbers_are_null_for_the_next_function_too():
+    source = """
+        from decimal import Decimal
+        def first(event, context):
+            return {"a": Decimal("NaN"), "b": Decimal(20) / 3}
+        def second(event, context):
+            return {**event, "was_null": event["a"] is None}
+        chain = [first, second]
+    """
+    [(_, made)] = run(chain(source))
+    assert made == {"a": None, "b": Decimal("6.66666666666666666667"), "was_null": True}

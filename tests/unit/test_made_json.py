@@ -9,7 +9,7 @@ from hypothesis import given
 
 from shared.core.containers import decode_any
 from shared.core.functions import FunctionResult, result_of
-from shared.core.made_json import json_kept, json_rounded
+from shared.core.made_json import json_kept, json_raw, json_rounded, rounded
 from shared.core.values import UNUSABLE, parse_number
 
 PLAIN = msgspec.json.Encoder(decimal_format="number", order="deterministic").encode
@@ -56,7 +56,7 @@ def test_decimals_that_are_no_numbers_become_null(json, number):
 def test_numbers_that_were_given_stay():
     given_text = b'{"a":6.5e-52,"b":[0.1234567890123456789012345]}'
     value = {**decode_any(given_text), "c": Decimal(1) / 3}
-    found = decode_any(json_rounded(value, given_text))
+    found = decode_any(rounded(json_raw(value), given_text))
     assert found == value | {"c": Decimal("0.33333333333333333333")}
 
 
