@@ -127,7 +127,8 @@ def _some_identifiers(cloud: LocalCloud) -> list[tuple[str, str]]:
 
 
 def _identifiers(item: dict[str, Any]) -> Iterator[tuple[str, str]]:
-    for kind, values in sorted(item["identifiers"]["M"].items(), reverse=True):
+    found = item.get("identifiers", {"M": {}})  # what a merged profile leaves has none
+    for kind, values in sorted(found["M"].items(), reverse=True):
         for value in values.get("SS") or [one["S"] for one in values["L"]]:
             yield kind, value
 

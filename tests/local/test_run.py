@@ -106,6 +106,7 @@ def test_the_profiles_shown_are_those_with_the_most_kinds_of_identifiers(cloud, 
         profile(user_id=["u2"], cookie_id=["c4"]),
         profile(user_id=["u3"], email=["e3"], cookie_id=["c5"]),
         {"identifiers": {"M": {"cookie_id": {"L": [{"S": "c6"}]}}}},
+        {},  # what a merged profile has left
     ]
     assert run._some_identifiers(cloud) == [("user_id", "u3"), ("user_id", "u2"), ("cookie_id", "c1")]
 
