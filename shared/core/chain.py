@@ -81,11 +81,11 @@ class Chain:
             if isinstance(result, list):
                 made = [(f"#{index}", one) for index, one in enumerate(result)]
                 made = self._fan_out(self._functions[number:], made)
-                return _checked([(suffix, rounded(one, text)) for suffix, one in made])
+                return _checked([(suffix, _finished(one, text)) for suffix, one in made])
             current = result
         if current is text:
             return None
-        current = rounded(current, text)  # at the end, as it takes longer than to encode
+        current = _finished(current, text)  # at the end, as it takes longer than to encode
         if len(current) > RESULT_BYTES_MAX:
             raise _FailedError(_TOO_LARGE)
         return [Made("", msgspec.Raw(current))]
@@ -192,6 +192,13 @@ def _decode(text: bytes) -> Any:
         return decode_any(text)
     except msgspec.DecodeError:
         return decode_any(whole(text))
+
+
+def _finished(text: bytes, given: bytes) -> bytes:
+    try:
+        return rounded(text, given)
+    except Exception as error:  # noqa: BLE001 - JSON that user code wrote itself may be none
+        raise _FailedError(_unfit(error)) from None
 
 
 def _event_text(result: Any) -> bytes:

@@ -424,3 +424,14 @@ def test_decimals_that_are_no_numbers_are_null_for_the_next_function_too():
     """
     [(_, made)] = run(chain(source))
     assert made == {"a": None, "b": Decimal("6.66666666666666666667"), "was_null": True}
+
+
+@pytest.mark.parametrize("result", ["broken", "[broken, broken]"])
+def test_json_of_ones_own_that_is_none_fails_the_event_and_not_the_process(result):
+    source = f"""
+        import msgspec
+        def transform(event, context):
+            broken = {{"a": msgspec.Raw(b"NaN NaN")}}
+            return {result}
+    """
+    assert run(chain(source)).reason == "transform_result"
