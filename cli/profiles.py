@@ -23,12 +23,13 @@ def find(
     identifier: tuple[str, str] | None,
     profile_id: str | None,
 ) -> Found:
-    """Return the live profile with an identifier (type, value) or an id; Failure if there is none."""
+    """Return the live profile with an identifier (type, value) or an id; Failure if none can be read."""
     from cli.builders import choose, definition_of
     from cli.target import resolve
     from shared import contract
     from shared.adapters.clock import SystemClock
     from shared.adapters.dynamo.store import DynamoStore
+    from shared.app.damage import DamagedError
     from shared.app.read import Reader, UnusableIdentifierError, identifier_of
     from shared.core.compile import Builder
 
@@ -46,14 +47,16 @@ def find(
         cache=False,
     )
     reader = Reader(builder, store, lambda: clock.now_us() // 1000)
-    if identifier is None:
-        profile, wanted = reader.by_id(profile_id or ""), "id"
-    else:
-        wanted = identifier[0]
-        try:
+    wanted = "id" if identifier is None else identifier[0]
+    try:
+        if identifier is None:
+            profile = reader.by_id(profile_id or "")
+        else:
             profile = reader.by_identifier(identifier_of(builder.definition, *identifier))
-        except UnusableIdentifierError as error:
-            raise Failure(str(error)) from None
+    except UnusableIdentifierError as error:
+        raise Failure(str(error)) from None
+    except DamagedError as error:
+        raise Failure(f"{error}; docs/quarantine.md says how to mend it") from None
     if profile is None:
         raise Failure(
             f"no profile of builder {name}, version {number}, has this {wanted}: "

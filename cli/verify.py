@@ -51,10 +51,14 @@ class Side(NamedTuple):
         return version_prefix(self.version.builder, self.version.version)
 
     def canonical(self, profile_id: str) -> bytes | None:
-        """Read the canonical form of a profile; None if there is none of this very id."""
+        """Read the canonical form of a profile; None if there is none of this very id that can be read."""
+        from shared.app.damage import DamagedError
         from shared.core.profile import canonical
 
-        found = self.reader.by_id(profile_id)
+        try:
+            found = self.reader.by_id(profile_id)
+        except DamagedError:
+            return None
         return canonical(self.builder, found) if found is not None and found.id == profile_id else None
 
 
@@ -151,6 +155,7 @@ def _scanned(target: "Target", left: Side, right: Side) -> "Iterator[Scanned]":
     """Read all live profiles of both versions, by one scan of the table."""
     from shared.adapters.dynamo.scan import profile_items
     from shared.app.compare import Scanned
+    from shared.app.damage import DamagedError
     from shared.core.profile import Profile, canonical
 
     items = profile_items(
@@ -161,8 +166,12 @@ def _scanned(target: "Target", left: Side, right: Side) -> "Iterator[Scanned]":
     for item in items:
         number = 0 if item[contract.PROFILES_PK]["S"].startswith(left.prefix) else 1
         side = (left, right)[number]
-        stored = side.store.stored(item)
-        profile = side.reader.whole(stored) if isinstance(stored, Profile) else None
+        try:
+            stored = side.store.stored(item)
+            profile = side.reader.whole(stored) if isinstance(stored, Profile) else None
+        except DamagedError as error:
+            typer.echo(f"kith: version {side.version.version}: {error}", err=True)
+            continue
         if profile is not None and isinstance(stored, Profile) and profile.id == stored.id:
             yield Scanned(number, profile.id, canonical(side.builder, profile))
 

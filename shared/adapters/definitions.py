@@ -3,11 +3,15 @@
 Only botocore clients and msgspec: PynamoDB would double the cold start.
 """
 
-from typing import Any, NamedTuple
+from typing import Any, Final, NamedTuple
 
 from shared import contract
+from shared.adapters.dynamo.cache import Lru
 from shared.app.frozen import Frozen, thaw
 from shared.app.registry import Status
+
+KEPT_MAX: Final = 8
+"""Versions that a process keeps what it loaded of. Those that have ended go as others come."""
 
 
 class UnknownVersionError(Exception):
@@ -23,14 +27,14 @@ class Loaded(NamedTuple):
 
 
 class Definitions:
-    """Loads definitions by builder and version, and keeps them: a version never changes."""
+    """Loads definitions by builder and version, and keeps a few: a version never changes."""
 
     def __init__(self, dynamodb: Any, s3: Any, registry_table: str, archive_bucket: str) -> None:
         self._dynamodb = dynamodb
         self._s3 = s3
         self._table = registry_table
         self._bucket = archive_bucket
-        self._loaded: dict[tuple[str, int], Loaded] = {}
+        self._loaded: Lru[tuple[str, int], Loaded] = Lru(KEPT_MAX)
 
     def load(self, builder: str, version: int) -> Loaded:
         """Return one version.
@@ -39,7 +43,8 @@ class Definitions:
         """
         known = self._loaded.get((builder, version))
         if known is None:
-            known = self._loaded[builder, version] = self._read(builder, version)
+            known = self._read(builder, version)
+            self._loaded.put((builder, version), known)
         return known
 
     def status(self, builder: str, version: int) -> str | None:

@@ -1,7 +1,7 @@
 """A batch of the stream: records in, profiles written; what cannot be read is set aside."""
 
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Final, NamedTuple
 
 import msgspec
@@ -9,18 +9,29 @@ import msgspec
 from shared import contract
 from shared.app.aside import Aside
 from shared.app.delivery import Envelope
-from shared.app.ingest import Ingest
+from shared.app.ingest import Ingest, Outcome
 from shared.app.markers import Markers
-from shared.app.quarantine import QuarantineStore, is_archived
-from shared.app.reading import Reader, Transformer
+from shared.app.quarantine import QuarantineStore, is_archived, is_part
+from shared.app.reading import Read, Reader, Transformer
 from shared.app.retries import Retries
-from shared.core.compile import Builder, Contribution
+from shared.core.compile import Builder
+from shared.core.containers import EVENTS_MAX, TEXT_BYTES_MAX
 from shared.core.control import control_of, is_control
-from shared.core.records import Record, kinesis_records
+from shared.core.event import Event, Position
+from shared.core.records import Record, Rejection, kinesis_records, read_record, reject
 from shared.core.writes import Note
 
+PORTION_EVENTS_MAX: Final = EVENTS_MAX
+PORTION_BYTES_MAX: Final = TEXT_BYTES_MAX
+"""Of a batch at once, about: as much as one record may hold. A batch of compressed ones may hold hundreds of
+times what the process has room for."""
+DAMAGED: Final = "profile_damaged"
 ERRORS_TOLD: Final = 20
 """Kinds of errors that an outcome names; a batch that fails has few, but each may be on every event."""
+
+
+_Delivered = tuple[Envelope, list[Record]]
+"""An envelope, and the records in it."""
 
 
 class BatchOutcome(msgspec.Struct):
@@ -42,6 +53,19 @@ class Transformation(NamedTuple):
 
     transformer: Transformer
     retries: Retries
+
+
+class _Taken(NamedTuple):
+    """A delivery that was read."""
+
+    envelope: Envelope
+    records: Sequence[Record]
+    read: Read
+
+    @property
+    def is_to_set_aside(self) -> bool:
+        """Whether anything of it is."""
+        return bool(self.read.rejections or self.read.postponed)
 
 
 class Batch:
@@ -66,38 +90,83 @@ class Batch:
         self._retries = transformation.retries if transformation else None
         self._reader = Reader(builder, transformation.transformer if transformation else None)
 
-    def run(self, envelopes: Sequence[Envelope]) -> BatchOutcome:
+    def run(
+        self, envelopes: Sequence[Envelope], may_go_on: Callable[[], bool] = lambda: True
+    ) -> BatchOutcome:
         """Ingest records as Lambda delivers them, in their order.
 
-        Whatever is written stays written: a batch that comes again is counted once. Raises only when
-        nothing at all can be said of the batch: no envelope of Lambda's, or quarantine or the transformation
-        out of reach.
+        Whatever is written stays written: a batch that comes again is counted once. What is unpacked to more
+        than the process should hold is taken in portions; between two of them `may_go_on` says whether there
+        is time, and if not, the rest comes again. Raises only when nothing at all can be said of the batch:
+        no envelope of Lambda's, or quarantine or the transformation out of reach.
         """
         tally: Counter[str] = Counter()
-        contributions: list[Contribution] = []
+        total = Outcome(tally)
         aside = Aside(self._builder.name, self._version, self._quarantine, self._retries)
         delivered = [(envelope, kinesis_records(envelope)) for envelope in envelopes]
-        reads = self._reader.read((self._own(*one, tally) for one in delivered), tally)
-        for (envelope, _), read in zip(delivered, reads, strict=True):
-            contributions += read.contributions
-            if read.rejections or read.postponed:
-                aside.add(envelope, read, tally)
-        aside.write()
-        outcome = self._ingest.run(contributions)
-        tally.update(outcome.tally)
-        tally["events_failed"] += len(outcome.failed)
-        failed = {position.sequence for position, _ in outcome.failed}
+        failed: set[str] = set()
+        done = 0
+        for portion in self._portions(delivered, tally):
+            outcome = self._fold(portion, aside, tally)
+            total.notes += outcome.notes
+            total.failed += outcome.failed
+            done += len(portion)
+            if done < len(delivered) and not may_go_on():
+                failed.add(delivered[done][1][0].sequence)
+                tally["records_unreached"] += len(delivered) - done
+                break
+        failed.update(position.sequence for position, _ in total.failed)
         aside.write_again(failed)
         all_records = [record for _, records in delivered for record in records]
         first_failed = _first(all_records, failed)
         self._acknowledge(all_records, first_failed)
         return BatchOutcome(
             tally=tally,
-            notes=outcome.notes,
+            notes=total.notes,
             failed=first_failed,
-            errors=sorted({error for _, error in outcome.failed})[:ERRORS_TOLD],
+            errors=sorted({error for _, error in total.failed})[:ERRORS_TOLD],
             oldest=min((record.arrival for record in all_records), default=None),
         )
+
+    def _portions(self, delivered: Sequence[_Delivered], tally: Counter[str]) -> Iterator[list[_Taken]]:
+        """Read deliveries, and yield as many at once as may be in memory: nearly always all."""
+        portion: list[_Taken] = []
+        text_bytes = events = 0
+        reads = self._reader.read((self._own(*one, tally) for one in delivered), tally)
+        for (envelope, records), read in zip(delivered, reads, strict=True):
+            portion.append(_Taken(envelope, records, read))
+            text_bytes += read.text_bytes
+            events += len(read.contributions)
+            if text_bytes > PORTION_BYTES_MAX or events > PORTION_EVENTS_MAX:
+                yield portion
+                portion, text_bytes, events = [], 0, 0
+        if portion:
+            yield portion
+
+    def _fold(self, portion: Sequence[_Taken], aside: Aside, tally: Counter[str]) -> Outcome:
+        """Set aside what cannot be read, and write the rest; then set aside whose profiles cannot be read."""
+        for one in portion:
+            if one.is_to_set_aside and not is_part(one.envelope):
+                aside.add(one.envelope, one.read, tally)
+        aside.write()
+        outcome = self._ingest.run([each for one in portion for each in one.read.contributions])
+        tally.update(outcome.tally)
+        tally["events_failed"] += len(outcome.failed)
+        damaged = _places(outcome.damaged)
+        for one in portion:
+            rejections = _damaged(one.records, damaged) if damaged else []
+            if rejections:
+                tally["events_quarantined"] += len(rejections)
+                tally[f"quarantined.{DAMAGED}"] += len(rejections)
+            if is_part(one.envelope):
+                # All of it at once: what is left of it takes the place of its entry.
+                one.read.rejections += rejections
+                if one.is_to_set_aside:
+                    aside.add(one.envelope, one.read, tally)
+            elif rejections:
+                aside.add(one.envelope, Read(rejections=rejections), tally)
+        aside.write()
+        return outcome
 
     def _own(self, envelope: Envelope, records: list[Record], tally: Counter[str]) -> list[Record]:
         """Return the records of events that are this version's own."""
@@ -123,3 +192,25 @@ class Batch:
 def _first(records: Iterable[Record], failed: set[str]) -> str | None:
     """Return the sequence number of the first record, in the order of the batch, that failed."""
     return next((record.sequence for record in records if record.sequence in failed), None)
+
+
+def _places(positions: Iterable[Position]) -> dict[tuple[str, str], set[int]]:
+    """Return the indices of events by shard and sequence number, as they were sent.
+
+    What a transformation made of an event stands EVENTS_MAX further on, or a multiple of it.
+    """
+    places: dict[tuple[str, str], set[int]] = {}
+    for shard, sequence, index in positions:
+        places.setdefault((shard, sequence), set()).add(index % EVENTS_MAX)
+    return places
+
+
+def _damaged(records: Iterable[Record], places: Mapping[tuple[str, str], set[int]]) -> list[Rejection]:
+    """Read once more what cannot be folded while what is stored of its profile is damaged."""
+    return [
+        reject(item, "what is stored of the profile cannot be read", DAMAGED)
+        for record in records
+        if (mine := places.get((record.shard, record.sequence))) is not None
+        for item in read_record(*record)
+        if isinstance(item, Event) and item.position.index in mine
+    ]

@@ -12,8 +12,17 @@ from typing import Final
 
 import msgspec
 
+from shared.app.damage import DamagedError, Place, told
 from shared.app.loading import Group, Loading
-from shared.app.ports import Clock, Committed, Conflict, Failed, ProfileStore, SegmentGoneError
+from shared.app.ports import (
+    Clock,
+    Committed,
+    Conflict,
+    Damaged,
+    Failed,
+    ProfileStore,
+    SegmentGoneError,
+)
 from shared.core.compile import Builder, Contribution
 from shared.core.event import Position
 from shared.core.plan import ACTIONS_MAX
@@ -27,11 +36,20 @@ ATTEMPTS_MAX: Final = 12
 
 
 class Outcome(msgspec.Struct):
-    """What became of a batch. `failed` are the positions of events that must come again, and why."""
+    """What became of a batch. `failed` are the positions of events that must come again, and why.
+
+    Those of `damaged` cannot be folded before what is stored of their profiles is mended.
+    """
 
     tally: Counter[str] = msgspec.field(default_factory=Counter)
     notes: list[Note] = []
     failed: list[tuple[Position, str]] = []
+    damaged: list[Position] = []
+
+    def set_aside(self, group: Group, places: Collection[Place]) -> None:
+        """Take out a group whose profiles cannot be read; it costs nobody else anything."""
+        self.damaged.extend(one.position for one in group)
+        self.notes.append(Note("damaged", {"places": told(places), "events": len(group)}))
 
     def fail(self, group: Group, error: str) -> None:
         """Give a group back to the stream."""
@@ -61,8 +79,8 @@ class Ingest:
 
         So is what was parked `beside` these profiles, whether or not the contributions lead to them.
 
-        A group that fails, for whatever reason, fails alone. Raises what the store raises when it cannot be
-        read at all.
+        A group that fails, or whose profiles are damaged, does so alone. Raises what the store raises when it
+        does not answer at all.
         """
         outcome = Outcome()
         loading = Loading(self._builder, self._store)
@@ -86,6 +104,8 @@ class Ingest:
                 except SegmentGoneError:
                     loading.forget(group)
                     self._again(one, None, loading, outcome, again)
+                except DamagedError as error:
+                    outcome.set_aside(loading.own(group), error.places)
                 except Exception as error:  # noqa: BLE001 - what one group cannot do must not stop the others
                     outcome.fail(loading.own(group), type(error).__qualname__)
             self._commit(planned, loading, outcome, again)
@@ -123,6 +143,8 @@ class Ingest:
                         loading.forget(one.group, plan)
                     loading.snapshot.profiles.update(found)
                     self._again(one, plan, loading, outcome, again)
+                case Damaged(ids=ids):
+                    outcome.set_aside(loading.own(one.group), ids)
                 case Failed(error=error):
                     outcome.fail(loading.own(one.group), error)
 

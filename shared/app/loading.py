@@ -1,10 +1,12 @@
 """Reads as little as planning needs, and says which contributions must be planned together."""
 
-from collections.abc import Collection, Sequence
-from typing import Final
+from collections.abc import Callable, Collection, Sequence
+from functools import partial
+from typing import Final, TypeVar
 
 from msgspec.structs import replace
 
+from shared.app.damage import DamagedError, Place, readable
 from shared.app.ports import ProfileStore
 from shared.core.aggregations.base import NotLoadedError
 from shared.core.compile import Builder, Contribution
@@ -12,11 +14,14 @@ from shared.core.identity.grouping import Components
 from shared.core.identity.identifiers import Identifier
 from shared.core.plan import plan
 from shared.core.profile import Profile, missing_segments
-from shared.core.snapshot import Pointer, Redirect, Snapshot, Tombstone, profile_of
+from shared.core.snapshot import Pointer, Redirect, Snapshot, Stored, Tombstone, profile_of
 from shared.core.writes import Plan
 
 REDIRECTS_MAX: Final = 8
 """Redirects followed in a row; each is a merge whose follow-up has not finished."""
+
+_Place = TypeVar("_Place", bound=Place)
+_Held = TypeVar("_Held")
 
 Group = list[Contribution]
 """Contributions that must be planned together, in the order in which they are taken."""
@@ -33,6 +38,9 @@ class Loading:
         self.store = store
         self.snapshot = Snapshot()
         self.fresh = False
+        self._damaged: set[Place] = set()
+        """Identifiers, ids and names of deltas where what is stored cannot be read. They count as absent in
+        the snapshot, and no group that comes to them is planned."""
         self._parked_in: dict[int, str] = {}
         """The delta that a contribution was parked in, by the identity of the contribution."""
         self._written: set[int] = set()
@@ -61,7 +69,7 @@ class Loading:
 
     def look_at(self, ids: Collection[str]) -> None:
         """Read profiles, so that what is parked beside them is loaded with the rest."""
-        self.snapshot.profiles.update(self.store.profiles(ids, fresh=True))
+        self.snapshot.profiles.update(self._profiles(set(ids), fresh=True))
 
     def own(self, group: Group) -> Group:
         """Return the contributions that this batch brought, without those parked beside profiles."""
@@ -70,8 +78,11 @@ class Loading:
     def plan(self, group: Group, rev_floor: int, actions_max: int) -> Plan:
         """Plan a group, loading segments as they turn out to be needed.
 
-        Raises `SegmentGoneError` when the group's profiles have been written since they were read.
+        Raises `SegmentGoneError` when the group's profiles have been written since they were read, and
+        `DamagedError` when something that it comes to cannot be read.
         """
+        if self._damaged and (damaged := self._damaged & self._places(group)):
+            raise DamagedError(damaged)
         snapshot = self._of(group)
         while True:
             try:
@@ -84,6 +95,15 @@ class Loading:
         if self._parked_in:
             left = set(map(id, rest))
             self._written.update(id(one) for one in group if id(one) not in left)
+
+    def _places(self, group: Group) -> set[Place]:
+        """Return all that planning a group comes to: identifiers, profiles, what is parked beside them."""
+        identifiers = {identifier for one in group for identifier in one.identifiers}
+        pointers = (self.snapshot.pointers.get(one) for one in identifiers)
+        ids = {one for pointer in pointers for one in profile_of(self.snapshot, pointer)[0]}
+        found = (self.snapshot.profiles.get(one) for one in ids)
+        parked = {name for one in found if isinstance(one, Profile | Tombstone) for name in one.parked}
+        return {*identifiers, *ids, *parked}
 
     def _of(self, group: Group) -> Snapshot:
         """Return the snapshot with those deltas alone of which nothing is left once this group is written.
@@ -145,13 +165,13 @@ class Loading:
         unknown = identifiers - snapshot.pointers.keys()
         if not unknown:
             return
-        found = self.store.pointers(unknown, fresh=self.fresh)
+        found = self._pointers(unknown, fresh=self.fresh)
         snapshot.pointers.update(found)
         self._read_profiles({one.profile_id for one in found.values() if one is not None}, fresh=self.fresh)
         # A pointer that seems to lead nowhere may just be newer than what was read of its profile.
         doubtful = {one for one in unknown if self._is_doubtful(one)}
         if doubtful:
-            snapshot.pointers.update(self.store.pointers(doubtful, fresh=True))
+            snapshot.pointers.update(self._pointers(doubtful, fresh=True))
             targets = {one.profile_id for each in doubtful if (one := snapshot.pointers[each]) is not None}
             for target in targets:
                 snapshot.profiles.pop(target, None)
@@ -170,7 +190,7 @@ class Loading:
             unknown = {one for one in ids if one not in snapshot.profiles}
             if not unknown:
                 return
-            found = self.store.profiles(unknown, fresh=fresh)
+            found = self._profiles(unknown, fresh=fresh)
             snapshot.profiles.update(found)
             ids = {stored.target for stored in found.values() if isinstance(stored, Redirect)}
 
@@ -209,7 +229,7 @@ class Loading:
         new = self._listed_deltas() - self.snapshot.deltas.keys()
         if not new:
             return []
-        found = self.store.deltas(new)
+        found = self._readable(self.store.deltas, new)
         self.snapshot.deltas.update({name: found.get(name, ()) for name in new})
         self._parked_in.update((id(one), name) for name, each in found.items() for one in each)
         return [one for each in found.values() for one in each]
@@ -220,6 +240,22 @@ class Loading:
                 wanted = names.intersection(missing_segments(self.builder, stored))
                 if wanted:
                     self.snapshot.profiles[profile_id] = self.store.load(self.builder, stored, wanted)
+
+    def _pointers(self, identifiers: set[Identifier], *, fresh: bool) -> dict[Identifier, Pointer | None]:
+        return dict.fromkeys(identifiers) | self._readable(
+            partial(self.store.pointers, fresh=fresh), identifiers
+        )
+
+    def _profiles(self, ids: set[str], *, fresh: bool) -> dict[str, Stored | None]:
+        return dict.fromkeys(ids) | self._readable(partial(self.store.profiles, fresh=fresh), ids)
+
+    def _readable(
+        self, read: Callable[[set[_Place]], dict[_Place, _Held]], wanted: set[_Place]
+    ) -> dict[_Place, _Held]:
+        """Read what can be read, and take note of what cannot."""
+        found, damaged = readable(read, wanted)
+        self._damaged |= damaged
+        return found
 
 
 def _by_component(contributions: list[Contribution], components: Components) -> list[Group]:

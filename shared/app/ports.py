@@ -31,14 +31,21 @@ class Failed(msgspec.Struct, frozen=True):
     error: str
 
 
-Result = Committed | Conflict | Failed
+class Damaged(msgspec.Struct, frozen=True):
+    """What the write builds on, or what is stored instead, cannot be read; `ids` are of profiles."""
+
+    ids: Collection[str]
+
+
+Result = Committed | Conflict | Failed | Damaged
 
 
 class ProfileStore(Protocol):
     """Profiles and the pointers to them, of one version of one builder.
 
     Reads may be stale unless `fresh` is asked for: every write is conditional. Whatever is returned is
-    shared and must not be changed.
+    shared and must not be changed. A read raises `DamagedError` if anything that was asked for cannot be
+    read: the rest can be had by asking again without it.
     """
 
     def pointers(

@@ -12,11 +12,14 @@ from typing import Final, Protocol
 import msgspec
 
 from shared.core.compile import Builder, Contribution
+from shared.core.containers import EVENTS_MAX
 from shared.core.event import Event, Position
 from shared.core.records import Record, Rejection, read_record, reject
 
 HELD_BYTES_MAX: Final = 2**22
 """JSON text of the events that are transformed together, about."""
+HELD_EVENTS_MAX: Final = EVENTS_MAX
+"""Events that are transformed together, about: the smallest take far more memory than their text."""
 DROPPED: Final = "transform"
 """Why an event is dropped that its transformation drops."""
 
@@ -50,11 +53,12 @@ class Transformer(Protocol):
 
 
 class Read(msgspec.Struct, gc=False):
-    """What one delivery gave."""
+    """What one delivery gave: out of so many bytes of JSON text."""
 
     contributions: list[Contribution] = []
     rejections: list[Rejection] = []
     postponed: list[Postponed] = []
+    text_bytes: int = 0
 
 
 class Reader:
@@ -82,6 +86,7 @@ class Reader:
                         continue
                     for item in read_record(*record):
                         tally["events_in"] += 1
+                        read.text_bytes += _text_bytes(item)
                         if isinstance(item, Event):
                             self._take(item, [item], read, tally)
                         else:
@@ -89,15 +94,16 @@ class Reader:
                 yield read
             return
         held: list[list[Event | Rejection]] = []
-        held_bytes = 0
+        held_bytes = held_events = 0
         for records in deliveries:
             items = [item for record in records for item in read_record(*record)]
             tally["events_in"] += len(items)
             held.append(items)
-            held_bytes += sum(item.size if isinstance(item, Event) else len(item.data) for item in items)
-            if held_bytes > HELD_BYTES_MAX:
+            held_bytes += sum(map(_text_bytes, items))
+            held_events += len(items)
+            if held_bytes > HELD_BYTES_MAX or held_events > HELD_EVENTS_MAX:
                 yield from self._transform(held, self._transformer, tally)
-                held, held_bytes = [], 0
+                held, held_bytes, held_events = [], 0, 0
         yield from self._transform(held, self._transformer, tally)
 
     def _take_plain(self, record: Record, read: Read, tally: Counter[str]) -> bool:
@@ -116,6 +122,7 @@ class Reader:
         if found is None:
             return False
         tally["events_in"] += 1
+        read.text_bytes += len(data)
         if counted:
             tally.update(counted)
         if isinstance(found, Contribution):
@@ -131,7 +138,7 @@ class Reader:
         events = [item for items in held for item in items if isinstance(item, Event)]
         transformed = iter(transformer.run(events) if events else ())
         for items in held:
-            read = Read()
+            read = Read(text_bytes=sum(map(_text_bytes, items)))
             for item in items:
                 became = next(transformed) if isinstance(item, Event) else item
                 if isinstance(became, Rejection):
@@ -163,6 +170,10 @@ class Reader:
                 read.contributions.append(one)
             else:
                 tally[f"dropped.{one.reason}"] += 1
+
+
+def _text_bytes(item: Event | Rejection) -> int:
+    return item.size if isinstance(item, Event) else len(item.data)
 
 
 def _reject(rejection: Rejection, read: Read, tally: Counter[str]) -> None:

@@ -21,9 +21,9 @@ from shared.core import kpl
 EVENTS_MAX: Final = 10_000
 """Events of one record."""
 EVENT_BYTES_MAX: Final = 2**20
+"""JSON text of one event."""
 LINE_BYTES_MAX: Final = EVENT_BYTES_MAX + 2
 """A line of which more is read is no event, whatever follows."""
-"""JSON text of one event."""
 TEXT_BYTES_MAX: Final = 2**25
 """JSON text of one record, unpacked."""
 DEPTH_MAX: Final = 64
@@ -44,6 +44,7 @@ Reason = Literal[
     "truncated",
     "corrupt",
     "not_processed",
+    "profile_damaged",
     "transform_error",
     "transform_result",
     "transform_no_retry",
@@ -53,9 +54,10 @@ Reason = Literal[
     "transform_crash",
 ]
 """Why bytes are not folded. `truncated` and `corrupt` speak of compressed data and aggregates;
-`not_processed` is an event that can be read but failed further on, `transform_...` one whose transformation
-did: an error was raised, or what was returned is no event; `NoRetryError` or `RetryError` was raised; the
-file cannot be run at all; a function took too long, or the process with it."""
+`not_processed` is an event that can be read but failed further on, `profile_damaged` one whose profile cannot
+be read as it is stored, `transform_...` one whose transformation failed: an error was raised, or what was
+returned is no event; `NoRetryError` or `RetryError` was raised; the file cannot be run at all; a function
+took too long, or the process with it."""
 
 _GZIP: Final = b"\x1f\x8b"
 _ZSTD: Final = b"\x28\xb5\x2f\xfd"

@@ -80,13 +80,13 @@ def read_record(
     return results
 
 
-def reject(event: Event, detail: str) -> Rejection:
+def reject(event: Event, detail: str, reason: Reason = "not_processed") -> Rejection:
     """Reject an event that can be read but failed further on; read again, it is the same event.
 
     `detail` must hold nothing of what the event says: a type of error, not its message.
     """
     return Rejection(
-        reason="not_processed",
+        reason=reason,
         detail=detail,
         data=_ENCODER.encode(event.body),
         whole=False,

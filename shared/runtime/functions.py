@@ -10,7 +10,8 @@ from typing import Any, Final
 
 from shared import contract
 from shared.adapters.clock import SystemClock
-from shared.adapters.definitions import Definitions
+from shared.adapters.definitions import KEPT_MAX, Definitions
+from shared.adapters.dynamo.cache import Lru
 from shared.adapters.dynamo.client import dynamo_client
 from shared.adapters.dynamo.store import DynamoStore
 from shared.adapters.function_errors import S3FunctionErrors
@@ -50,7 +51,7 @@ class Functions:
         )
         self._pool = ThreadPoolExecutor(RUN_AT_ONCE, "kith-run")
         self._lock = Lock()
-        self._runs: dict[tuple[str, int], Runs | None] = {}
+        self._runs: Lru[tuple[str, int], Runs] = Lru(KEPT_MAX)
         self._ended: dict[tuple[str, int], tuple[float, bool]] = {}
 
     def take(self, records: Iterable[dict[str, Any]]) -> list[Delivery]:
@@ -61,9 +62,10 @@ class Functions:
         with self._lock:
             if self._has_ended(builder, version):
                 return None
-            if (builder, version) not in self._runs:
-                self._runs[builder, version] = self._compose(builder, version)
-            return self._runs[builder, version]
+            runs = self._runs.get((builder, version))
+            if runs is None and (runs := self._compose(builder, version)) is not None:
+                self._runs.put((builder, version), runs)
+            return runs
 
     def _has_ended(self, builder: str, version: int) -> bool:
         now_s = time.monotonic()

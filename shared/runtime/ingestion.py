@@ -1,12 +1,14 @@
-"""Composition of ingestion: one `Batch` per version, made when its alias is first called."""
+"""Composition of ingestion: one `Batch` per version, made when its alias is called."""
 
 import os
 import time
+from collections.abc import Callable
 from typing import Any, Final
 
 from shared import contract
 from shared.adapters.clock import SystemClock
-from shared.adapters.definitions import Definitions
+from shared.adapters.definitions import KEPT_MAX, Definitions
+from shared.adapters.dynamo.cache import Lru
 from shared.adapters.dynamo.client import dynamo_client
 from shared.adapters.dynamo.store import DynamoStore
 from shared.adapters.quarantine import S3Quarantine
@@ -18,6 +20,7 @@ from shared.app.markers import Markers
 from shared.app.retries import Retries
 from shared.core.compile import Builder
 from shared.runtime import aws
+from shared.runtime.log import LogCode, log
 from shared.runtime.settings import IngestSettings, read_settings
 from shared.runtime.transformation import lambda_transformer
 
@@ -38,10 +41,19 @@ METRICS: Final = {
     "invariant_violations": contract.METRIC_INVARIANT_VIOLATIONS,
 }
 """What a batch's tally counts, by the names of the metrics that show it."""
+NOTES: Final = {
+    "merged": LogCode.PROFILES_MERGED,
+    "broken": LogCode.PROFILE_BROKEN,
+    "set_aside": LogCode.IDENTIFIER_OVER_LIMIT,
+    "parked": LogCode.DELTA_PARKED,
+    "damaged": LogCode.PROFILE_DAMAGED,
+}
+PORTION_MS: Final = 60_000
+"""What a portion of a batch may take, generously: with less time than that, no further one is begun."""
 
 
 class Ingestion:
-    """Everything that one process needs to ingest; clients are made once, definitions loaded once."""
+    """Everything that one process needs to ingest: clients, and what it loaded of the versions it serves."""
 
     def __init__(self, settings: IngestSettings) -> None:
         self._settings = settings
@@ -52,9 +64,15 @@ class Ingestion:
         self._retries = Retries(objects, lambda: time.time_ns() // 1_000_000)
         self._quarantine = S3Quarantine(objects)
         self._markers = Markers(objects)
-        self._batches: dict[tuple[str, int], tuple[Batch, DynamoStore]] = {}
+        self._batches: Lru[tuple[str, int], tuple[Batch, DynamoStore]] = Lru(KEPT_MAX)
 
-    def run(self, builder: str, version: int, envelopes: list[dict[str, Any]]) -> tuple[BatchOutcome, float]:
+    def run(
+        self,
+        builder: str,
+        version: int,
+        envelopes: list[dict[str, Any]],
+        time_left_ms: Callable[[], int],
+    ) -> tuple[BatchOutcome, float]:
         """Ingest a batch for one version; return its outcome and the request units it took.
 
         The outcome's tally also counts the store's `follow_ups_unfinished`.
@@ -63,7 +81,7 @@ class Ingestion:
         units = store.units
         before = units.reads + units.writes
         unfinished = store.unfinished
-        outcome = batch.run(envelopes)
+        outcome = batch.run(envelopes, lambda: time_left_ms() > PORTION_MS)
         outcome.tally["follow_ups_unfinished"] += store.unfinished - unfinished
         return outcome, units.reads + units.writes - before
 
@@ -94,7 +112,7 @@ class Ingestion:
                 ),
                 store,
             )
-            self._batches[builder, version] = known
+            self._batches.put((builder, version), known)
         return known
 
     def _transformation(self, frozen: Frozen, version: int) -> Transformation | None:
@@ -122,3 +140,23 @@ def metrics_of(outcome: BatchOutcome, units: float, now_ms: int) -> dict[str, fl
     if outcome.oldest is not None:
         values[contract.METRIC_BATCH_AGE] = max(0, now_ms - outcome.oldest)
     return values
+
+
+def report(builder: str, version: int, outcome: BatchOutcome) -> None:
+    """Log what became of a batch."""
+    for note in outcome.notes:
+        log(NOTES[note.what], **note.fields)
+    tally = outcome.tally
+    if tally["events_quarantined"]:
+        log(LogCode.RECORDS_QUARANTINED, events=tally["events_quarantined"])
+    if tally["events_postponed"]:
+        log(LogCode.EVENTS_POSTPONED, events=tally["events_postponed"])
+    if tally["invariant_violations"]:
+        log(LogCode.INVARIANT_VIOLATED, invariant="counted_once", events=tally["invariant_violations"])
+    if tally["dedup_evictions"]:
+        log(LogCode.DEDUP_EVICTED, events=tally["dedup_evictions"])
+    if tally["records_unreached"]:
+        log(LogCode.BATCH_UNFINISHED, records=tally["records_unreached"])
+    if outcome.errors:
+        log(LogCode.BATCH_FAILED, from_record=outcome.failed, errors=outcome.errors)
+    log(LogCode.BATCH_DONE, builder=builder, version=version, **{key: n for key, n in tally.items() if n})

@@ -74,6 +74,18 @@ class LogCode(Enum):
         "a transformation wants to try events again later",
         "Nothing, unless it lasts: after the last attempt they go to quarantine.",
     )
+    PROFILE_DAMAGED = (
+        "KITH-111",
+        _ERROR,
+        "what is stored of a profile cannot be read; its events went to quarantine",
+        "`places` says where. docs/quarantine.md says how to mend it; then replay its events.",
+    )
+    BATCH_UNFINISHED = (
+        "KITH-112",
+        _WARNING,
+        "a batch holds more events than there is time for; Lambda brings the rest again",
+        "Nothing, unless it is frequent: then put fewer events into one record, or lower `batch_size`.",
+    )
     BUILDER_DEPLOYED = ("KITH-200", _INFO, "builder deployed", "Nothing: `outcome` says what became of it.")
     BUILDER_GONE = (
         "KITH-201",

@@ -50,12 +50,12 @@ class World:
         ingest = Ingest(builder, self.store, FakeClock())
         self.batch = Batch(builder, 1, t0, ingest, self.quarantine, Markers(self.objects))
 
-    def run(self, *records, arrival=ARRIVAL):
+    def run(self, *records, arrival=ARRIVAL, **options):
         envelopes = [
             envelope(data, arrival=arrival, sequence=f"{number:056}")
             for number, data in enumerate(records, 1)
         ]
-        return self.batch.run(envelopes)
+        return self.batch.run(envelopes, **options)
 
     def profiles(self):
         live = [one for one in self.store.stored.values() if isinstance(one, Profile)]

@@ -1,15 +1,18 @@
 """The ingestion function on a pretended AWS: a golden event, and what may go wrong."""
 
+import gc
 import json
 import traceback
 from dataclasses import replace
 from importlib import import_module, reload
 from pathlib import Path
 from types import SimpleNamespace
+from weakref import WeakSet
 
 import pytest
 
 from shared import contract
+from shared.adapters.dynamo.cache import Lru
 from shared.adapters.dynamo.client import ThrottledError
 from shared.adapters.dynamo.followups import FollowUps
 from shared.adapters.registry import DynamoRegistry
@@ -48,6 +51,7 @@ def a_context(alias="customers-v1"):
         memory_limit_in_mb=1024,
         invoked_function_arn=f"arn:aws:lambda:{REGION}:123456789012:function:ingest:{alias}",
         aws_request_id="request",
+        get_remaining_time_in_millis=lambda: 120_000,
     )
 
 
@@ -102,7 +106,7 @@ def aws(cloud):
 
 @pytest.fixture
 def handler(aws, module):  # noqa: ARG001 - the tables must be there
-    module.INGESTION._batches.clear()  # and with them the stores' caches
+    module.INGESTION._batches = Lru(1)  # and with the others, the stores' caches
     return module.handler
 
 
@@ -205,6 +209,18 @@ def test_a_damaged_definition_fails_the_whole_invocation_and_says_why(module, ha
     with pytest.raises(module.BatchFailedError, match=r"^DamagedDefinitionError$"):
         handler(GOLDEN, a_context("customers-v2"))
     assert [record.code for record in caplog.records] == ["KITH-109"]
+
+
+def test_a_process_keeps_little_of_versions_that_it_is_called_for_no_more(module, handler):
+    sound = DynamoRegistry("registry").version("customers", 1)
+    stores = WeakSet()
+    module.INGESTION._batches = Lru(1)
+    for version in (100, 101, 102):
+        DynamoRegistry("registry").add(replace(sound, version=version))
+        handler(GOLDEN, a_context(f"customers-v{version}"))
+        stores.add(module.INGESTION._batches.get(("customers", version))[1])
+    gc.collect()
+    assert len(stores) == 1
 
 
 def test_no_value_reaches_the_log_when_a_batch_fails(module, handler, monkeypatch, caplog, capfd):

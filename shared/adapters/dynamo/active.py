@@ -2,6 +2,7 @@
 
 from collections.abc import Collection, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from typing import Any, Final
 
 from shared.adapters.dynamo.access import Tables
@@ -9,6 +10,7 @@ from shared.adapters.dynamo.client import GET_KEYS_MAX, Client, chunks
 from shared.adapters.dynamo.items import KIND, REDIRECT, created_at_of, founder_of, pointer_of, updated_at_of
 from shared.adapters.dynamo.keys import Keyspace, body_name
 from shared.adapters.dynamo.overflow import CHUNKS, chunk_names, missing, whole
+from shared.adapters.dynamo.state import UnknownFormatError, reads_items
 from shared.adapters.dynamo.wire import Item
 from shared.app.ports import Clock
 from shared.app.rebuild.ports import ActiveProfile
@@ -36,28 +38,39 @@ class DynamoActiveProfiles:
         self._readers = ThreadPoolExecutor(READERS, "kith-active")
 
     def owners(self, identifiers: Collection[Identifier], at: int) -> dict[Identifier, ActiveProfile]:
-        """Return whose identifiers these are, of those that belong to a profile live at a time (ms UTC)."""
+        """Return whose identifiers these are, of those that belong to a profile live at a time (ms UTC).
+
+        What is stored of the active version and cannot be read is nobody's: the new version mends it.
+        """
         keys = [self._keyspace.pointer(one) for one in identifiers]
-        pointed = {
-            self._keyspace.identifier(item): pointer_of(item).profile_id
-            for item in self._get(self._tables.identifiers, keys, ())
-        }
+        pointed: dict[Identifier, str] = {}
+        for item in self._get(self._tables.identifiers, keys, ()):
+            with suppress(UnknownFormatError):
+                pointed[self._keyspace.identifier(item)] = pointer_of(item).profile_id
         items = self._profiles(set(pointed.values()))
-        live: dict[str, bool] = {}
+        owners: dict[str, ActiveProfile | None] = {}
         found: dict[Identifier, ActiveProfile] = {}
         for identifier, target in pointed.items():
-            item = _end(items, target)
-            if item is None or KIND in item:
+            end = _end(items, target)
+            if end is None or KIND in end:
                 continue
-            profile_id = self._keyspace.profile_id(item)
-            if profile_id not in live:
-                live[profile_id] = self._is_live(item, profile_id, at)
-            if live[profile_id]:
-                found[identifier] = ActiveProfile(profile_id, founder_of(item), created_at_of(item))
+            profile_id = self._keyspace.profile_id(end)
+            if profile_id not in owners:
+                with suppress(UnknownFormatError):
+                    owners[profile_id] = self._owner(end, profile_id, at)
+            owner = owners.get(profile_id)
+            if owner is not None:
+                found[identifier] = owner
         return found
 
-    def _is_live(self, item: Item, profile_id: str, at: int) -> bool:
-        retention, updated_at = self._builder.definition.retention, updated_at_of(item)
+    def _owner(self, item: Item, profile_id: str, at: int) -> ActiveProfile | None:
+        """Return what a rebuild wants to know of a profile, if it is live. Raises `UnknownFormatError`."""
+        founder, created_at, updated_at = _said(item)
+        is_live = self._is_live(item, profile_id, updated_at, at)
+        return ActiveProfile(profile_id, founder, created_at) if is_live else None
+
+    def _is_live(self, item: Item, profile_id: str, updated_at: int, at: int) -> bool:
+        retention = self._builder.definition.retention
         if_known, if_other = (expires_at(retention, updated_at, known=known) >= at for known in (True, False))
         if if_known == if_other:
             return if_known
@@ -69,7 +82,7 @@ class DynamoActiveProfiles:
             if missing(names, chunks_read):  # just rewritten, and so live
                 return True
             item = whole(item, chunks_read)
-        is_known = not self._builder.known.isdisjoint(item["identifiers"]["M"])
+        is_known = not self._builder.known.isdisjoint(_identifier_types(item))
         return if_known if is_known else if_other
 
     def _profiles(self, ids: set[str]) -> dict[str, Item]:
@@ -90,6 +103,17 @@ class DynamoActiveProfiles:
             chunks(keys, GET_KEYS_MAX),
         )
         return [item for part in parts for item in part]
+
+
+@reads_items
+def _said(item: Item) -> tuple[Identifier, int, int]:
+    """Decode founder, created_at and updated_at (ms UTC) of a profile."""
+    return founder_of(item), created_at_of(item), updated_at_of(item)
+
+
+@reads_items
+def _identifier_types(item: Item) -> set[str]:
+    return set(item["identifiers"]["M"])
 
 
 def _end(items: dict[str, Item], target: str) -> Item | None:

@@ -40,6 +40,7 @@ def overflow(item: Item, attempt: str) -> tuple[Item, dict[str, Item]]:
     return slim, chunks
 
 
+@reads_items
 def chunk_names(item: Item) -> list[str]:
     """Return the names of an item's chunks, in order; none for an item that did not overflow."""
     return [wire["S"] for wire in item[CHUNKS]["L"]] if CHUNKS in item else []

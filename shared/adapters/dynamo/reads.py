@@ -10,9 +10,11 @@ from shared.adapters.dynamo.client import GET_KEYS_MAX, chunks
 from shared.adapters.dynamo.items import pointer_of
 from shared.adapters.dynamo.layout import Listed, listed
 from shared.adapters.dynamo.overflow import chunk_names, missing, whole
+from shared.adapters.dynamo.state import UnknownFormatError
 from shared.adapters.dynamo.transactions import removed
 from shared.adapters.dynamo.units import size_of
 from shared.adapters.dynamo.wire import Item
+from shared.app.damage import DamagedError
 from shared.app.ports import SegmentGoneError
 from shared.core.identity.identifiers import Identifier
 from shared.core.profile import Profile
@@ -48,27 +50,41 @@ class Reads:
     def pointers(
         self, identifiers: Collection[Identifier], *, fresh: bool
     ) -> dict[Identifier, Pointer | None]:
-        """Return where identifiers lead."""
+        """Return where identifiers lead. Raises `DamagedError`."""
         found: dict[Identifier, Pointer | None] = dict.fromkeys(identifiers)
         if not fresh:
             found.update((one, self.pointed.get(one)) for one in identifiers)
         wanted = {one: self._keyspace.pointer(one) for one, pointer in found.items() if pointer is None}
+        damaged: list[Identifier] = []
         for item in self._read(self._tables.identifiers, list(wanted.values()), fresh=fresh):
-            identifier, pointer = self._keyspace.identifier(item), pointer_of(item)
-            found[identifier] = pointer
-            self.pointed.put(identifier, pointer)
+            identifier = self._keyspace.identifier(item)
+            try:
+                found[identifier] = pointer = pointer_of(item)
+            except UnknownFormatError:
+                damaged.append(identifier)
+            else:
+                self.pointed.put(identifier, pointer)
+        if damaged:
+            raise DamagedError(damaged)
         return found
 
     def profiles(self, ids: Collection[str], *, fresh: bool) -> dict[str, Stored | None]:
-        """Return what is stored under ids, without segments."""
+        """Return what is stored under ids, without segments. Raises `DamagedError`."""
         found: dict[str, Stored | None] = dict.fromkeys(ids)
         if not fresh:
             found.update((one, self.cached.get(one)) for one in ids)
         wanted = [self._keyspace.profile(one) for one, stored in found.items() if stored is None]
+        damaged: list[str] = []
         for item in self._read(self._tables.profiles, wanted, fresh=fresh):
-            stored = self.stored(item)
-            if stored is not None:
-                found[stored.id] = stored
+            try:
+                stored = self.stored(item)
+            except UnknownFormatError:
+                damaged.append(self._keyspace.profile_id(item))
+            else:
+                if stored is not None:
+                    found[stored.id] = stored
+        if damaged:
+            raise DamagedError(damaged)
         return found
 
     def _read(self, table: str, keys: Sequence[Item], *, fresh: bool) -> list[Item]:
@@ -82,7 +98,8 @@ class Reads:
     def stored(self, item: Item) -> Stored | None:
         """Decode an item, with its chunks; None if the profile goes away while they are read.
 
-        Chunks that are missing belong to a revision that has been replaced: the item is read again.
+        Chunks that are missing belong to a revision that has been replaced: the item is read again. Raises
+        `UnknownFormatError`.
         """
         for _ in range(2):
             names = chunk_names(item)

@@ -21,10 +21,12 @@ from shared.adapters.dynamo.histories import Histories
 from shared.adapters.dynamo.items import KIND, Items, seconds
 from shared.adapters.dynamo.keys import Keyspace, delta_name
 from shared.adapters.dynamo.reads import Reads
+from shared.adapters.dynamo.state import UnknownFormatError
 from shared.adapters.dynamo.units import Units, size_of
 from shared.adapters.dynamo.wire import Item, Wire
 from shared.adapters.dynamo.writes import Writes
-from shared.app.ports import Clock, Committed, Conflict, Failed, Result, SegmentGoneError
+from shared.app.damage import DamagedError
+from shared.app.ports import Clock, Committed, Conflict, Damaged, Failed, Result, SegmentGoneError
 from shared.contract import PROFILES_DUE, TTL_ATTRIBUTE
 from shared.core.compile import Builder, Contribution
 from shared.core.definition import debounce_s
@@ -98,18 +100,39 @@ class DynamoStore:
         return self._reads.profiles(ids, fresh=fresh)
 
     def stored(self, item: Item) -> Stored | None:
-        """Decode an item of the profiles table that was read by a scan; None if it is gone meanwhile."""
-        return self._reads.stored(item)
+        """Decode an item of the profiles table that was read by a scan; None if it is gone meanwhile.
+
+        Raises `DamagedError`.
+        """
+        try:
+            return self._reads.stored(item)
+        except UnknownFormatError:
+            raise DamagedError([self._keyspace.profile_id(item)]) from None
 
     def load(self, builder: Builder, profile: Profile, names: Collection[str]) -> Profile:
-        """Return a copy of a profile with some of its segments loaded. Raises `SegmentGoneError`."""
-        return self._bodies.load(builder, profile, names)
+        """Return a copy of a profile with some of its segments loaded.
+
+        Raises `SegmentGoneError` or `DamagedError`.
+        """
+        try:
+            return self._bodies.load(builder, profile, names)
+        except UnknownFormatError:
+            raise DamagedError([profile.id]) from None
 
     def deltas(self, names: Collection[str]) -> dict[str, list[Contribution]]:
-        """Return parked contributions by name."""
+        """Return parked contributions by name. Raises `DamagedError`."""
         keys = [self._keyspace.delta(name) for name in names]
-        items = self._client.get(self._tables.profiles, keys, consistent=True)
-        return {delta_name(self._keyspace, item): contributions_of(item) for item in items}
+        found: dict[str, list[Contribution]] = {}
+        damaged: list[str] = []
+        for item in self._client.get(self._tables.profiles, keys, consistent=True):
+            name = delta_name(self._keyspace, item)
+            try:
+                found[name] = contributions_of(item)
+            except UnknownFormatError:
+                damaged.append(name)
+        if damaged:
+            raise DamagedError(damaged)
+        return found
 
     def chunks(self, profile: Profile, since_ms: int) -> list[bytes]:
         """Return the chunks of a profile's history, as far back as events since then may be.
@@ -158,6 +181,8 @@ class DynamoStore:
             result = self._writes.write(plan)
         except SegmentGoneError:
             result = Conflict()
+        except UnknownFormatError:
+            result = Damaged(_ids(plan))
         except ERRORS as error:
             result = Failed(_reason(error))
         if isinstance(result, Committed):
@@ -165,6 +190,12 @@ class DynamoStore:
         else:
             self._reads.forget(plan)
         return result
+
+
+def _ids(plan: Plan) -> list[str]:
+    """Return the ids of the profiles that a plan writes or removes."""
+    written = [*(put.profile.id for put in plan.puts), *(bury.tombstone.id for bury in plan.buries)]
+    return [*written, *(remove.profile.id for remove in plan.removes)]
 
 
 def _reason(error: Exception) -> str:
