@@ -99,6 +99,7 @@ class _Logged:
 def read_builder(folder: Path) -> ReadBuilder:
     """Return a builder's folder, read; Failure with all its problems if it is none."""
     from shared.adapters.builder_folders import read_builder_folder
+    from shared.app.folders import missing_problems
     from shared.app.frozen import BUILDER_FILE, complete
     from shared.core.grammar import DefinitionError, parse_definition
 
@@ -115,4 +116,6 @@ def read_builder(folder: Path) -> ReadBuilder:
         definition = parse_definition(files[BUILDER_FILE], str(path))
     except DefinitionError as error:
         raise Failure(f"{folder} is no builder; `kith validate` checks it again:\n{error}") from None
+    for problem in missing_problems(definition, files):
+        raise Failure(f"{path}:{problem.line}: {problem.message}")
     return ReadBuilder(folder, complete(definition, files), files)

@@ -60,7 +60,7 @@ def _all_folders() -> list[Path]:
 
 def _problems(folder: Path) -> list[Wrong]:
     from shared.adapters.builder_folders import read_builder_folder
-    from shared.app.folders import python_problems
+    from shared.app.folders import missing_problems, python_problems
     from shared.app.frozen import BUILDER_FILE
     from shared.core.grammar import DefinitionError, parse_definition
 
@@ -83,6 +83,7 @@ def _problems(folder: Path) -> list[Wrong]:
             (one.line, f"{one.path}: {one.message}" if one.path else one.message) for one in error.problems
         ]
         return [Wrong(source, line, message) for line, message in told] + problems
+    problems += [Wrong(source, *one) for one in missing_problems(definition, files)]
     whole = folder.resolve()
     if whole.parent.name == BUILDERS.name and definition.name != whole.name:
         problems.append(Wrong(source, 1, f"name: must be the folder's name, {whole.name}"))

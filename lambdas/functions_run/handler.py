@@ -33,7 +33,9 @@ def _report(one: Delivery) -> None:
     elif one.failure is not None:
         line = LogCode.FUNCTION_FAILED if one.again else LogCode.FUNCTION_GIVEN_UP
         why = {"reason": one.failure.reason, "detail": one.failure.detail}
-        log(line, **who, **why, attempt=one.message.received)
+        log(line, **who, **why, attempt=one.attempt)
+    elif one.left_out:
+        log(LogCode.TRAITS_LEFT_OUT, **who, left_out=one.left_out)
 
 
 def _word(one: Delivery) -> str:

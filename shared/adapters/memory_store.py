@@ -6,6 +6,7 @@ One lock stands for the store's transactions; every condition is checked as Dyna
 from collections.abc import Collection, Sequence
 from threading import Lock
 
+from shared.app.functions.failing import Failing
 from shared.app.ports import Committed, Conflict, Result, SegmentGoneError
 from shared.core.compile import Builder, Contribution
 from shared.core.history import Head, reachable
@@ -23,6 +24,7 @@ class MemoryStore:
         self.stored: dict[str, Stored] = {}
         self.parked: dict[str, list[Contribution]] = {}
         self.chunked: dict[Head, bytes] = {}
+        self.failures: dict[str, Failing] = {}
         self._lock = Lock()
 
     def pointers(
@@ -58,6 +60,14 @@ class MemoryStore:
         """Return the chunks of a profile's history, as far back as events since then may be."""
         with self._lock:
             return reachable(profile.heads, since_ms, self.chunked.get)
+
+    def failing(self, profile_id: str) -> Failing | None:
+        """Return what is kept of the failures of a profile's function."""
+        return self.failures.get(profile_id)
+
+    def failed(self, profile_id: str, failing: Failing) -> None:
+        """Keep the failures of a profile's function."""
+        self.failures[profile_id] = failing
 
     def commit(self, plans: Sequence[Plan]) -> list[Result]:
         """Write each plan whole, or not at all."""

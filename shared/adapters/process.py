@@ -35,11 +35,15 @@ _Message = TypeVar("_Message", Answer, FunctionAnswer, Loaded)
 
 
 class Limits(NamedTuple):
-    """What user code may take: seconds to load, and for one event, and bytes of memory."""
+    """What user code may take: seconds to load, and for one event, and bytes of memory.
+
+    `idle_s`: for how long its process, with nothing else to do, may leave lying what it is to do next.
+    """
 
     load_s: float = 10.0
     event_s: float = 5.0
     memory_bytes: int = 512 * 2**20
+    idle_s: float = 10.0
 
 
 class Outside(NamedTuple):
@@ -66,6 +70,7 @@ class Process:
         hide_process()  # it holds the credentials of the function
         self._buffer = bytearray()
         self._answered = 0
+        self._idle_s = limits.idle_s
         self._desk = _desk(program, outside)
         try:
             start = start_of(program, outside.secrets)
@@ -82,13 +87,14 @@ class Process:
             start_new_session=True,  # what user code starts ends with it
         )
         _living.add(self._child.pid)
-        self.write(msgspec.json.encode(start))
+        os.set_blocking(self._stdin, False)
         try:
+            self.write(msgspec.json.encode(start), limits.load_s)
             loaded = self._read(limits.load_s, Loaded)
         except LostError as error:
             self.end()
             # A process that only starts too slowly is no fault of its program.
-            kind: Literal["busy", "load"] = "busy" if error.kind == "timeout" else "load"
+            kind: Literal["busy", "load"] = "busy" if error.kind in ("timeout", "busy") else "load"
             raise LostError(kind, f"{program.file}: {error.detail}") from None
         if loaded.error is not None:
             self.end()
@@ -98,13 +104,24 @@ class Process:
         """Say whether the process still runs."""
         return self._child.poll() is None
 
-    def write(self, data: bytes) -> None:
-        """Send a frame; a process that is gone shows when it is read."""
+    @property
+    def _stdin(self) -> int:
         assert self._child.stdin is not None  # noqa: S101 - asked for above
+        return self._child.stdin.fileno()
+
+    def write(self, data: bytes, time_s: float | None = None) -> None:
+        """Send a frame; a process that is gone shows when it is read.
+
+        LostError if it does not take the frame in time: it has been stopped, which none of its events did.
+        """
+        time_s = self._idle_s if time_s is None else time_s
+        end = time.monotonic() + time_s
         with suppress(BrokenPipeError):
             left = memoryview(LENGTH.pack(len(data)) + data)
             while left:
-                left = left[os.write(self._child.stdin.fileno(), left) :]
+                if not select.select([], [self._stdin], [], max(0, end - time.monotonic()))[1]:
+                    raise LostError("busy", f"the process took nothing for {time_s:g} s")
+                left = left[os.write(self._stdin, left) :]
 
     def answer(self, time_s: float, kind: "type[_Message]") -> _Message:
         """Return the next answer; LostError if it takes too long, or there is none."""
@@ -130,10 +147,17 @@ class Process:
         try:
             while (frame := self._frame(end, time_s)).startswith(ASK):
                 told = self._desk(msgspec.json.decode(frame[len(ASK) :], type=Ask))
-                self.write(msgspec.json.encode(told))
+                self._tell(told, end, time_s)
             return msgspec.json.decode(frame, type=kind)
         except (msgspec.MsgspecError, UnicodeError, RecursionError):
             raise LostError("crash", _GARBLED) from None
+
+    def _tell(self, told: Told, end: float, time_s: float) -> None:
+        """Answer a question; LostError if it asks and then takes no answer."""
+        try:
+            self.write(msgspec.json.encode(told), end - time.monotonic())
+        except LostError:
+            raise LostError("timeout", _too_long(time_s)) from None
 
     def _frame(self, end: float, time_s: float) -> bytes:
         while True:
@@ -151,7 +175,7 @@ class Process:
         assert self._child.stdout is not None  # noqa: S101 - asked for above
         left_s = end - time.monotonic()
         if left_s <= 0 or not select.select([self._child.stdout], [], [], left_s)[0]:
-            raise LostError("timeout", f"it took longer than {time_s:g} s")
+            raise LostError("timeout", _too_long(time_s))
         data = os.read(self._child.stdout.fileno(), _READ_BYTES)
         if not data:
             raise LostError("crash", f"the process ended ({_how(self._child)})")
@@ -168,6 +192,10 @@ def _environment(given: Mapping[str, str]) -> dict[str, str]:
     """Return what a process needs to run Python, and none of the credentials of this one."""
     kept = {name: given[name] for name in ("PATH", "LANG", "LD_LIBRARY_PATH") if name in given}
     return {**kept, "PYTHONPATH": os.pathsep.join(filter(None, sys.path)), "PYTHONHASHSEED": "0", "TZ": "UTC"}
+
+
+def _too_long(time_s: float) -> str:
+    return f"it took longer than {time_s:g} s"
 
 
 def _how(child: "subprocess.Popen[bytes]") -> str:

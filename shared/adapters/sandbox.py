@@ -58,6 +58,20 @@ class _Kept:
             self._started_s = time.monotonic()
         return self._process
 
+    def given(self, frame: bytes) -> Process:
+        """Return the process, with a frame; LostError if there can be none.
+
+        One that was stopped between two runs is nobody's fault: a new one takes the frame.
+        """
+        process = self.get()
+        try:
+            process.write(frame)
+        except LostError:
+            self.close()
+            process = self.get()
+            process.write(frame)
+        return process
+
     def close(self) -> None:
         """End the process."""
         if self._process is not None:
@@ -109,8 +123,7 @@ class Sandbox:
 
     def _run(self, events: Sequence[msgspec.Raw], answers: list[Answer], end: float) -> None:
         """Have the events answered that are not yet; LostError if the process is lost over one of them."""
-        process = self._kept.get()
-        process.write(events_json(events[len(answers) :]))
+        process = self._kept.given(events_json(events[len(answers) :]))
         while len(answers) < len(events):
             if time.monotonic() >= end:
                 self.close()  # it would go on with what nobody waits for
@@ -154,8 +167,7 @@ class FunctionSandbox:
             if lost == FAILURES_MAX or (answers and time.monotonic() >= end):
                 break
             try:
-                process = self._kept.get()
-                process.write(run_frame(one.user, one.since_ms, one.chunks))
+                process = self._kept.given(run_frame(one.user, one.since_ms, one.chunks))
                 answer = process.answer(run_s, FunctionAnswer)
             except LostError as error:
                 self.close()

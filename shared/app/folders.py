@@ -1,12 +1,16 @@
 """Reading builder folders as somebody wrote them: definitions, frozen, or all that is wrong with them."""
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Final
 
 from shared.app.frozen import BUILDER_FILE, PROFILE_FILE, TRANSFORM_FILE, complete, freeze
 from shared.core.chain_check import ChainProblem, chain_problems, function_problems, syntax_problem
 from shared.core.definition import Definition
 from shared.core.grammar import DefinitionError, parse_definition
+
+_OPTIONS: Final = re.compile(r"""^["']?profile_function\b""", re.MULTILINE)
 
 
 class BrokenBuildersError(Exception):
@@ -61,7 +65,18 @@ def _definition(folder: BuilderFolder) -> tuple[Definition | None, list[str]]:
         return None, [*found, *error.lines()]
     if definition.name != folder.name:
         found.append(f"{source}: name: must be the folder's name, {folder.name}, not {definition.name}")
+    found += [f"{source}:{one.line}: {one.message}" for one in missing_problems(definition, folder.files)]
     return complete(definition, folder.files), found
+
+
+def missing_problems(definition: Definition, files: Mapping[str, str]) -> list[ChainProblem]:
+    """Say what a folder's `builder.yaml` speaks of that is not there."""
+    if not definition.profile_function or PROFILE_FILE in files:
+        return []
+    said = _OPTIONS.search(files[BUILDER_FILE])
+    line = files[BUILDER_FILE].count("\n", 0, said.start()) + 1 if said else 1
+    what = f"there is no {PROFILE_FILE} beside it: add one that defines `profile`, or leave this out"
+    return [ChainProblem(line, f"profile_function: {what}")]
 
 
 def python_problems(file: str, text: str) -> list[ChainProblem]:

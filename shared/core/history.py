@@ -117,6 +117,11 @@ def revision_of(head: Head) -> int:
     return int.from_bytes(bytes.fromhex(head.name)[:_REV_BYTES], "big")
 
 
+def newest_revision(heads: Iterable[Head]) -> int:
+    """Return the revision of the write that made the newest of some chunks; 0 for none."""
+    return max(map(revision_of, heads), default=0)
+
+
 def first_name(time_ms: int) -> str:
     """Return what sorts before the names of all chunks that are written from a moment on (ms UTC).
 

@@ -403,7 +403,8 @@ class Planner:
         profile = self._settled(life, plan.tally)
         expected = None if life.stored is None else life.stored.rev
         profile.rev = self.rev_floor if expected is None else max(expected + 1, self.rev_floor)
-        ends = expires_at(self.retention, profile.updated_at, known=life.known)
+        expiry = expires_at(self.retention, profile.updated_at, known=life.known)
+        ends = max(expiry, profile.kept_until)
         if ends > profile.children_until:
             profile.children_until = children_until(self.retention, ends, known=life.known)
             if life.stored is not None:

@@ -64,6 +64,9 @@ class Profile(msgspec.Struct):
     measured. `aliases` are ids of merged profiles whose pointers may still lead through a redirect. `parked`
     names deltas that wait beside the stored profile. `heads` is where its history begins, sorted; `computed`
     the last result of its function. Times are ms UTC; `rev` counts writes.
+
+    What is stored stays until `kept_until` at least: a rebuild writes profiles that stay beyond their expiry,
+    as who follows the stream after it may be days behind.
     """
 
     id: str
@@ -80,6 +83,7 @@ class Profile(msgspec.Struct):
     aliases: tuple[str, ...] = ()
     rev: int = 0
     children_until: int = 0
+    kept_until: int = 0
     parked: tuple[str, ...] = ()
     heads: tuple[Head, ...] = ()
     computed: Computed | None = None
@@ -205,6 +209,7 @@ def merge(builder: Builder, primary: Profile, secondary: Profile, how: Merge) ->
     ]
     merge_traits(primary.traits, secondary.traits)
     primary.bytes_max += secondary.bytes_max
+    primary.kept_until = max(primary.kept_until, secondary.kept_until)
     primary.heads = united(primary.heads, secondary.heads)
     merges = sorted({*primary.merges, *secondary.merges, how}, key=lambda one: (one.at, one.secondary))
     primary.merges = tuple(merges[-MERGES_KEPT:])

@@ -18,7 +18,8 @@ from shared.adapters.function_errors import S3FunctionErrors
 from shared.adapters.s3 import S3Objects
 from shared.adapters.sqs import SqsQueue
 from shared.app.functions.deliver import BuildingError, Deliver, Delivery, Message
-from shared.app.functions.run import Backoff, Became, Runs
+from shared.app.functions.failing import Backoff
+from shared.app.functions.run import Became, Runs
 from shared.app.registry import Status
 from shared.core.compile import Builder
 from shared.core.definition import debounce_s
@@ -26,6 +27,8 @@ from shared.runtime import aws
 from shared.runtime.settings import RunSettings, read_settings
 from shared.runtime.transformation import lambda_profile_function
 
+WAITING: Final = frozenset({Became.POSTPONED, Became.RESTING})
+"""What becomes of messages that are not done with: they come again, or others in their place."""
 RUN_AT_ONCE: Final = 10
 """As many as the queue gives in one batch: none waits for another."""
 STATUS_S: Final = 30
@@ -42,11 +45,12 @@ class Functions:
         self._dynamodb = dynamo_client()
         s3 = aws.client("s3", read_timeout_s=10)
         self._definitions = Definitions(self._dynamodb, s3, settings.registry_table, settings.archive_bucket)
+        self._backoff = Backoff(settings.attempts, settings.retry_s)
         self._deliver = Deliver(
             self._runs_of,
             SqsQueue(aws.client("sqs"), settings.functions_queue),
             S3FunctionErrors(S3Objects(s3, settings.archive_bucket)),
-            Backoff(settings.attempts, settings.retry_s),
+            self._backoff,
             self._clock.now_us,
         )
         self._pool = ThreadPoolExecutor(RUN_AT_ONCE, "kith-run")
@@ -95,7 +99,7 @@ class Functions:
             clock=self._clock,
             cache=False,
         )
-        return Runs(compiled, debounce_s(frozen.definition), store, function, self._clock)
+        return Runs(compiled, debounce_s(frozen.definition), store, function, self._clock, self._backoff)
 
 
 def functions() -> Functions:
@@ -127,7 +131,7 @@ def metrics_of(deliveries: Sequence[Delivery]) -> dict[str, dict[str, float]]:
             if one.left_out:
                 counts[contract.METRIC_VALUES_SET_ASIDE] += one.left_out
             ages[one.due.builder] = max(ages[one.due.builder], one.age_ms)
-        elif one.became is not None and one.became is not Became.POSTPONED:
+        elif one.became is not None and one.became not in WAITING:
             counts[contract.METRIC_FUNCTIONS_DROPPED] += 1
             counts[f"{contract.METRIC_FUNCTIONS_DROPPED}.{one.became.value}"] += 1
     return {

@@ -240,6 +240,13 @@ class LogCode(Enum):
         "Read `error`, and the log of functions_sandbox. It counts as no failure of the function.",
     )
 
+    TRAITS_LEFT_OUT = (
+        "KITH-708",
+        _WARNING,
+        "traits that a profile function returned cannot be kept; the others were written",
+        "`kith preview` shows which, and `docs/functions.md` what can be kept.",
+    )
+
     def __init__(self, code: str, level: int, message: str, advice: str) -> None:
         self.code = code
         self.level = level

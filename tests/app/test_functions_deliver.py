@@ -6,7 +6,8 @@ from shared.adapters.function_errors import S3FunctionErrors
 from shared.app.functions.deliver import BuildingError, Deliver, Delivery, Message
 from shared.app.functions.dispatch import Delayed, Due
 from shared.app.functions.errors import FunctionError, Standing, standing
-from shared.app.functions.run import Backoff, Became, Ran
+from shared.app.functions.failing import Backoff
+from shared.app.functions.run import Became, Ran
 from shared.core.functions import FunctionFailure
 from tests.fakes.objects import FakeObjects
 
@@ -83,16 +84,23 @@ def test_what_is_no_message_goes_and_is_told():
 
 
 def test_a_failure_comes_again_later_and_later():
-    world = World(Ran(Became.FAILED, FAILURE))
-    deliveries = [world.take(received) for received in (1, 2)]
-    assert all(one.again and one.failure is FAILURE for one in deliveries)
-    assert world.held == [("r1", 30), ("r1", 120)]
+    world = World(Ran(Became.FAILED, FAILURE, attempt=2, again_s=120))
+    delivery = world.take()
+    assert (delivery.again, delivery.failure, delivery.attempt) == (True, FAILURE, 2)
+    assert world.held == [("r1", 120)]
     assert list(world.errors.list()) == []
 
 
+def test_a_message_whose_function_rests_comes_again_and_is_no_failure():
+    world = World(Ran(Became.RESTING, again_s=17))
+    delivery = world.take()
+    assert (delivery.became, delivery.again, delivery.failure) == (Became.RESTING, True, None)
+    assert world.held == [("r1", 17)]
+
+
 def test_after_the_last_attempt_the_profile_is_listed_and_the_message_goes():
-    world = World(Ran(Became.FAILED, FAILURE))
-    assert not world.take(3).again
+    world = World(Ran(Became.FAILED, FAILURE, attempt=3))
+    assert not world.take(7).again
     assert world.held == []
     [error] = world.errors.list("shop")
     assert error == FunctionError(DUE, "function_error", "ValueError in line 3", 3, NOW_US // 1000)
@@ -111,7 +119,7 @@ def test_while_nothing_is_known_of_the_function_a_message_comes_again_however_of
     assert list(world.errors.list()) == []
 
 
-@pytest.mark.parametrize("outcome", [OSError("cannot be called"), Ran(Became.FAILED, FAILURE)])
+@pytest.mark.parametrize("outcome", [OSError("cannot be called"), Ran(Became.FAILED, FAILURE, 0, 1, 30)])
 def test_a_message_that_cannot_be_held_back_comes_again_and_takes_no_neighbour_with_it(outcome):
     world = World(outcome)
     world.refuses = True

@@ -6,8 +6,9 @@ import pytest
 
 from shared.adapters.memory_store import MemoryStore
 from shared.app.functions.dispatch import Due
+from shared.app.functions.failing import Backoff
 from shared.app.functions.results import input_of, since_of
-from shared.app.functions.run import RACES_MAX, Backoff, Became, Ran, Runs, UnavailableError
+from shared.app.functions.run import RACES_MAX, Became, Ran, Runs, UnavailableError
 from shared.app.ports import Failed
 from shared.core.compile import Builder
 from shared.core.functions import FunctionFailure, FunctionResult
@@ -19,6 +20,8 @@ from tests.people import T0, a_definition, an_event, contributions_of
 
 BUILDER = Builder(a_definition(profile_function=(("window", "365 days"), ("debounce", "30 seconds"))))
 MINUTE_US = 60_000_000
+BACKOFF = Backoff(attempts=6, first_s=30)
+FAILURE = FunctionFailure("function_error", "ValueError in line 3")
 
 
 class Clock:
@@ -42,7 +45,7 @@ class World:
         self.store = MemoryStore()
         self.clock = Clock()
         self.function = FakeFunction(run_one)
-        self.runs = Runs(BUILDER, 30, self.store, self.function, self.clock)
+        self.runs = Runs(BUILDER, 30, self.store, self.function, self.clock, BACKOFF)
         self.count = 0
 
     def event(self, **body):
@@ -132,13 +135,13 @@ def test_a_profile_that_never_rests_runs_all_the_same_and_not_with_every_change(
 def test_a_run_that_fails_leaves_the_last_good_result_and_the_profile_due():
     world = World()
     world.runs.run(world.event())
-    failure = FunctionFailure("function_error", "ValueError in line 3")
-    world.function._run_one = lambda _: failure
+    world.function._run_one = lambda _: FAILURE
     due = world.event()
-    assert world.runs.run(due) == Ran(Became.FAILED, failure)
+    assert world.runs.run(due) == Ran(Became.FAILED, FAILURE, attempt=1, again_s=30)
     assert world.counts() == {"page": 1}
     assert world.profile().is_due
     world.function._run_one = counting
+    world.clock.us += MINUTE_US
     assert world.runs.run(due) == Ran(Became.WRITTEN)
     assert world.counts() == {"page": 2}
 
@@ -264,6 +267,22 @@ def test_a_profile_whose_parked_events_are_gone_runs_without_them():
     world.store.park(due.profile_id, f"{due.profile_id}/d", ())
     world.store.parked.clear()
     assert world.runs.run(world.due(world.profile())) == Ran(Became.WRITTEN)
+    assert world.profile().parked == ()
+
+
+def test_events_that_are_parked_while_the_function_runs_stay_listed_beside_the_result():
+    world = World()
+    due = world.event()
+    event = an_event(messageId="parked", userId="ann", type="track", arrival=T0 + 100)
+    name = f"{due.profile_id}/d"
+
+    def meanwhile(given):
+        world.store.park(due.profile_id, name, contributions_of(BUILDER, [event]))
+        return counting(given)
+
+    world.function._run_one = meanwhile
+    assert world.runs.run(due) == Ran(Became.WRITTEN)
+    assert world.profile().parked == (name,)
 
 
 def test_a_profile_that_cannot_be_written_now_has_its_message_come_again():
@@ -296,12 +315,6 @@ def test_a_result_is_of_the_window_that_ends_with_the_last_event():
     profile = world.profile()
     chunks = world.store.chunks(profile, since_of(BUILDER, profile))
     assert input_of(BUILDER, profile, chunks).since_ms == profile.updated_at - 365 * 24 * 3_600_000
-
-
-def test_each_attempt_waits_four_times_as_long_as_the_one_before_up_to_six_hours():
-    backoff = Backoff(attempts=6, first_s=30)
-    assert [backoff.delay_s(received) for received in range(1, 8)] == [30, 120, 480, 1920, 7680, None, None]
-    assert [backoff.unavailable_s(received) for received in (1, 6, 90)] == [30, 21_600, 21_600]
 
 
 def test_a_result_of_no_traits_is_a_result():

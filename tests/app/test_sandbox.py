@@ -1,6 +1,7 @@
 """User code that misbehaves in every way costs its own event, and nothing of its neighbours."""
 
 import os
+import signal
 
 import msgspec
 import pytest
@@ -263,6 +264,17 @@ def test_a_program_that_only_starts_too_slowly_is_tried_again():
     sandbox = Sandbox(Program("b", 1, "import time; time.sleep(9)", {}), Limits(load_s=0.3))
     answers = run(sandbox, "a", "b")
     assert [one.failure.reason for one in answers] == ["transform_retry"] * 2
+
+
+def test_a_process_that_was_stopped_between_two_runs_is_ended_and_another_takes_what_it_did_not():
+    sandbox = Sandbox(Program("customers", 7, SOURCE, {"KEY": "s3cret"}), Limits(event_s=0.5, idle_s=0.2))
+    run(sandbox, "a")
+    stopped = sandbox._kept._process._child
+    os.kill(stopped.pid, signal.SIGSTOP)
+    large = "b" * 2**20
+    assert became(run(sandbox, large)[0])["do"] == large
+    assert stopped.poll() == -signal.SIGKILL
+    sandbox.close()
 
 
 def test_a_process_that_died_between_two_runs_is_nobodys_fault():

@@ -101,8 +101,8 @@ def test_only_messages_that_are_not_done_with_come_again(run):
 
 def test_failures_are_told_with_their_profile_and_nothing_of_its_events(run, caplog):
     run(
-        delivery(1, became=Became.FAILED, failure=FAILURE, again=True),
-        delivery(2, became=Became.FAILED, failure=FAILURE),
+        delivery(1, became=Became.FAILED, failure=FAILURE, again=True, attempt=2),
+        delivery(2, became=Became.FAILED, failure=FAILURE, attempt=2),
         delivery(3, error=OSError("ann@example.com"), again=True),
         Delivery(Message("m4", "r", "ann@example.com", 1)),
     )
@@ -113,6 +113,12 @@ def test_failures_are_told_with_their_profile_and_nothing_of_its_events(run, cap
     assert [code for code, _ in told] == ["KITH-704", "KITH-705", "KITH-706", "KITH-707", "KITH-703"]
     assert told[-1][1] == {"failed": 2, "unavailable": 1, "unreadable": 1}
     assert "example.com" not in caplog.text
+
+
+def test_traits_that_cannot_be_kept_are_told_with_their_profile_and_their_number(run, caplog):
+    run(delivery(1, became=Became.WRITTEN, left_out=2), delivery(2, became=Became.WRITTEN))
+    who = {"builder": "shop", "version": 3, "profile": "p1"}
+    assert logged(caplog) == [("KITH-708", who | {"left_out": 2}), ("KITH-703", {"written": 2})]
 
 
 def test_what_becomes_of_messages_is_counted_by_builder(run, capsys):
@@ -133,6 +139,7 @@ def test_each_metric_counts_what_its_name_says():
             delivery(5, became=Became.FAILED, failure=FAILURE),
             delivery(6, error=OSError(), again=True),
             delivery(8, became=Became.POSTPONED),
+            delivery(9, became=Became.RESTING, again=True),
             Delivery(Message("m7", "r", "no message", 1)),
         ]
     )

@@ -12,6 +12,7 @@ import msgspec
 
 from shared.adapters.dynamo.followups import ERRORS
 from shared.app.functions.dispatch import Due
+from shared.app.functions.failing import Backoff
 from shared.app.functions.results import input_of, since_of
 from shared.app.functions.run import Runs, UnavailableError
 from shared.app.ports import SegmentGoneError
@@ -52,7 +53,7 @@ class HistoricWorld(World):
 
     def _run_function(self, store, profile):
         clock = Clock(self, self.scheduler.current.process)
-        runs = Runs(self.builder, 0, store, self.function, clock)
+        runs = Runs(self.builder, 0, store, self.function, clock, Backoff(attempts=6, first_s=30))
         return runs.run(Due(self.builder.name, VERSION, profile.id, profile.rev))
 
 

@@ -37,6 +37,12 @@ class SimulatedMemoryStore:
         self._world.scheduler.switch()
         return found
 
+    def failing(self, profile_id):
+        return self._store.failing(profile_id)
+
+    def failed(self, profile_id, failing):
+        self._store.failed(profile_id, failing)
+
     def commit(self, plans):
         return [self._commit(plan) for plan in plans]
 

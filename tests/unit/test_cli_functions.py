@@ -90,7 +90,7 @@ def test_errors_are_printed_as_json_too(cloud):
 
 def test_all_that_failed_are_run_again_as_they_are_now_and_the_others_forgotten(cloud):
     assert cloud.kith("retry", "--all") == "to run again: 1, no longer due: 1\n"
-    assert cloud.queue.sent == [('{"builder":"shop","version":3,"profile_id":"p1","rev":17}', 0)]
+    assert cloud.queue.sent == [('{"builder":"shop","version":3,"profile_id":"p1","rev":17,"asked":true}', 0)]
     assert list(cloud.errors.list()) == []
     assert json.loads(cloud.kith("retry", "--all", "--json")) == {"forgotten": 0, "sent": 0}
 

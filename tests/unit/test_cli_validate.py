@@ -56,6 +56,19 @@ def test_all_problems_are_told_with_path_and_line(builders):
     assert "builders/customers: ok" in result.stdout
 
 
+def test_options_of_a_profile_function_that_is_not_there_are_an_error_that_says_what_to_do(builders):
+    source = builders / "customers" / "builder.yaml"
+    source.write_text(GOOD.format(name="customers") + "profile_function: {debounce: 0 seconds}\n")
+    result = kith(builders / "customers")
+    assert result.exit_code == 1
+    assert result.stderr == (
+        f"{source}:6: profile_function: there is no profile.py beside it: "
+        "add one that defines `profile`, or leave this out\n"
+    )
+    (builders / "customers" / "profile.py").write_text("def profile(events, user, context):\n    pass\n")
+    assert kith(builders / "customers").exit_code == 0
+
+
 def test_json_tells_the_same(builders):
     (builders / "customers" / "builder.yaml").write_text(BAD.replace("bad", "customers"))
     result = kith("--json", builders / "customers")

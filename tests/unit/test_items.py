@@ -118,12 +118,13 @@ def any_profile(draw):
 
 
 def content(profile: Profile):
-    """All that a profile is, comparably."""
+    """All that a profile is, comparably, whatever its item is kept until."""
     split = [
         None if state is None else aggregation.split(state)
         for aggregation, state in zip(BUILDER.aggregations, profile.attributes, strict=True)
     ]
     fields = {name: getattr(profile, name) for name in profile.__struct_fields__}
+    del fields["kept_until"]
     return fields | {"attributes": split, "memory": (profile.memory.traces(), profile.memory.segments)}
 
 
@@ -185,6 +186,18 @@ def test_a_pointer_survives_its_item(identifier, profile_id, first_seen):
     assert pointer_of(item) == point.pointer
     assert KEYSPACE.identifier(item) == identifier
     assert item["expires_at"] == {"N": "2"}, "never before the moment itself"
+
+
+def test_an_item_is_kept_for_as_long_as_its_profile_lives_and_never_less_long_than_it_was_stored_for():
+    profile = new_profile(BUILDER, "0" * 32, Identifier("user_id", "u"), 0)
+    profile.identifiers = {profile.founder: 0}
+    item = ITEMS.profile(profile)
+    expiry_s = int(item["expires_at"]["N"])
+    item["expires_at"] = {"N": str(expiry_s + 5)}
+    stored = ITEMS.stored(item)
+    assert ITEMS.profile(stored)["expires_at"] == {"N": str(expiry_s + 5)}
+    stored.updated_at += 60_000
+    assert ITEMS.profile(stored)["expires_at"] == {"N": str(expiry_s + 60)}
 
 
 def test_references_to_segments_survive():

@@ -63,7 +63,7 @@ class Items:
             rev={"N": str(profile.rev)},
             state={"B": self._state(profile, rests, as_text)},
         )
-        item[TTL_ATTRIBUTE] = seconds(expiry(self._builder, profile))
+        item[TTL_ATTRIBUTE] = seconds(max(expiry(self._builder, profile), profile.kept_until))
         item.update(computed.readable(profile, self._debounce_s))
         if attributes:
             item["attributes"] = {"M": attributes}
@@ -234,6 +234,7 @@ class Items:
             aliases=tuple([state.hex() for _ in range(state.number())]),
             memory=Memory(state.traces(), state.memory_segments()),
             rev=rev,
+            kept_until=int(item[TTL_ATTRIBUTE]["N"]) * 1000,
             parked=_parked(item),
         )
         profile.heads, profile.computed = computed.take(state, item, profile_id)

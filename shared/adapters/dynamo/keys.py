@@ -9,6 +9,7 @@ from shared.contract import (
     PROFILES_SK,
     SK_BODY_PREFIX,
     SK_DELTA_PREFIX,
+    SK_FAILING,
     SK_HISTORY_PREFIX,
     SK_PROFILE,
 )
@@ -54,6 +55,10 @@ class Keyspace:
         """Return the key of a delta, whose name begins with the id of the profile it was parked beside."""
         profile_id, _, rest = name.partition("/")
         return self._child(profile_id, SK_DELTA_PREFIX + rest)
+
+    def failing(self, profile_id: str) -> Item:
+        """Return the key of what is kept of the failures of a profile's function."""
+        return self._child(profile_id, SK_FAILING)
 
     def pointer(self, identifier: Identifier) -> Item:
         """Return the key of the pointer of an identifier."""

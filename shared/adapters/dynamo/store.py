@@ -16,6 +16,7 @@ from shared.adapters.dynamo.access import Access, Tables
 from shared.adapters.dynamo.bodies import Bodies
 from shared.adapters.dynamo.client import Client, Condition
 from shared.adapters.dynamo.deltas import DELTA_BYTES_MAX, contributions_of, delta
+from shared.adapters.dynamo.failures import FailureItems
 from shared.adapters.dynamo.followups import ERRORS, FollowUps
 from shared.adapters.dynamo.histories import Histories
 from shared.adapters.dynamo.items import KIND, Items, seconds
@@ -26,6 +27,7 @@ from shared.adapters.dynamo.units import Units, size_of
 from shared.adapters.dynamo.wire import Item, Wire
 from shared.adapters.dynamo.writes import Writes
 from shared.app.damage import DamagedError
+from shared.app.functions.failing import Failing
 from shared.app.ports import Clock, Committed, Conflict, Damaged, Failed, Result, SegmentGoneError
 from shared.contract import PROFILES_DUE, TTL_ATTRIBUTE
 from shared.core.compile import Builder, Contribution
@@ -78,6 +80,7 @@ class DynamoStore:
         self._follow_ups = FollowUps(access, self._reads, followers, clock)
         self._writes = Writes(access, self._reads, self._follow_ups, clock)
         self._histories = Histories(self._client, builder, profiles_table, keyspace)
+        self._failures = FailureItems(self._client, profiles_table, keyspace)
 
     @property
     def units(self) -> Units:
@@ -140,6 +143,14 @@ class DynamoStore:
         Raises `HistoryGoneError`.
         """
         return self._histories.chunks(profile, since_ms)
+
+    def failing(self, profile_id: str) -> Failing | None:
+        """Return what is kept of the failures of a profile's function."""
+        return self._failures.get(profile_id)
+
+    def failed(self, profile_id: str, failing: Failing) -> None:
+        """Keep the failures of a profile's function."""
+        self._failures.put(profile_id, failing, self._clock.now_us() // 1000)
 
     def commit(self, plans: Sequence[Plan]) -> list[Result]:
         """Write plans, each on its own, at once."""

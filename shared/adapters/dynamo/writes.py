@@ -159,7 +159,7 @@ class Writes:
             bodies.update(parts)
             size = size_of(item)
         if bodies:
-            self._bodies.write(profile.id, bodies, profile.children_until)
+            self._bodies.write(profile.id, bodies, max(profile.children_until, profile.kept_until))
         after = listed(self._builder, profile, chunk_names(item), size)
         return Prepared(put, item, size, before, after, layout.new, set(bodies))
 

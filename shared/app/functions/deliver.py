@@ -12,7 +12,8 @@ import msgspec
 
 from shared.app.functions.dispatch import DELAY_S_MAX, Delayed, Due, Queue
 from shared.app.functions.errors import Errors, FunctionError
-from shared.app.functions.run import Backoff, Became, Runs
+from shared.app.functions.failing import Backoff
+from shared.app.functions.run import Became, Ran, Runs
 from shared.core.functions import FunctionFailure
 
 
@@ -45,7 +46,7 @@ class Delivery(NamedTuple):
     """What became of a message. `again`: it is to come again, and must not be taken for done.
 
     `due` is None for a body that is no message; `error` is what kept the function from running.
-    `left_out` counts traits of its result that could not be kept.
+    `left_out` counts traits of its result that could not be kept; `attempt`, its failures in a row.
     """
 
     message: Message
@@ -56,6 +57,7 @@ class Delivery(NamedTuple):
     again: bool = False
     age_ms: int = 0
     left_out: int = 0
+    attempt: int = 0
 
 
 class Deliver:
@@ -107,16 +109,15 @@ class Deliver:
             return Delivery(message, due, Became.POSTPONED)
         if runs is None:
             return Delivery(message, due, Became.GONE)
-        became, failure, left_out = runs.run(due)
-        if failure is None:
-            age_ms = max(0, (self._now() - due.rev) // 1000)
-            return Delivery(message, due, became, age_ms=age_ms, left_out=left_out)
-        delay_s = self._backoff.delay_s(message.received)
-        if delay_s is None:
-            self._errors.put(self._error(message, due, failure))
-            return Delivery(message, due, became, failure)
-        self._queue.hold(message.receipt, delay_s)
-        return Delivery(message, due, became, failure, again=True)
+        ran = runs.run(due)
+        if ran.again_s is not None:
+            self._queue.hold(message.receipt, ran.again_s)
+            return Delivery(message, due, ran.became, ran.failure, again=True, attempt=ran.attempt)
+        if ran.failure is not None:
+            self._errors.put(self._error(due, ran, ran.failure))
+            return Delivery(message, due, ran.became, ran.failure, attempt=ran.attempt)
+        age_ms = max(0, (self._now() - due.rev) // 1000)
+        return Delivery(message, due, ran.became, age_ms=age_ms, left_out=ran.left_out)
 
     def _postponed_s(self, due: Due) -> int:
         """Return when a message of a version that is being built comes again: later, the longer that takes.
@@ -127,5 +128,5 @@ class Deliver:
         age_s = (self._now() - due.rev) // 1_000_000
         return max(POSTPONED_S_MIN, min(age_s // 2, DELAY_S_MAX))
 
-    def _error(self, message: Message, due: Due, failure: FunctionFailure) -> FunctionError:
-        return FunctionError(due, failure.reason, failure.detail, message.received, self._now() // 1000)
+    def _error(self, due: Due, ran: Ran, failure: FunctionFailure) -> FunctionError:
+        return FunctionError(due, failure.reason, failure.detail, ran.attempt, self._now() // 1000)

@@ -17,13 +17,17 @@ DELAY_S_MAX: Final = 900
 """The longest that a queue holds a message back."""
 
 
-class Due(msgspec.Struct, frozen=True):
-    """A message: a profile was due at this revision."""
+class Due(msgspec.Struct, frozen=True, omit_defaults=True):
+    """A message: a profile was due at this revision.
+
+    `asked`: somebody asked for it, so that it does not wait for the next attempt of a function that fails.
+    """
 
     builder: str
     version: int
     profile_id: str
     rev: int
+    asked: bool = False
 
 
 class Delayed(NamedTuple):

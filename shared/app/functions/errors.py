@@ -86,7 +86,11 @@ def retry(errors: Errors, queue: Queue, found: Iterable[Standing]) -> tuple[int,
     sent = forgotten = 0
     waiting = iter(found)
     while some := list(islice(waiting, LOOKED_UP_TOGETHER)):
-        due = [msgspec.structs.replace(one.error.due, rev=one.rev) for one in some if one.rev is not None]
+        due = [
+            msgspec.structs.replace(one.error.due, rev=one.rev, asked=True)
+            for one in some
+            if one.rev is not None
+        ]
         queue.send([Delayed(one, 0) for one in due])
         for one in some:
             errors.delete(one.error)

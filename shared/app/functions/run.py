@@ -7,21 +7,23 @@ and this one leaves the run to it: so a profile that keeps changing runs when it
 
 A result is written into the profile as it is by then: what it counted meanwhile leaves it due, and its own
 message has it run again. So the busiest profile gets on, too.
+
+A function that failed rests, longer each time (`failing.py`): the newest message of its profile waits for
+that, and the others are done.
 """
 
 from enum import StrEnum
 from typing import Final, NamedTuple, Protocol
 
-import msgspec
-
 from shared.app.functions.dispatch import Due
+from shared.app.functions.failing import Backoff, Failing, Failures, after, served, standing
 from shared.app.functions.ports import Histories, ProfileFunction
 from shared.app.functions.results import computed_of, input_of, since_of
 from shared.app.ingest import Ingest
 from shared.app.ports import Clock, Committed, Failed, ProfileStore
 from shared.core.compile import Builder
 from shared.core.functions import FunctionFailure
-from shared.core.history import HistoryGoneError, revision_of
+from shared.core.history import HistoryGoneError
 from shared.core.profile import Computed, Profile, copy, expiry
 from shared.core.writes import Plan, Put
 
@@ -43,33 +45,47 @@ class Became(StrEnum):
     """The profile was merged, broken or has expired, or its version has ended."""
     FAILED = "failed"
     """The function failed."""
+    RESTING = "resting"
+    """The function has failed, and its next attempt is yet to come."""
     POSTPONED = "postponed"
     """Its version is still being built; a message of the same comes later."""
 
 
 class Ran(NamedTuple):
-    """What became of a message, why the function failed if it did, and how many traits could not be kept."""
+    """What became of a message, why the function failed if it did, and how many traits could not be kept.
+
+    `attempt` counts its failures in a row; `again_s` is in how many seconds the message is to come again.
+    """
 
     became: Became
     failure: FunctionFailure | None = None
     left_out: int = 0
+    attempt: int = 0
+    again_s: int | None = None
 
 
 class UnavailableError(Exception):
     """The profile could not be read or written now; the argument says why, without any value."""
 
 
-class Store(ProfileStore, Histories, Protocol):
-    """Profiles with their histories."""
+class Store(ProfileStore, Histories, Failures, Protocol):
+    """Profiles with their histories, and the failures of their functions."""
 
 
 class Runs:
     """Runs the function of one version of a builder."""
 
     def __init__(
-        self, builder: Builder, debounce_s: int, store: Store, function: ProfileFunction, clock: Clock
+        self,
+        builder: Builder,
+        debounce_s: int,
+        store: Store,
+        function: ProfileFunction,
+        clock: Clock,
+        backoff: Backoff,
     ) -> None:
         self._builder = builder
+        self._backoff = backoff
         self._slot_us = SLOT_DEBOUNCES * max(debounce_s, 1) * 1_000_000
         self._store = store
         self._function = function
@@ -88,8 +104,11 @@ class Runs:
                 continue
             if not profile.is_due:
                 return Ran(Became.NOT_DUE)
-            if self._may_wait(due, profile):
+            if self._may_wait(due, profile, served(profile)):
                 return Ran(Became.SUPERSEDED)
+            failing = standing(self._store.failing(profile.id), profile)
+            if failing is not None and (wait := self._wait(due, profile, failing)) is not None:
+                return wait
             try:
                 chunks = self._store.chunks(profile, since_of(self._builder, profile))
             except HistoryGoneError:  # it has been merged or removed since
@@ -97,7 +116,9 @@ class Runs:
                 continue
             [outcome] = self._function.run([input_of(self._builder, profile, chunks)])
             if isinstance(outcome, FunctionFailure):
-                return Ran(Became.FAILED, outcome)
+                failing, again_s = after(failing, profile, self._backoff, self._clock.now_us())
+                self._store.failed(profile.id, failing)
+                return Ran(Became.FAILED, outcome, attempt=failing.times, again_s=again_s)
             became = self._write(profile, computed_of(profile, outcome))
             return Ran(became, left_out=sum(outcome.left_out.values()) if outcome else 0)
         raise UnavailableError("the history is gone")
@@ -122,18 +143,24 @@ class Runs:
             raise UnavailableError("parked events cannot be folded")
         return False
 
-    def _may_wait(self, due: Due, profile: Profile) -> bool:
-        """Tell whether a newer message is to have the run.
+    def _may_wait(self, due: Due, profile: Profile, ran: int) -> bool:
+        """Tell whether a newer message is to have the run, if the last one was of the history as it was then.
 
-        It is, but where the profile has had no result for a slot of some debounces, and the newer change fell
+        It is, but where the profile has had no run for a slot of some debounces, and the newer change fell
         into another slot: so whoever keeps changing has a few runs in a slot, and not one with each change.
         Revisions are the microseconds of writes.
         """
         if profile.rev <= due.rev:
             return False
-        served = max(map(revision_of, profile.computed.basis), default=0) if profile.computed else 0
-        is_late = due.rev - served > self._slot_us
+        is_late = due.rev - ran > self._slot_us
         return not (is_late and due.rev // self._slot_us < profile.rev // self._slot_us)
+
+    def _wait(self, due: Due, profile: Profile, failing: Failing) -> Ran | None:
+        """Say what becomes of a message whose profile's function has failed; None if it is to run now."""
+        rests_us = 0 if due.asked else failing.until_us - self._clock.now_us()
+        if self._may_wait(due, profile, failing.rev) or (rests_us > 0 and profile.rev > due.rev):
+            return Ran(Became.SUPERSEDED)
+        return Ran(Became.RESTING, again_s=-(-rests_us // 1_000_000)) if rests_us > 0 else None
 
     def _write(self, read: Profile, computed: Computed) -> Became:
         """Write a result into the profile as it is by now, unless another result was written meanwhile."""
@@ -145,6 +172,8 @@ class Runs:
                 return Became.SUPERSEDED
             changed = copy(self._builder, current)
             changed.computed = computed
+            if current.parked:  # what is gone was folded; listed for ever, it would leave the profile due
+                changed.parked = tuple(sorted(self._store.deltas(current.parked)))
             changed.rev = max(current.rev + 1, self._clock.now_us())
             [result] = self._store.commit([Plan(puts=[Put(changed, current.rev)])])
             match result:
@@ -155,22 +184,3 @@ class Runs:
             self._clock.pause(attempt)
             current = self._read(read.id)
         raise UnavailableError("contended")
-
-
-class Backoff(msgspec.Struct, frozen=True):
-    """When a message comes again that failed: after `first_s` seconds, then four times as long, and so on."""
-
-    attempts: int
-    first_s: int
-
-    def delay_s(self, received: int) -> int | None:
-        """Return for how long to wait after so many attempts; None: that was the last."""
-        return None if received >= self.attempts else self.unavailable_s(received)
-
-    def unavailable_s(self, received: int) -> int:
-        """Return for how long to wait when nothing is known of the function, however often that was so."""
-        return int(min(DELAY_S_MAX, self.first_s * 4 ** min(received - 1, 20)))
-
-
-DELAY_S_MAX: Final = 6 * 3600
-"""The longest between two attempts; a queue holds back a message that was received for twelve hours."""
