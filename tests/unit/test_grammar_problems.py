@@ -200,14 +200,15 @@ def test_an_identifier_name_is_plain(name):
         (
             "block: {regex: ['(']}",
             "block.regex.0",
-            "must be a regular expression of Python: missing ), unterminated subpattern at position 0",
+            "must be a regular expression of RE2: missing ): (",
         ),
         (
-            "block: {regex: ['[[a]']}",
+            r"block: {regex: ['(a)\1']}",
             "block.regex.0",
-            "must be a regular expression of Python: Possible nested set at position 1",
+            "must be a regular expression of RE2: invalid escape sequence: \\1",
         ),
         (f"block: {{regex: [{'a' * 1001}]}}", "block.regex.0", "must have at most 1000 characters"),
+        (f"block: {{regex: {['a'] * 101}}}", "block.regex", "must have at most 100 entries"),
         ("block: [true]", "block.0", "must be text or a whole number; quote true, false and other numbers"),
         ("block: nobody", "block", "must be a mapping (`key: value`)"),
         ("anonymous: true", "anonymous", "must be a mapping (`key: value`)"),

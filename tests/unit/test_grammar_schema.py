@@ -116,7 +116,7 @@ BEYOND_A_SCHEMA = (
     *("block: {regex: ['(']}", "block: [7.0]"),
     "attributes: {x: {from: a, type: ip, aggregation: first_last}, x_last: {aggregation: count}}",
 )
-"""A schema knows no Python, no sums and no other keys, and to JSON 1.0 is a whole number."""
+"""A schema knows no RE2, no sums and no other keys, and to JSON 1.0 is a whole number."""
 
 
 @pytest.mark.parametrize("lines", GOOD)

@@ -1,17 +1,18 @@
 """The parts that keys of a builder are made of: names, paths, conditions, block lists, durations."""
 
 import re
-import warnings
 from decimal import Decimal
 from typing import Annotated, Any, Final, TypeVar
 
 from pydantic import AfterValidator, BeforeValidator, Field, PlainValidator
 
 from shared.core.definition import Path
-from shared.core.identity.identifiers import compile_block_regex
+from shared.core.identity.identifiers import DEFAULT_BLOCK
+from shared.core.identity.patterns import BadPatternError, check, matcher
 
 PATH_KEYS_MAX: Final = 16
 REGEX_CHARACTERS_MAX: Final = 1000
+REGEXES_MAX: Final = 100
 
 Plain = str | int | Decimal | bool
 """What the text of a definition holds beside mappings and lists."""
@@ -99,14 +100,19 @@ def _blocked_value(value: Any) -> str:
 
 
 def _block_regex(value: str) -> str:
-    with warnings.catch_warnings():
-        # Python warns of what a later version will read differently; a frozen definition must not change.
-        warnings.simplefilter("error")
-        try:
-            compile_block_regex(value)
-        except (re.error, Warning, OverflowError, RecursionError) as error:
-            raise ValueError(f"must be a regular expression of Python: {error}") from None
+    try:
+        check(value)
+    except BadPatternError as error:
+        raise ValueError(f"must be a regular expression of RE2: {error}") from None
     return value
+
+
+def _block_regexes(values: list[str]) -> list[str]:
+    try:
+        matcher([*DEFAULT_BLOCK.regex, *values])
+    except BadPatternError as error:
+        raise ValueError(f"must be regular expressions that RE2 has room for: {error}") from None
+    return values
 
 
 _T = TypeVar("_T")
@@ -132,6 +138,7 @@ Options = dict[str, ScalarValue]
 
 BlockedValue = Annotated[str, PlainValidator(_blocked_value, json_schema_input_type=str | int)]
 BlockRegex = Annotated[str, Field(max_length=REGEX_CHARACTERS_MAX), AfterValidator(_block_regex)]
+BlockRegexes = Annotated[list[BlockRegex], Field(max_length=REGEXES_MAX), AfterValidator(_block_regexes)]
 Months = Annotated[
     int,
     PlainValidator(parse_months, json_schema_input_type=Annotated[str, Field(pattern=MONTHS_PATTERN)]),

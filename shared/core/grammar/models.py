@@ -32,7 +32,7 @@ from shared.core.grammar.fields import (
     VAULT_NAME_PATTERN,
     AttributeName,
     BlockedValue,
-    BlockRegex,
+    BlockRegexes,
     Debounce,
     EnvironmentName,
     Months,
@@ -71,8 +71,8 @@ class BlockModel(_Model):
 
     exact: list[BlockedValue] = []
     """Whole values, compared after trimming, ignoring case."""
-    regex: list[BlockRegex] = []
-    """Python regular expressions, matched against the whole trimmed value, ignoring case."""
+    regex: BlockRegexes = []
+    """Regular expressions of RE2, matched against the whole trimmed value, ignoring case."""
 
 
 class BuilderBlockModel(BlockModel):

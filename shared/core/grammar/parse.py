@@ -53,6 +53,7 @@ _MESSAGES = {
     "model_type": "must be a mapping (`key: value`)",
     "string_too_short": "must have at least {min_length} character",
     "string_too_long": "must have at most {max_length} characters",
+    "too_long": "must have at most {max_length} entries",
     "string_type": "must be text; quote it if it looks like something else",
     "too_short": "needs at least one entry",
     "greater_than_equal": "must be {ge} or more",
