@@ -3,10 +3,10 @@
 import gzip
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, BinaryIO, Final
+from typing import Any, Final
 
 from cli.errors import Failure
-from shared.core.containers import LINE_BYTES_MAX
+from cli.lines import lines_of
 
 S3_SCHEME: Final = "s3://"
 PIECE_BYTES: Final = 16 * 2**20
@@ -29,14 +29,7 @@ class FileSource:
         with self._path.open("rb") as file:
             packed = file.read(2) == _GZIP
         with gzip.open(self._path) if packed else self._path.open("rb") as file:
-            yield from _lines(file)  # type: ignore[arg-type] # a GzipFile reads as any binary file does
-
-
-def _lines(file: BinaryIO) -> Iterator[bytes]:
-    while line := file.readline(LINE_BYTES_MAX):
-        yield line
-        while len(line) == LINE_BYTES_MAX and not line.endswith(b"\n"):
-            line = file.readline(LINE_BYTES_MAX)  # the rest of the same line
+            yield from lines_of(file)  # type: ignore[arg-type] # a GzipFile reads as any binary file does
 
 
 class FolderSpool:

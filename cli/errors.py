@@ -29,8 +29,17 @@ class Commands(TyperGroup):
         raise typer.Exit(1)
 
 
-def _told_by_aws(error: Exception) -> str | None:
-    """Return what to tell of an error that AWS, or the way to it, raised; None for any other."""
+def is_out_of_reach(error: Exception) -> bool:
+    """Tell whether an error says that nothing answers where AWS, or the local cloud, should be."""
+    from botocore import exceptions as aws
+
+    return isinstance(
+        _of_aws(error), aws.EndpointConnectionError | aws.ConnectionClosedError | aws.ConnectTimeoutError
+    )
+
+
+def _of_aws(error: Exception) -> Exception | None:
+    """Return the error of botocore that an error came of; None if it came of no such."""
     from botocore import exceptions as aws
 
     cause = error
@@ -38,7 +47,17 @@ def _told_by_aws(error: Exception) -> str | None:
         if not isinstance(cause.__cause__, Exception):
             return None
         cause = cause.__cause__
-    if isinstance(cause, aws.EndpointConnectionError | aws.ConnectionClosedError | aws.ConnectTimeoutError):
+    return cause
+
+
+def _told_by_aws(error: Exception) -> str | None:
+    """Return what to tell of an error that AWS, or the way to it, raised; None for any other."""
+    from botocore import exceptions as aws
+
+    cause = _of_aws(error)
+    if cause is None:
+        return None
+    if is_out_of_reach(cause):
         return f"{_sentence(cause)} If this is the local cloud: `make run` starts it."
     if isinstance(cause, aws.NoCredentialsError | aws.NoRegionError):
         advice = "Set up credentials and a region as for the `aws` command (AWS_PROFILE, AWS_REGION)."

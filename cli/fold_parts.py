@@ -27,6 +27,7 @@ from pathlib import Path
 from typing import BinaryIO, Final, NamedTuple
 
 from cli.folders import ReadBuilder
+from cli.lines import BOM
 from shared.app.fold import Cut, Rejected, Scan, Survey, fold_people, link, read_again, scan, survey
 from shared.app.functions.ports import ProfileFunction
 from shared.app.reading import Transformer
@@ -48,7 +49,6 @@ COUNTED_BYTES: Final = 2**20
 """Of a file whose lines are counted, so many at a time."""
 
 _GZIP: Final = b"\x1f\x8b"
-_BOM: Final = b"\xef\xbb\xbf"
 """What some editors begin a file of UTF-8 with; no part of its first line."""
 _OFFSETS: Final = "Q"
 """The array type of places in a file."""
@@ -97,15 +97,15 @@ def parts_of(path: Path, part_bytes: int) -> list[Part]:
     """Cut a file into parts of about equal size, none larger than asked for. Raises OSError."""
     size = path.stat().st_size
     with path.open("rb") as file:
-        begins = file.read(len(_BOM))
+        begins = file.read(len(BOM))
     if begins.startswith(_GZIP):
         return [Part(path, 0, None)]
     count = max(1, -(-size // part_bytes))  # rounded up
     cuts = [size * index // count for index in range(count + 1)]
-    if begins == _BOM:
+    if begins == BOM:
         cuts = [
             0,
-            *(cut for cut in cuts if len(_BOM) < cut < size),
+            *(cut for cut in cuts if len(BOM) < cut < size),
             size,
         ]  # the first line is the first part's
     return [Part(path, start, end) for start, end in pairwise(cuts)]
@@ -132,8 +132,8 @@ def _unpacked_lines(path: Path) -> Iterator[bytes]:
 def _first_line(file: BinaryIO, start: int) -> int:
     """Return where the first line from there on starts, and go there."""
     if start == 0:
-        if file.read(len(_BOM)) == _BOM:
-            return len(_BOM)
+        if file.read(len(BOM)) == BOM:
+            return len(BOM)
         file.seek(0)
         return 0
     # The line that begins before this part belongs to the part before; it may end right here.

@@ -9,13 +9,12 @@ from typing import TYPE_CHECKING, Annotated, Any, Final, NamedTuple
 
 import typer
 
-from cli.errors import Failure
+from cli.errors import Failure, is_out_of_reach
 from cli.options import AsJson, Stage
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
 
-    from cli.target import Target
     from shared.app.frozen import Frozen
     from shared.app.preview import Change, Folded, Pair, Side
     from shared.app.watched import Watched
@@ -78,18 +77,17 @@ def preview(
     """Show what a draft makes of events, beside what the active version makes of them.
 
     Nothing is written. Both run over the same events: samples, or real ones from the archive. What the code
-    of the draft does is told by ids and paths, with its time; what it logs goes to stderr.
+    of the draft does is told by ids and paths, with its time; what it logs goes to stderr. A folder is run
+    over samples without a cloud as well, and alone.
     """
     if events is not None and identifier:
         raise typer.BadParameter("give --events or --identifier, not both")
-    from cli.target import resolve
-
-    target = resolve(stage)
-    name, draft, samples = _source(target, source)
+    name, draft, samples = _source(stage, source)
     draft, code = _watched(draft)
-    version, active = _active(target, name)
+    is_alone = source is not None and Path(source).is_dir() and not identifier and stage is None
+    version, active = _active_if_any(name) if is_alone else _active(stage, name)
     if identifier:
-        folds = _of_people(target, stage, name, draft, active, [_parted(one) for one in identifier])
+        folds = _of_people(stage, name, draft, active, [_parted(one) for one in identifier])
     else:
         folds = _of_lines(events or samples, draft, active)
     previewed = Previewed(name, version, *folds, code)
@@ -99,16 +97,18 @@ def preview(
         _print(previewed, everything=everything, limit=limit)
 
 
-def _source(target: "Target", source: str | None) -> "tuple[str, Side, Path]":
+def _source(stage: str | None, source: str | None) -> "tuple[str, Side, Path]":
     """Return the builder's name, what to run, and where its samples are."""
     from cli.draft import read_candidate
     from cli.publishing import builder_name, publisher_of, refusals
+    from cli.target import resolve
 
     if source is not None and Path(source).is_dir():
         candidate = read_candidate(Path(source))
         from shared.app.frozen import thaw
 
         return candidate.name, _side(thaw(candidate.data, candidate.sha256), source), Path(source) / SAMPLES
+    target = resolve(stage)
     name = builder_name(target, source)
     publisher = publisher_of(target)
     draft = publisher.registry.draft(name)
@@ -121,10 +121,23 @@ def _source(target: "Target", source: str | None) -> "tuple[str, Side, Path]":
     return name, _side(frozen, f"draft of {name}"), Path("builders") / name / SAMPLES
 
 
-def _active(target: "Target", name: str) -> "tuple[int | None, Side | None]":
-    from cli.publishing import publisher_of, refusals
+def _active_if_any(name: str) -> "tuple[int | None, Side | None]":
+    """Return the active version of the local cloud, if one runs."""
+    try:
+        return _active(None, name)
+    except Failure:  # there is none
+        return None, None
+    except Exception as error:
+        if not is_out_of_reach(error):
+            raise
+        return None, None
 
-    publisher = publisher_of(target)
+
+def _active(stage: str | None, name: str) -> "tuple[int | None, Side | None]":
+    from cli.publishing import publisher_of, refusals
+    from cli.target import resolve
+
+    publisher = publisher_of(resolve(stage))
     active = publisher.active(name)
     if active is None:
         return None, None
@@ -162,14 +175,15 @@ def _watched(side: "Side") -> "tuple[Side, dict[str, Watched]]":
 
 
 def _of_lines(path: Path, draft: "Side", active: "Side | None") -> "tuple[Folded, Folded]":
+    from cli.lines import lines_of
     from shared.app.preview import Folded, folded, sample_records
 
     if not path.is_file():
         raise Failure(f"{path} does not exist: name a file with --events, or a person with --identifier")
 
     def run(side: "Side") -> "Folded":
-        with path.open("rb") as lines:
-            return folded(side, sample_records(lines))
+        with path.open("rb") as file:
+            return folded(side, sample_records(lines_of(file)))
 
     return (Folded([], Counter()) if active is None else run(active)), run(draft)
 
@@ -182,7 +196,6 @@ def _parted(identifier: str) -> tuple[str, str]:
 
 
 def _of_people(
-    target: "Target",
     stage: str | None,
     name: str,
     draft: "Side",
@@ -191,6 +204,7 @@ def _of_people(
 ) -> "tuple[Folded, Folded]":
     """Run the archived events of people whom the active version knows, of the time of their profiles."""
     from cli.profiles import find
+    from cli.target import resolve
     from shared import contract
     from shared.adapters.s3 import S3Objects
     from shared.app.preview import archived_records, folded_of_people
@@ -202,6 +216,7 @@ def _of_people(
     since = min(one.created_at for one in people) - MARGIN_MS
     until = max(one.updated_at for one in people) + MARGIN_MS
     wanted = {one for profile in people for one in profile.identifiers}
+    target = resolve(stage)
     objects = S3Objects(target.client("s3"), target.output(contract.OUTPUT_ARCHIVE_BUCKET))
     with _telling() as tell:
         try:
@@ -249,8 +264,12 @@ def _summary(previewed: Previewed, count: int, found: "Sequence[Sequence[Change]
     from cli.tables import counted
 
     active, draft = previewed.active, previewed.draft
-    yield f"active version {previewed.version or '(none)'}: {_outcome(active)}"
+    if previewed.version is not None:
+        yield f"active version {previewed.version}: {_outcome(active)}"
     yield f"draft of {previewed.builder}: {_outcome(draft)}"
+    if previewed.version is None:
+        yield "no active version to compare it with"
+        return
     if not found:
         yield f"{counted(count, 'profile')}, all the same"
         return
@@ -304,13 +323,15 @@ def _print_pair(previewed: Previewed, pair: "Pair", found: "Sequence[Change]", *
         names = sorted(before.keys() | after.keys())
         rows = [Change(name, before.get(name), after.get(name)) for name in names]
     changed = {one.name for one in found}
+    is_alone = previewed.version is None
     cut = TEXT_MAX if is_terminal() else None
     cells: list[list[str | Text]] = []
     for one in rows:
-        style = _style(one) if one.name in changed else "dim"
-        cells.append([one.name, *(Text(value_text(value, cut), style) for value in (one.active, one.draft))])
-    heading = f"version {previewed.version}" if previewed.version else "(no version)"
-    print_table([Column(""), Column(heading), Column("draft")], cells, indent=2)
+        style = "" if is_alone else _style(one) if one.name in changed else "dim"
+        values = (one.draft,) if is_alone else (one.active, one.draft)
+        cells.append([one.name, *(Text(value_text(value, cut), style) for value in values)])
+    headings = ["draft"] if is_alone else [f"version {previewed.version}", "draft"]
+    print_table([Column(""), *map(Column, headings)], cells, indent=2)
 
 
 def _style(change: "Change") -> str:

@@ -94,9 +94,10 @@ def _opened(file: str) -> "Iterator[tuple[BinaryIO, int | None]]":
 
 
 def _lines(source: BinaryIO) -> "Iterator[Line]":
+    from cli.lines import lines_of
     from shared.app.send import Line
 
-    return (Line(number, text) for number, text in enumerate(source, 1))
+    return (Line(number, text) for number, text in enumerate(lines_of(source), 1))
 
 
 def _definitions(target: "Target", builder: str | None) -> "list[Definition]":

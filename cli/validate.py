@@ -59,7 +59,7 @@ def _all_folders() -> list[Path]:
 
 
 def _problems(folder: Path) -> list[Wrong]:
-    from shared.adapters.builder_folders import read_builder_folder
+    from shared.adapters.builder_folders import UnreadableFileError, read_builder_folder
     from shared.app.folders import missing_problems, python_problems
     from shared.app.frozen import BUILDER_FILE
     from shared.core.grammar import DefinitionError, parse_definition
@@ -67,8 +67,10 @@ def _problems(folder: Path) -> list[Wrong]:
     source = folder / BUILDER_FILE
     try:
         files = read_builder_folder(folder).files
-    except (OSError, ValueError) as error:
-        return [Wrong(folder, 1, str(error))]
+    except UnreadableFileError as error:
+        return [Wrong(error.path, 1, error.problem)]
+    except OSError as error:
+        return [Wrong(folder, 1, f"cannot be read: {error.strerror}")]
     if BUILDER_FILE not in files:
         return [Wrong(source, 1, "is missing")]
     problems = [

@@ -6,8 +6,17 @@ from shared.app.folders import BuilderFolder
 from shared.app.frozen import FROZEN_FILES
 
 
+class UnreadableFileError(ValueError):
+    """A file of a builder that cannot be read, and why."""
+
+    def __init__(self, path: Path, problem: str) -> None:
+        super().__init__(f"{path}: {problem}")
+        self.path = path
+        self.problem = problem
+
+
 def read_builder_folder(folder: Path) -> BuilderFolder:
-    """Read the files of one builder that say what it does; ValueError if one is not UTF-8."""
+    """Read the files of one builder that say what it does. Raises `UnreadableFileError`."""
     paths = (folder / name for name in FROZEN_FILES)
     return BuilderFolder(folder.name, {path.name: _text(path) for path in paths if path.is_file()})
 
@@ -22,4 +31,6 @@ def _text(path: Path) -> str:
     try:
         return path.read_text(encoding="utf-8")
     except UnicodeDecodeError as error:
-        raise ValueError(f"{path.parent.name}/{path.name}: is not UTF-8") from error
+        raise UnreadableFileError(path, "is not UTF-8") from error
+    except OSError as error:
+        raise UnreadableFileError(path, f"cannot be read: {error.strerror}") from error

@@ -16,7 +16,7 @@ from typing import Final, Protocol
 import msgspec
 
 from shared import contract
-from shared.app.fold import NO_ARRIVAL, Rejected
+from shared.app.fold import NO_ARRIVAL, TOO_LARGE, Rejected, too_large
 from shared.core.archive import archive_line, archive_object, hour_of, object_key
 from shared.core.containers import UnreadableError, decode_object
 from shared.core.control import is_control
@@ -192,7 +192,8 @@ class Backfill:
             arrival, reason = self._arrival(text)
             if arrival is None:
                 rejected[reason] += 1
-                reject(Rejected(number, reason, text))
+                is_too_large = reason == TOO_LARGE
+                reject(too_large(number, line) if is_too_large else Rejected(number, reason, text))
             else:
                 packing.add(number, arrival, text)
         packing.end()

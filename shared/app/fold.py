@@ -267,7 +267,7 @@ def _event_of(line: bytes, number: int, rejected: list[Rejected]) -> Event | Non
         body = decode_object(line)
     except UnreadableError as error:
         if error.reason == TOO_LARGE:  # of what follows nothing is known, so it is not blank
-            rejected.append(Rejected(number, TOO_LARGE, _beginning(line), _TOO_LARGE_DETAIL))
+            rejected.append(too_large(number, line))
         elif text := line.strip():
             rejected.append(Rejected(number, error.reason, text))
         return None
@@ -281,12 +281,12 @@ def _event_of(line: bytes, number: int, rejected: list[Rejected]) -> Event | Non
     return event
 
 
-def _beginning(line: bytes) -> bytes:
-    """Return the beginning of a line, cut between characters."""
+def too_large(number: int, line: bytes) -> Rejected:
+    """Reject a line that is longer than any event; its beginning is kept, cut between characters."""
     end = TOO_LARGE_KEPT_BYTES
     while end > TOO_LARGE_KEPT_BYTES - _UTF8_BYTES_MAX and line[end] in _UTF8_INSIDE:
         end -= 1
-    return line[:end].strip()
+    return Rejected(number, TOO_LARGE, line[:end].strip(), _TOO_LARGE_DETAIL)
 
 
 def link(groups: Iterable[_Group]) -> list[list[_Group]]:

@@ -201,6 +201,7 @@ def test_lines_that_are_no_events_are_told_by_their_number():
         (6, "control_record"),
     ]
     assert world.rejected[0].data == b"nope"
+    assert len(world.rejected[2].data) <= 1024, "and of a line of any size only the beginning"
 
 
 def test_a_dry_run_says_the_same_and_adds_nothing():

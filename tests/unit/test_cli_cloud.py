@@ -158,10 +158,11 @@ def test_stdin_is_sent_and_an_event_without_anonymous_id_goes_by_its_best_identi
 
 def test_lines_that_are_no_events_are_reported_and_the_rest_is_sent(clients):
     bad = b"{nope\n" * 12
-    result = kith("send", "-", input=bad + b'{"anonymousId": "after-bad"}\n')
+    good = b'\xef\xbb\xbf{"anonymousId": "first"}\n', b'{"anonymousId": "after-bad"}\n'
+    result = kith("send", "-", input=good[0] + bad[:-6] + b"x" * 5_000_000 + b"\n" + good[1])
     assert result.exit_code == 1
-    assert result.stdout.startswith("sent 1 events")
-    assert "line 1: not_json: " in result.stderr
+    assert result.stdout.startswith("sent 2 events")
+    assert "line 2: not_json: " in result.stderr
     assert "... and 2 more" in result.stderr
     assert "12 lines are no events and were not sent" in result.stderr
     assert "after-bad" in [key for key, _ in records(clients)]

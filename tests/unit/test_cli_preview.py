@@ -4,7 +4,10 @@ import json
 import re
 
 import pytest
+from botocore.exceptions import EndpointConnectionError
+from typer.testing import CliRunner
 
+from cli.main import app
 from shared import contract
 from shared.core.archive import archive_line, archive_object, object_key
 from shared.core.compile import Builder
@@ -178,3 +181,54 @@ def test_what_is_missing_is_told(folder):
     assert "--events" in kith("preview", folder).stderr
     wrong = kith("preview", folder, "--events", folder / "builder.yaml", "--identifier", "user_id=ann")
     assert wrong.exit_code == 2
+
+
+@pytest.fixture
+def no_cloud(folder, monkeypatch):
+    """No cloud runs, none ever did, and nobody has an account."""
+    monkeypatch.chdir(folder.parent)
+
+    def refuse(*_):
+        raise AssertionError
+
+    monkeypatch.setattr("shared.runtime.aws.client", refuse)
+    return folder
+
+
+def test_without_a_cloud_a_folder_is_run_alone(no_cloud):
+    runs = CliRunner().invoke(app, ["preview", str(no_cloud)])
+    assert runs.exit_code == 0, runs.stderr
+    lines = runs.stdout.splitlines()
+    assert lines[:3] == [
+        "draft of people: 2 events, 1 profile",
+        "no active version to compare it with",
+        "",
+    ]
+    assert lines[4].split() == ["draft"]
+    assert ["identifiers.email", "a@b.com"] in [line.split() for line in lines]
+
+
+def test_without_a_cloud_drafts_and_people_cannot_be_run(no_cloud):
+    for arguments in (["shop"], [], [str(no_cloud), "--identifier", "user_id=ann"]):
+        runs = CliRunner().invoke(app, ["preview", *arguments])
+        assert (runs.exit_code, runs.stdout) == (1, "")
+        assert "make run" in runs.stderr
+
+
+def test_a_cloud_that_no_longer_runs_is_as_good_as_none(no_cloud, monkeypatch):
+    def gone(_):
+        raise EndpointConnectionError(endpoint_url="http://127.0.0.1:4566")
+
+    monkeypatch.setattr("cli.publishing.publisher_of", gone)
+    monkeypatch.setattr("cli.target.resolve", lambda _: None)
+    runs = CliRunner().invoke(app, ["preview", str(no_cloud)])
+    assert runs.exit_code == 0, runs.stderr
+    assert "no active version" in runs.stdout
+
+
+@pytest.mark.usefixtures("no_cloud")
+def test_a_line_of_any_length_is_read_by_its_beginning(folder):
+    file = folder / "samples" / "events.jsonl"
+    file.write_bytes(b"\xef\xbb\xbf" + file.read_bytes() + b"x" * 5_000_000 + b"\n")
+    runs = CliRunner().invoke(app, ["preview", str(folder)])
+    assert runs.stdout.startswith("draft of people: 3 events, 1 profile, 1 quarantined (too_large)")
