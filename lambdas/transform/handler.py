@@ -7,11 +7,8 @@ import msgspec
 from shared.adapters.sandbox import Limits, Sandbox
 from shared.app.sandboxes import Sandboxes
 from shared.core.sandbox import Request
-from shared.runtime.log import LogCode, log, logger
-from shared.runtime.user_code import outside, report
-
-SPARE_MS: Final = 15_000
-"""Kept for answering, of the time that an invocation has."""
+from shared.runtime.log import LogCode, logger
+from shared.runtime.user_code import answer, outside
 
 OUTSIDE: Final = outside()
 SANDBOXES: Final = Sandboxes(lambda program: Sandbox(program, Limits(), OUTSIDE))
@@ -21,9 +18,4 @@ SANDBOXES: Final = Sandboxes(lambda program: Sandbox(program, Limits(), OUTSIDE)
 def handler(event: dict[str, Any], context: Any) -> dict[str, Any]:
     """Transform the events of a request (`shared/core/sandbox.py`)."""
     request = msgspec.convert(event, Request)
-    time_ms = context.get_remaining_time_in_millis() - SPARE_MS
-    response, answers = SANDBOXES.run(request, time_ms / 1000)
-    failed = report(request.program, answers, "events")
-    who = {"builder": request.program.builder, "version": request.program.version}
-    log(LogCode.TRANSFORMED, **who, events=len(answers), failed=failed)
-    return {"answers": response.answers}
+    return answer(SANDBOXES, request, context, "events", LogCode.TRANSFORMED)

@@ -5,7 +5,7 @@ import json
 from datetime import datetime
 from typing import Any, Final
 
-from local.event_sources.iterators import IteratingReader, Page, asked
+from local.event_sources.iterators import IteratingReader, Page, pages
 from local.event_sources.ports import Clock
 from local.event_sources.records import ChangeRecord
 from local.event_sources.settings import Position
@@ -45,14 +45,14 @@ class TableStream:
 
     def shards(self) -> list[ShardInfo]:
         """List all shards, page by page."""
-        listed: list[ShardInfo] = []
-        request: dict[str, Any] = {"StreamArn": self._stream_arn}
-        while True:
-            described = asked(self._client.describe_stream, **request)["StreamDescription"]
-            listed.extend(_shard_info(item) for item in described["Shards"])
-            if not described.get("LastEvaluatedShardId"):
-                return listed
-            request["ExclusiveStartShardId"] = described["LastEvaluatedShardId"]
+        request = {"StreamArn": self._stream_arn}
+
+        def following(answer: Any) -> dict[str, Any] | None:
+            last = answer["StreamDescription"].get("LastEvaluatedShardId")
+            return {**request, "ExclusiveStartShardId": last} if last else None
+
+        listed = pages(self._client.describe_stream, request, following)
+        return [_shard_info(item) for answer in listed for item in answer["StreamDescription"]["Shards"]]
 
     def reader(self, shard_id: str) -> TableShardReader:
         """Give a reader of one shard."""

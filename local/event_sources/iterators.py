@@ -1,7 +1,7 @@
 """Reading a shard by iterators, as Kinesis and the streams of tables are read alike."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any, Final, NamedTuple
 
 from botocore.exceptions import BotoCoreError, ClientError
@@ -67,6 +67,17 @@ class IteratingReader(ABC):
             return self._iterator
         self._iterator_ms = self._clock()
         return self.find(position)
+
+
+def pages(
+    call: Callable[..., Any], request: Mapping[str, Any], following: Callable[[Any], Mapping[str, Any] | None]
+) -> Iterator[Any]:
+    """Yield the answers to a request, and to the one that is `following` each, if any; raises PortError."""
+    wanted: Mapping[str, Any] | None = request
+    while wanted is not None:
+        answer = asked(call, **wanted)
+        yield answer
+        wanted = following(answer)
 
 
 def asked(call: Callable[..., Any], **request: Any) -> Any:

@@ -8,9 +8,10 @@ import boto3
 from botocore.config import Config
 from botocore.credentials import DeferredRefreshableCredentials, create_assume_role_refresher
 from botocore.exceptions import BotoCoreError, ClientError
+from botocore.loaders import create_loader
 from botocore.session import get_session
 
-from local.event_sources.iterators import IteratingReader, Page, asked, code_of
+from local.event_sources.iterators import IteratingReader, Page, asked, code_of, pages
 from local.event_sources.lane import Answer, NotInvoked, Outcome
 from local.event_sources.ports import Clock
 from local.event_sources.records import StreamRecord
@@ -28,6 +29,10 @@ PATIENT: Final = Config(
     retries={"total_max_attempts": 1},
     max_pool_connections=100,
 )
+
+
+LOADER: Final = create_loader()
+"""Reads what botocore knows of services, once for the clients of all roles: that takes most of making one."""
 
 
 class Clients:
@@ -53,6 +58,7 @@ class Clients:
             self._client("sts", QUICK), {"RoleArn": role, "RoleSessionName": "event-source-mapping"}
         )
         botocore_session = get_session()
+        botocore_session.register_component("data_loader", LOADER)
         botocore_session._credentials = DeferredRefreshableCredentials(  # type: ignore[attr-defined] # noqa: SLF001 - as boto3 does
             refresh_using=refresh, method="sts-assume-role"
         )
@@ -108,14 +114,12 @@ class KinesisStream:
 
     def shards(self) -> list[ShardInfo]:
         """List all shards, page by page."""
-        listed: list[ShardInfo] = []
-        request: dict[str, Any] = {"StreamARN": self._stream_arn}
-        while True:
-            answer = asked(self._client.list_shards, **request)
-            listed.extend(_shard_info(item) for item in answer["Shards"])
-            if not answer.get("NextToken"):
-                return listed
-            request = {"NextToken": answer["NextToken"]}
+
+        def following(answer: Any) -> dict[str, Any] | None:
+            return {"NextToken": answer["NextToken"]} if answer.get("NextToken") else None
+
+        listed = pages(self._client.list_shards, {"StreamARN": self._stream_arn}, following)
+        return [_shard_info(item) for answer in listed for item in answer["Shards"]]
 
     def reader(self, shard_id: str) -> KinesisShardReader:
         """Give a reader of one shard."""
@@ -165,14 +169,12 @@ class S3Destination:
 
 def list_mappings(client: Any) -> list[dict[str, Any]]:
     """List all event source mappings of the account and region; raises PortError."""
-    listed: list[dict[str, Any]] = []
-    request: dict[str, Any] = {}
-    while True:
-        answer = asked(client.list_event_source_mappings, **request)
-        listed.extend(answer["EventSourceMappings"])
-        if not answer.get("NextMarker"):
-            return listed
-        request = {"Marker": answer["NextMarker"]}
+
+    def following(answer: Any) -> dict[str, Any] | None:
+        return {"Marker": answer["NextMarker"]} if answer.get("NextMarker") else None
+
+    listed = pages(client.list_event_source_mappings, {}, following)
+    return [item for answer in listed for item in answer["EventSourceMappings"]]
 
 
 def _shard_info(item: Any) -> ShardInfo:

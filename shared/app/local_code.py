@@ -4,14 +4,17 @@ import sys
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, redirect_stderr, redirect_stdout
-from typing import NamedTuple, TextIO
+from typing import Generic, NamedTuple, TextIO, TypeVar
 
 from kith import Fetch, Warehouse
 from shared.app.secrets import hidden_of
 from shared.app.user_store import MemoryUserValues, StoreDesk, UserValues
 from shared.core.definition import Definition, Secret
 from shared.core.fetch_rules import FetchRules, fetch_rules
+from shared.core.user_code import UserCodeError
 from shared.core.user_context import Printed, Sink, Tools, UserContext, no_fetch, no_warehouse
+
+_Code = TypeVar("_Code")
 
 Network = Callable[[FetchRules | None, Mapping[str, str]], tuple[Fetch, Callable[[str], Warehouse]]]
 """Makes what fetches by rules, and what finds a warehouse among URLs."""
@@ -101,3 +104,38 @@ class Prints:
         out, err = self._streams
         with redirect_stdout(out), redirect_stderr(err):
             self._log(level, text)
+
+
+class LocalCode(Generic[_Code]):
+    """Code of a builder's folder that was made for this process, as `make` does of its source and context.
+
+    `log` takes each line that it logs: its level and its text; `counts` what it counts. UserCodeError if it
+    cannot be run.
+    """
+
+    def __init__(
+        self,
+        make: Callable[[str, UserContext], _Code],
+        source: str,
+        definition: Definition,
+        log: Sink,
+        counts: dict[str, int],
+        reach: Reach | None,
+    ) -> None:
+        self._prints = Prints(log)
+        self._context = (reach or nothing()).context(definition, self._prints.say, counts)
+        with self._prints.taken(self._context):
+            try:
+                self._code = make(source, self._context)
+            except UserCodeError as error:
+                raise UserCodeError(self.mask(str(error)), error.line) from None
+
+    @contextmanager
+    def running(self) -> Iterator[_Code]:
+        """Give the code, and log what is printed meanwhile."""
+        with self._prints.taken(self._context):
+            yield self._code
+
+    def mask(self, text: str) -> str:
+        """Return a text about the code without what must be seen nowhere."""
+        return self._context.mask(text)

@@ -6,12 +6,11 @@ from typing import Final
 import msgspec
 
 from shared.app.frozen import TRANSFORM_FILE
-from shared.app.local_code import Prints, Reach, nothing
+from shared.app.local_code import LocalCode, Reach
 from shared.app.reading import Postponed, Transformed, Transformer
 from shared.core.chain import Chain, Failure, Outcome, event_text, events_made, failed
 from shared.core.definition import Definition
 from shared.core.event import Event
-from shared.core.user_code import UserCodeError
 from shared.core.user_context import Sink
 
 ATTEMPTS: Final = 3
@@ -32,23 +31,17 @@ class LocalTransformer:
         counts: dict[str, int],
         reach: Reach | None = None,
     ) -> None:
-        self._prints = Prints(log)
-        self._context = (reach or nothing()).context(definition, self._prints.say, counts)
-        with self._prints.taken(self._context):
-            try:
-                self._chain = Chain(source, self._context)
-            except UserCodeError as error:
-                raise UserCodeError(self._context.mask(str(error)), error.line) from None
+        self._local = LocalCode(Chain, source, definition, log, counts, reach)
 
     def run(self, events: Sequence[Event]) -> list[Transformed]:
         """Transform events, each alone; what becomes of each, in their order."""
-        with self._prints.taken(self._context):
-            return [became(event, self._masked(self._chain.run(event_text(event)))) for event in events]
+        with self._local.running() as chain:
+            return [became(event, self._masked(chain.run(event_text(event)))) for event in events]
 
     def _masked(self, outcome: Outcome) -> Outcome:
         if not isinstance(outcome, Failure):
             return outcome
-        return msgspec.structs.replace(outcome, detail=self._context.mask(outcome.detail))
+        return msgspec.structs.replace(outcome, detail=self._local.mask(outcome.detail))
 
 
 class PatientTransformer:

@@ -5,17 +5,23 @@ from collections import Counter
 from collections.abc import Sequence
 from functools import cached_property
 from itertools import islice
-from typing import Final
+from typing import Any, Final, Protocol, TypeVar
 
 from shared import contract
 from shared.adapters.orphans import adopt_orphans
 from shared.adapters.process import Outside
 from shared.app.secrets import Secrets
 from shared.app.user_store import Held, UserValues
-from shared.core.sandbox import Answer, FunctionAnswer, Program
+from shared.core.sandbox import Answer, FunctionAnswer, FunctionRequest, Program, Request, Response
 from shared.runtime import aws
 from shared.runtime.log import LogCode, log
 from shared.runtime.metrics import emit
+
+_Request_contra = TypeVar("_Request_contra", Request, FunctionRequest, contravariant=True)
+_Answer = TypeVar("_Answer", Answer, FunctionAnswer)
+
+SPARE_MS: Final = 15_000
+"""Kept for answering, of the time that an invocation has."""
 
 _FUNCTION_NAME: Final = "AWS_LAMBDA_FUNCTION_NAME"
 LINES_MAX: Final = 100
@@ -71,6 +77,30 @@ def outside() -> Outside:
         adopt_orphans()
     table = os.environ.get(contract.ENV_USER_STORE)
     return Outside(_LaterSecrets(), _LaterValues(table) if table else None)
+
+
+class _Sandboxes(Protocol[_Request_contra, _Answer]):
+    """Answers requests to run user code."""
+
+    def run(self, request: _Request_contra, time_s: float) -> tuple[Response, list[_Answer]]:
+        """Run what is requested within a time; return the response, and what it says."""
+        ...
+
+
+def answer(
+    sandboxes: _Sandboxes[_Request_contra, _Answer],
+    request: _Request_contra,
+    context: Any,
+    of: str,
+    code: LogCode,
+) -> dict[str, Any]:
+    """Answer a request, and tell how it went, as `code` of the log; `of` says what user code ran on."""
+    time_ms = context.get_remaining_time_in_millis() - SPARE_MS
+    response, answers = sandboxes.run(request, time_ms / 1000)
+    failed = report(request.program, answers, of)
+    who = {"builder": request.program.builder, "version": request.program.version}
+    log(code, **who, **{of: len(answers)}, failed=failed)
+    return {"answers": response.answers}
 
 
 def report(program: Program, answers: Sequence[Answer] | Sequence[FunctionAnswer], of: str) -> int:

@@ -4,12 +4,11 @@ from collections.abc import Mapping, Sequence
 
 from shared.app.frozen import PROFILE_FILE
 from shared.app.functions.ports import FunctionInput, ProfileFunction
-from shared.app.local_code import Prints, Reach, nothing
+from shared.app.local_code import LocalCode, Reach
 from shared.core.containers import decode_any
 from shared.core.definition import Definition
 from shared.core.functions import FunctionFailure, FunctionOutcome, result_of
 from shared.core.profile_code import ProfileCode
-from shared.core.user_code import UserCodeError
 from shared.core.user_context import Sink
 
 
@@ -27,24 +26,17 @@ class LocalProfileFunction:
         counts: dict[str, int],
         reach: Reach | None = None,
     ) -> None:
-        self._prints = Prints(log)
-        self._context = (reach or nothing()).context(definition, self._prints.say, counts)
-        with self._prints.taken(self._context):
-            try:
-                self._code = ProfileCode(source, self._context)
-            except UserCodeError as error:
-                raise UserCodeError(self._context.mask(str(error)), error.line) from None
+        self._local = LocalCode(ProfileCode, source, definition, log, counts, reach)
 
     def run(self, inputs: Sequence[FunctionInput], time_s: float | None = None) -> list[FunctionOutcome]:
         """Run the function for each profile alone; what became of each, in their order."""
         del time_s
-        with self._prints.taken(self._context):
-            return [self._outcome(one) for one in inputs]
+        with self._local.running() as code:
+            return [self._outcome(code.run(one.user, one.chunks, one.since_ms)) for one in inputs]
 
-    def _outcome(self, one: FunctionInput) -> FunctionOutcome:
-        result = self._code.run(one.user, one.chunks, one.since_ms)
+    def _outcome(self, result: bytes | FunctionFailure | None) -> FunctionOutcome:
         if isinstance(result, FunctionFailure):
-            return FunctionFailure(result.reason, self._context.mask(result.detail))
+            return FunctionFailure(result.reason, self._local.mask(result.detail))
         return None if result is None else result_of(decode_any(result))
 
 
