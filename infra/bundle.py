@@ -11,10 +11,15 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 from functools import cache
+from importlib.metadata import Distribution, distributions
 from pathlib import Path
 from typing import Final, Literal
+
+from packaging.requirements import Requirement
+from packaging.utils import NormalizedName, canonicalize_name
 
 ROOT: Final = Path(__file__).parent.parent
 BUILD: Final = ROOT / ".build"
@@ -48,7 +53,6 @@ SERVICES: Final = ("dynamodb", "kinesis", "lambda", "s3", "secretsmanager", "sqs
 
 UNUSED: Final = (
     "bin",
-    "*.dist-info",
     "**/__pycache__",
     "**/*.pyi",
     "**/tests",
@@ -71,13 +75,14 @@ def bundle_function(name: str, target: Target, folders: Sequence[str] = ()) -> B
     """Bundle a function, or all that share a bundle, with `kith`, `shared`, packages and further folders."""
     name = bundle_of(name)
     functions = functions_in(name)
-    packages = _packages(_requirements(functions), target)
+    installed = _install(target)
+    wanted = _needed(installed, _requirements(functions))
     handlers = (f"lambdas/{one}" for one in functions)
     sources = ["lambdas/__init__.py", *_files(*handlers, "kith", "shared", *folders)]
-    recipe = _digest([packages.name, *_contents(ROOT, sources)])
+    recipe = _digest([installed.name, *sorted(wanted), *_contents(ROOT, sources)])
     path = _build_once(
         BUILD / "functions" / f"{name}-{target}-{recipe}",
-        lambda folder: _assemble(folder, packages, sources, target),
+        lambda folder: _assemble(folder, installed, wanted, sources, target),
     )
     return Bundle(path, _digest([target, *_held(path)]))
 
@@ -112,8 +117,9 @@ def _requirements(functions: Sequence[str]) -> list[Path]:
     return [file for folder in folders if (file := folder / "requirements.txt").exists()]
 
 
-def _packages(requirements: Sequence[Path], target: Target) -> Path:
-    """Install packages for the target and trim them; returns their folder."""
+def _install(target: Target) -> Path:
+    """Install what any function asks for, once for all, and trim it; returns the folder of packages."""
+    requirements = sorted((ROOT / "lambdas").rglob("requirements.txt"))
     pins = (file.read_text() for file in (*requirements, CONSTRAINTS))
     compiler = sys.version if target == "local" else str(runtime_python())
     recipe = (Path(__file__).read_text(), compiler, target, *pins)
@@ -130,6 +136,48 @@ def _packages(requirements: Sequence[Path], target: Target) -> Path:
     return _build_once(BUILD / "packages" / f"{target}-{_digest(recipe)}", install)
 
 
+def _needed(installed: Path, requirements: Iterable[Path]) -> set[str]:
+    """Name the entries of the folder of packages that hold what is asked for, and what that stands on."""
+    packages = _packages(installed)
+    asked = [canonicalize_name(Requirement(line).name) for file in requirements for line in _lines(file)]
+    needed: set[NormalizedName] = set()
+    while asked:
+        name = asked.pop()
+        if name not in needed:
+            needed.add(name)
+            asked += packages[name].stands_on
+    return {"__pycache__"}.union(*(packages[name].entries for name in needed))
+
+
+@dataclass(frozen=True)
+class Package:
+    """What a package has put beside those of others, and the names of those that it stands on."""
+
+    entries: frozenset[str]
+    stands_on: tuple[NormalizedName, ...]
+
+
+@cache
+def _packages(installed: Path) -> dict[NormalizedName, Package]:
+    return {canonicalize_name(one.name): _package(one) for one in distributions(path=[str(installed)])}
+
+
+def _package(found: Distribution) -> Package:
+    # pip, too, judges markers by the Python that it runs with, not by the one it installs for.
+    asked = map(Requirement, found.requires or ())
+    stands_on = (one.name for one in asked if one.marker is None or one.marker.evaluate({"extra": ""}))
+    entries = {file.parts[0] for file in found.files or ()}
+    return Package(
+        frozenset(one for one in entries if not one.endswith(".dist-info")),
+        tuple(map(canonicalize_name, stands_on)),
+    )
+
+
+def _lines(requirements: Path) -> Iterator[str]:
+    lines = (line.partition("#")[0].strip() for line in requirements.read_text().splitlines())
+    return (line for line in lines if line)
+
+
 def _trim(packages: Path) -> None:
     models = (model for model in (packages / "botocore" / "data").iterdir() if model.is_dir())
     unused = [path for pattern in UNUSED for path in packages.glob(pattern)]
@@ -140,18 +188,27 @@ def _trim(packages: Path) -> None:
             path.unlink(missing_ok=True)
 
 
-def _assemble(folder: Path, packages: Path, sources: Iterable[str], target: Target) -> None:
-    """Lay the packages beside the sources; they are linked, since nobody writes to either."""
+def _assemble(
+    folder: Path, installed: Path, wanted: AbstractSet[str], sources: Iterable[str], target: Target
+) -> None:
+    """Lay the wanted packages beside the sources; they are linked, since nobody writes to either."""
     for source in sources:
         (folder / source).parent.mkdir(parents=True, exist_ok=True)
         shutil.copyfile(ROOT / source, folder / source)
     _compile(folder, target)
-    shutil.copytree(packages, folder, copy_function=os.link, dirs_exist_ok=True)
+
+    def unwanted(below: str, names: list[str]) -> set[str]:
+        return {*names} - wanted if Path(below) == installed else set()
+
+    shutil.copytree(installed, folder, copy_function=os.link, dirs_exist_ok=True, ignore=unwanted)
 
 
 def _compile(folder: Path, target: Target) -> None:
-    """Spare cold starts the compiling, where the Python that will run is at hand; it halves an import."""
-    python = sys.executable if target == "local" else runtime_python()
+    """Spare cold starts the compiling, where the Python that will run is at hand; it halves an import.
+
+    The local engine runs functions from folders that Python can write to: it compiles what is imported.
+    """
+    python = runtime_python() if target == "aws" else None
     if python:
         subprocess.run(  # noqa: S603  # an interpreter of this machine, and a folder of ours
             [python, "-m", "compileall", "-q", "--invalidation-mode=unchecked-hash", "-s", folder, folder],
