@@ -29,7 +29,8 @@ TASK_MARGIN: Final = Duration.minutes(1)
 
 WORKERS_END: Final = Duration.minutes(16)
 """Longer than any function may run: what Step Functions has given up, or was told to stop, still works on."""
-WORKERS_END_LOCAL: Final = Duration.seconds(2)
+WORKERS_END_LOCAL: Final = Duration.seconds(4)
+"""The local engine waits a quarter of it."""
 
 RETRY_FIRST: Final = Duration.seconds(2)
 RETRY_LATEST: Final = Duration.minutes(5)

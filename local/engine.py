@@ -25,6 +25,9 @@ ACCOUNT: Final = "000000000000"
 ACCESS_KEY: Final = "kithlocalengine"
 SECRET_KEY: Final = "kith-local-engine"  # noqa: S105 - opens nothing but the engine on this machine
 
+WAIT_SCALE: Final = 0.25
+"""What becomes of a second that a state machine waits, also before it tries a state again."""
+
 START_S_MAX: Final = 60
 STOP_S_MAX: Final = 20
 LOG_LINES_SHOWN: Final = 15
@@ -125,6 +128,7 @@ class Engine:
             "AWS_SECRET_ACCESS_KEY": SECRET_KEY,
             "LOG_LEVEL": "WARNING",
             "LAMBDA_EXECUTOR": "local",
+            "SFN_WAIT_SCALE": str(WAIT_SCALE),
             # It would open further ports, and take down containers of whoever uses Docker here.
             "SFTP_ENABLED": "0",
             "IOT_MTLS_ENABLED": "0",

@@ -5,6 +5,7 @@
   rather than disabling the mappings, leaves `Enabled` to the user, also across deployments, and
   there is no moment in which both of them consume. Those for SQS it runs well enough itself.
 - It drops StartingPositionTimestamp of mappings.
+- It unpacks the code of a function anew for each process that runs it, which takes longer than the start.
 - It refuses alarms on metric math, which would fail the whole deployment.
 - It checks the permission to invoke an alias against the function, if the alias is a Qualifier.
 - It knows no resource of what is asked of a table's stream, but for `*`.
@@ -19,12 +20,18 @@ the start with a message rather than with half of the changes.
 """
 
 import base64
+import contextlib
+import hashlib
 import importlib
 import json
 import re
+import tempfile
 from collections.abc import Callable
 from contextvars import ContextVar
+from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
+from zipfile import ZipFile
 
 HTTP_ERROR_MIN = 300
 STATEMENT = re.compile(r'\s*(INSERT|UPDATE|DELETE|SELECT)\b[^"]*"([^"]+)"', re.IGNORECASE)
@@ -38,6 +45,7 @@ def main() -> None:
     permissions: Any = importlib.import_module("ministack.core.iam_evaluator")
     actions: Any = importlib.import_module("ministack.core.iam_actions")
     functions: Any = importlib.import_module("ministack.services.lambda_svc")
+    runtime: Any = importlib.import_module("ministack.core.lambda_runtime")
     templates: Any = importlib.import_module("ministack.services.cloudformation.provisioners")
     mappings = functions._esms  # noqa: SLF001
     change(permissions, "_resolve_condition_key", trust_loopback)
@@ -51,6 +59,7 @@ def main() -> None:
     for poller in ("_poll_kinesis", "_poll_dynamodb_streams"):
         change(functions, poller, lambda _: lambda: False)
     change(functions, "_create_esm", lambda create: keep_start(create, mappings))
+    change(runtime, "zipfile", unpack_once)
     change(templates, "_cw_metric_alarm_record", accept_metric_math)
     importlib.import_module("ministack.app").main()
 
@@ -76,6 +85,26 @@ def keep_start(create: Callable[[dict[str, Any]], Any], mappings: Any) -> Callab
         return response
 
     return create_and_keep
+
+
+def unpack_once(zipfile: Any) -> Any:
+    """Give `zipfile` with a ZipFile that leads to what it holds, unpacked once: nobody writes to code."""
+
+    class UnpackedOnce(ZipFile):
+        def extractall(self, path: Any = None, *_: Any, **__: Any) -> None:
+            with Path(str(self.filename)).open("rb") as packed:
+                digest = hashlib.file_digest(packed, "sha256").hexdigest()
+            unpacked = Path(tempfile.gettempdir()) / "unpacked" / digest
+            if not unpacked.exists():
+                unpacked.parent.mkdir(exist_ok=True)
+                unfinished = tempfile.mkdtemp(dir=unpacked.parent)
+                super().extractall(unfinished)
+                with contextlib.suppress(OSError):  # somebody else was faster, and unpacked the same
+                    Path(unfinished).rename(unpacked)
+            Path(path).rmdir()
+            Path(path).symlink_to(unpacked)
+
+    return SimpleNamespace(**vars(zipfile) | {"ZipFile": UnpackedOnce})
 
 
 def trust_loopback(resolve: Callable[[str, Any], Any]) -> Callable[[str, Any], Any]:

@@ -3,6 +3,8 @@
 import base64
 import json
 import socket
+import tempfile
+import zipfile
 from pathlib import Path
 
 import pytest
@@ -19,6 +21,7 @@ from local.engine_main import (
     name_the_stream,
     take_batches_for_what_they_do,
     trust_loopback,
+    unpack_once,
 )
 
 ENDPOINT = Endpoint(4711, "1-2")
@@ -177,3 +180,19 @@ def test_statements_are_checked_as_what_they_do_to_their_tables():
 def test_an_engine_without_a_name_that_is_changed_does_not_start():
     with pytest.raises(SystemExit, match="_poll_kinesis"):
         change(object(), "_poll_kinesis", lambda original: original)
+
+
+def test_the_code_of_a_function_is_unpacked_once_for_all_processes_that_run_it(tmp_path: Path, monkeypatch):
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    packed = tmp_path / "code.zip"
+    for content in ("one", "another"):
+        with zipfile.ZipFile(packed, "w") as code:
+            code.writestr("lambdas/handler.py", content)
+        for process in ("first", "second"):
+            folder = tmp_path / f"{process} with {content}"
+            folder.mkdir()
+            with unpack_once(zipfile).ZipFile(packed) as code:
+                code.extractall(folder)
+            assert (folder / "lambdas" / "handler.py").read_text() == content
+        assert folder.samefile(tmp_path / f"first with {content}")
+    assert len(list((tmp_path / "unpacked").iterdir())) == 2
