@@ -5,7 +5,7 @@ SHELL := /bin/bash
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: help setup run stop test simulate fuzz soak lint format bench synth deploy destroy clean
+.PHONY: help setup run stop test tests simulate fuzz soak lint format bench synth deploy destroy clean
 
 help: ## Show this help
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sort | awk -F ':.*## ' '{printf "  make %-10s %s\n", $$1, $$2}'
@@ -42,9 +42,12 @@ format: setup ## Rewrite the code in the project's style
 	@$(BIN)/ruff check --fix --quiet .
 	@$(BIN)/ruff format --quiet .
 
-# One process per core; what shares a file, or the local cloud, shares a process (tests/conftest.py).
-test: setup lint ## Run all tests, from nothing
-	@$(BIN)/python -m pytest -m "not soak" --numprocesses auto --maxprocesses 4 --dist loadscope --no-loadscope-reorder
+test: setup ## Run all tests, from nothing
+	@$(MAKE) --no-print-directory --jobs=2 lint tests
+
+# As many processes as tests/conftest.py says, which also says what shares one.
+tests: setup
+	@$(BIN)/python -m pytest -m "not soak" --numprocesses auto --maxprocesses 5 --dist loadscope --no-loadscope-reorder
 
 # `make simulate SEEDS=0:1000 STEPS=60 STORE=dynamo`: docs/reliability.md
 SEEDS ?= 0:200
