@@ -9,10 +9,11 @@ from threading import Lock
 from shared.app.functions.failing import Failing
 from shared.app.ports import Committed, Conflict, Result, SegmentGoneError
 from shared.core.compile import Builder, Contribution
-from shared.core.history import Head, reachable
+from shared.core.history import Head
 from shared.core.identity.identifiers import Identifier
 from shared.core.profile import Profile
 from shared.core.snapshot import Pointer, Redirect, Stored
+from shared.core.walk import reachable
 from shared.core.writes import Plan, Point, Remove
 
 
@@ -56,7 +57,7 @@ class MemoryStore:
         with self._lock:
             return {name: self.parked[name] for name in names if name in self.parked}
 
-    def chunks(self, profile: Profile, since_ms: int) -> list[bytes]:
+    def chunks(self, profile: Profile, since_ms: int) -> dict[Head, bytes]:
         """Return the chunks of a profile's history, as far back as events since then may be."""
         with self._lock:
             return reachable(profile.heads, since_ms, self.chunked.get)

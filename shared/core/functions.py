@@ -24,9 +24,10 @@ FunctionReason = Literal[
     "function_load",
     "function_timeout",
     "function_crash",
+    "function_history",
 ]
 """Why a profile function has no result: it raised an error; what it returned cannot be kept; the file cannot
-be run at all; it took too long; or the process went with it."""
+be run at all; it took too long; the process went with it; or the history is too large to be handed over."""
 
 _KEYS: Final = {
     "traits": "traits",

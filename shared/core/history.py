@@ -6,14 +6,15 @@ Events are kept as JSON text, as they were folded, in chunks that are never chan
     piece = zstd of ([time, ...], [id, ...], [text, ...]), in order            msgpack, with `WORDS`
 
 Every write of a profile that counted events adds a chunk, and a chunk names the one before it: so a profile
-only holds its **heads**, one after every write. A profile merged into another leaves its chunks where they
+only holds its **heads**, one after every write. Where these have become many, one names all the others
+(`compaction.py`). A profile merged into another leaves its chunks where they
 are; they are reached through its heads, which the next chunk of the other names. What is reached so is just
 what was counted, for a profile names new heads in the same conditional write that counts.
 
 This module needs nothing of the engine: whoever runs a profile function opens chunks with it.
 """
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from hashlib import blake2b
 from heapq import heappop, heappush
 from itertools import pairwise
@@ -38,6 +39,9 @@ _REV_BYTES: Final = 8
 _NUMBER_BYTES: Final = 2
 _DIGEST_BYTES: Final = 6
 _FORMAT: Final = 1
+_FORMAT_OF_ALL: Final = 2
+"""Of a chunk that names all others of its history: each name is followed by their `updated_at`."""
+_TIME_BYTES: Final = 8
 
 Kept = tuple[int, str, bytes]
 """An event: its time (ms UTC), its id, and its JSON text. They sort in the order of a history."""
@@ -75,7 +79,8 @@ class Opened(NamedTuple):
     """What a chunk says of itself. `before` are its predecessors; times are ms UTC.
 
     `updated_at` is that of the profile when it had counted these events: no event of this chunk, nor of any
-    before it, is later.
+    before it, is later. One that `tells_all` has all chunks of its history before it, each with its own
+    `updated_at` in `times`.
     """
 
     first: int
@@ -83,6 +88,18 @@ class Opened(NamedTuple):
     updated_at: int
     before: tuple[Head, ...]
     piece: bytes
+    times: tuple[int, ...] = ()
+
+    @property
+    def tells_all(self) -> bool:
+        """Whether what is before it is all the rest of its history."""
+        return bool(self.times)
+
+    def within(self, since_ms: int) -> set[Head]:
+        """Return its predecessors, but for those that it says are older."""
+        if not self.times:
+            return set(self.before)
+        return {one for one, time in zip(self.before, self.times, strict=True) if time >= since_ms}
 
 
 class UnreadableChunkError(Exception):
@@ -90,7 +107,7 @@ class UnreadableChunkError(Exception):
 
 
 class HistoryGoneError(Exception):
-    """A chunk that is named is not there: its profile has been removed since it was read."""
+    """A chunk that is named is not there: its profile has been removed or written since it was read."""
 
 
 class _Chunk(msgspec.Struct, array_like=True):
@@ -164,17 +181,47 @@ def chain(
     head.
     """
     chunks: list[Chunk] = []
-    before = sorted(
-        ("" if one.profile_id == profile_id else one.profile_id, bytes.fromhex(one.name)) for one in heads
-    )
+    before = _named(profile_id, heads)
     for number, piece in enumerate(pieces):
         updated_at = max(updated_at, piece.arrived)
         chunk = _Chunk(_FORMAT, piece.first, piece.last, updated_at, before, piece.data)
-        said = _ENCODER.encode(structs.replace(chunk, piece=piece.digest))
-        name = _name(rev, number, blake2b(said, digest_size=_DIGEST_BYTES).digest())
-        chunks.append(Chunk(name.hex(), updated_at, _ENCODER.encode(chunk)))
-        before = [("", name)]
+        chunks.append(_written(rev, number, chunk, piece))
+        before = _named(profile_id, [Head(profile_id, chunks[-1].name)])
     return chunks
+
+
+def gathered(profile_id: str, rev: int, others: Mapping[Head, int], pieces: Sequence[Piece]) -> list[Chunk]:
+    """Put pieces beside a profile as one write does that gives it a revision.
+
+    The last one is to be its only head, and names all the rest: these pieces, and the `others` with their
+    `updated_at`. A piece is said to have arrived when all these had.
+    """
+    chunks: list[Chunk] = []
+    times = dict(others)
+    for number, piece in enumerate(pieces[:-1]):
+        # Nobody needs it for longer than its last event.
+        chunk = _Chunk(_FORMAT, piece.first, piece.last, piece.last, [], piece.data)
+        chunks.append(_written(rev, number, chunk, piece))
+        times[Head(profile_id, chunks[-1].name)] = piece.last
+    last = pieces[-1]
+    before = [
+        (other, name + times[Head(other or profile_id, name.hex())].to_bytes(_TIME_BYTES, "big"))
+        for other, name in _named(profile_id, times)
+    ]
+    chunk = _Chunk(_FORMAT_OF_ALL, last.first, last.last, last.arrived, before, last.data)
+    return [*chunks, _written(rev, len(chunks), chunk, last)]
+
+
+def _named(profile_id: str, heads: Iterable[Head]) -> list[tuple[str, bytes]]:
+    return sorted(
+        ("" if one.profile_id == profile_id else one.profile_id, bytes.fromhex(one.name)) for one in heads
+    )
+
+
+def _written(rev: int, number: int, chunk: _Chunk, piece: Piece) -> Chunk:
+    said = _ENCODER.encode(structs.replace(chunk, piece=piece.digest))
+    digest = blake2b(said, digest_size=_DIGEST_BYTES).digest()
+    return Chunk(_name(rev, number, digest).hex(), chunk.updated_at, _ENCODER.encode(chunk))
 
 
 def _name(rev: int, number: int, digest: bytes) -> bytes:
@@ -187,31 +234,26 @@ def open_chunk(data: bytes, profile_id: str = "") -> Opened:
         one = _CHUNK.decode(data)
     except _DAMAGES as error:
         raise UnreadableChunkError(type(error).__name__) from error
-    if one.format != _FORMAT:
+    if one.format not in (_FORMAT, _FORMAT_OF_ALL):
         raise UnreadableChunkError(f"a chunk of format {one.format}")
-    before = tuple(Head(other or profile_id, name.hex()) for other, name in one.before)
-    return Opened(one.first, one.last, one.updated_at, before, one.piece)
+    before = tuple(Head(other or profile_id, name[:NAME_BYTES].hex()) for other, name in one.before)
+    times: tuple[int, ...] = ()
+    if one.format == _FORMAT_OF_ALL:
+        times = tuple(int.from_bytes(name[NAME_BYTES:], "big") for _, name in one.before)
+    return Opened(one.first, one.last, one.updated_at, before, one.piece, times)
 
 
-def reachable(heads: Iterable[Head], since_ms: int, read: Callable[[Head], bytes | None]) -> list[bytes]:
-    """Return the chunks that heads lead to, as far back as events since then may be.
+def plain_bytes(opened: Opened) -> int:
+    """Return how many bytes a chunk's events take, decompressed; 0 if it does not say."""
+    try:
+        return max(0, zstandard.frame_content_size(opened.piece))
+    except zstandard.ZstdError as error:
+        raise UnreadableChunkError(type(error).__name__) from error
 
-    Raises `HistoryGoneError` when one of them is not there.
-    """
-    found: list[bytes] = []
-    waiting = list(heads)
-    known = set(waiting)
-    while waiting:
-        head = waiting.pop()
-        data = read(head)
-        if data is None:
-            raise HistoryGoneError(f"a chunk of {head.profile_id} is gone")
-        opened = open_chunk(data, head.profile_id)
-        if opened.updated_at >= since_ms:
-            found.append(data)
-            waiting += [one for one in opened.before if one not in known]
-            known.update(opened.before)
-    return found
+
+def rows_of(opened: Opened) -> Iterator[Kept]:
+    """Return the events of a chunk, in order. Raises `UnreadableChunkError`."""
+    return _rows(opened.piece)
 
 
 class Events:

@@ -81,7 +81,7 @@ def test_a_profile_that_never_rests_and_always_fails_is_tried_as_rarely_as_one_t
     """One change a second, each message half a minute later, for six hours; a failed message comes again."""
     world = World(lambda _: FAILURE)
     world.event()
-    world.store.chunks = lambda *_: []
+    world.store.chunks = lambda *_: {}
     waiting, ran_at, numbers = [], [], count()
     for second in range(6 * 3600):
         world.clock.us = T0 * 1000 + second * 1_000_000

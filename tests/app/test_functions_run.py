@@ -9,7 +9,9 @@ from shared.app.functions.dispatch import Due
 from shared.app.functions.failing import Backoff
 from shared.app.functions.results import input_of, since_of
 from shared.app.functions.run import RACES_MAX, Became, Ran, Runs, UnavailableError
-from shared.app.ports import Failed
+from shared.app.ports import Conflict, Failed
+from shared.core import walk
+from shared.core.compaction import SMALL_MAX
 from shared.core.compile import Builder
 from shared.core.functions import FunctionFailure, FunctionResult
 from shared.core.history import HistoryGoneError
@@ -313,8 +315,43 @@ def test_a_result_is_of_the_window_that_ends_with_the_last_event():
     world = World()
     world.event()
     profile = world.profile()
-    chunks = world.store.chunks(profile, since_of(BUILDER, profile))
+    chunks = list(world.store.chunks(profile, since_of(BUILDER, profile)).values())
     assert input_of(BUILDER, profile, chunks).since_ms == profile.updated_at - 365 * 24 * 3_600_000
+
+
+def test_a_history_of_many_small_chunks_is_put_together_before_the_function_runs():
+    world = World()
+    for _ in range(SMALL_MAX):
+        due = world.event()
+    assert world.runs.run(due) == Ran(Became.WRITTEN)
+    profile = world.profile()
+    assert not profile.is_due
+    assert len(world.store.chunks(profile, 0)) == 1
+    assert world.counts() == {"page": SMALL_MAX}
+    assert world.runs.run(world.due(profile)) == Ran(Became.NOT_DUE)
+    assert world.runs.run(world.event()) == Ran(Became.WRITTEN)
+    assert world.counts() == {"page": SMALL_MAX + 1}
+
+
+@pytest.mark.parametrize("result", [Conflict(), Failed("Throttled")])
+def test_a_history_that_cannot_be_put_together_now_is_read_as_it_is(result):
+    world = World()
+    for _ in range(SMALL_MAX):
+        due = world.event()
+    commit, results = world.store.commit, [[result]]
+    world.store.commit = lambda plans: results.pop() if results else commit(plans)
+    assert world.runs.run(due) == Ran(Became.WRITTEN)
+    assert world.counts() == {"page": SMALL_MAX}
+    assert len(world.store.chunks(world.profile(), 0)) == SMALL_MAX
+
+
+def test_a_history_that_is_too_large_is_a_failure_of_its_profile(monkeypatch):
+    world = World()
+    due = world.event()
+    monkeypatch.setattr(walk, "HISTORY_BYTES_MAX", 10)
+    failure = FunctionFailure("function_history", walk.too_large())
+    assert world.runs.run(due) == Ran(Became.FAILED, failure, attempt=1, again_s=30)
+    assert world.function.runs == 0
 
 
 def test_a_result_of_no_traits_is_a_result():

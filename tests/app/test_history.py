@@ -44,7 +44,7 @@ def live(store):
 
 def history(builder, store, profile):
     since = since_of(builder, profile)
-    return list(events_of(store.chunks(profile, since), since).texts())
+    return list(events_of(store.chunks(profile, since).values(), since).texts())
 
 
 def histories(builder, store):
@@ -337,7 +337,7 @@ def test_live_after_running_the_function_is_what_all_at_once_gives(seed):
 def run_due(builder, store, function):
     for profile in live(store).values():
         if profile.is_due:
-            chunks = store.chunks(profile, since_of(builder, profile))
+            chunks = list(store.chunks(profile, since_of(builder, profile)).values())
             [result] = function.run([input_of(builder, profile, chunks)])
             store.commit([plan_of_result(builder, profile, result, 1)])
 

@@ -50,7 +50,7 @@ def histories(world, version):
     found = {}
     for one in live(world, version):
         since = since_of(builder, one)
-        found[one.id] = list(events_of(store.chunks(one, since), since).texts())
+        found[one.id] = list(events_of(store.chunks(one, since).values(), since).texts())
     return found
 
 

@@ -41,7 +41,7 @@ def ingest(store, batch, **options):
 
 def history(store, profile, since=None):
     since = since_of(BUILDER, profile) if since is None else since
-    return list(events_of(store.chunks(profile, since), since).texts())
+    return list(events_of(store.chunks(profile, since).values(), since).texts())
 
 
 def histories(world):

@@ -41,7 +41,8 @@ def test_a_rebuild_into_dynamodb_gives_the_histories_and_results_that_live_gave(
     for profile in live(dynamo, BUILDER):
         if profile.is_due and expiry(BUILDER, profile) >= t0:
             since = since_of(BUILDER, profile)
-            [result] = world.function.run([input_of(BUILDER, profile, store.chunks(profile, since))])
+            chunks = list(store.chunks(profile, since).values())
+            [result] = world.function.run([input_of(BUILDER, profile, chunks)])
             plan_ = plan_of_result(BUILDER, profile, result, FakeClock().now_us())
             assert store.commit([plan_]) == [Committed()]
     still = [canonical(BUILDER, one) for one in live(dynamo, BUILDER) if expiry(BUILDER, one) >= t0]

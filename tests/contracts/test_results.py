@@ -1,19 +1,27 @@
 """What is stored of runs of profile functions beside histories: results, and failures."""
 
 import time
+from random import Random
+
+import pytest
 
 from shared.adapters.dynamo.access import Tables
 from shared.adapters.dynamo.loader import DynamoLoader
-from shared.app.functions.failing import Failing
-from shared.app.functions.results import plan_of_result
+from shared.app.functions.dispatch import Due
+from shared.app.functions.failing import Backoff, Failing
+from shared.app.functions.results import plan_of_result, since_of
+from shared.app.functions.run import Became, Runs
 from shared.app.ports import Committed
 from shared.contract import PROFILES_DUE, STREAM_RETENTION_H, TTL_ATTRIBUTE
 from shared.core.functions import FunctionResult
+from shared.core.history import HistoryGoneError
 from shared.core.plan import plan
 from shared.core.profile import expiry
 from shared.core.snapshot import Snapshot
-from tests.contracts.test_history import BUILDER
+from tests.contracts.test_faults import FaultyClient
+from tests.contracts.test_history import BUILDER, history, ingest
 from tests.contracts.worlds import FakeClock, assert_children_outlive_their_profiles, live
+from tests.fakes.functions import FakeFunction, counting
 from tests.people import HOUR, T0, an_event, contributions_of
 
 
@@ -31,6 +39,62 @@ def test_what_was_loaded_stays_as_long_as_it_was_to_when_a_result_is_written_and
     [after] = live(dynamo, BUILDER)
     assert (after.kept_until, after.is_due) == (profile.kept_until, False)
     assert_children_outlive_their_profiles(dynamo, BUILDER)
+
+
+def test_a_history_that_was_put_together_is_read_by_the_names_of_its_chunks(
+    dynamo,
+):
+    dynamo.reset()
+    store = dynamo.store(BUILDER, cache=False)
+    large = Random(1).randbytes(500_000).hex()
+    many = [*range(6), "large", *range(7, 13)]
+    for number in many:
+        properties = {"text": large} if number == "large" else {}
+        event = an_event(messageId=f"m{number}", userId="u", arrival=T0, properties=properties)
+        ingest(store, contributions_of(BUILDER, [event]))
+    [profile] = live(dynamo, BUILDER)
+    before = history(store, profile)
+    function = FakeFunction(counting)
+    runs = Runs(BUILDER, 0, store, function, FakeClock(), Backoff(6, 30), small_max=6)
+    assert runs.run(Due("people", 1, profile.id, profile.rev)).became is Became.WRITTEN
+    [profile] = live(dynamo, BUILDER)
+    since = since_of(BUILDER, profile)
+    assert len(store.chunks(profile, since)) == 1 + 7
+    assert history(store, profile) == before
+    assert len(before) == len(many)
+    assert not profile.is_due
+    queries = []
+
+    def count(name, arguments, call):
+        queries.append((name, len(call(**arguments).get("Items", ()))))
+        return call(**arguments)
+
+    counted = dynamo.store(BUILDER, FaultyClient(dynamo.client, count))
+    assert list(counted.chunks(profile, since).values()) == list(store.chunks(profile, since).values())
+    assert [name for name, _ in queries] == ["query", "batch_get_item", "batch_get_item"]
+    ingest(store, contributions_of(BUILDER, [an_event(messageId="next", userId="u", arrival=T0 + 1)]))
+    [profile] = live(dynamo, BUILDER)
+    assert len(history(store, profile)) == len(many) + 1
+    assert_children_outlive_their_profiles(dynamo, BUILDER)
+
+
+def test_a_named_chunk_that_is_gone_is_told(dynamo):
+    dynamo.reset()
+    store = dynamo.store(BUILDER, cache=False)
+    text = Random(2).randbytes(100_000).hex()
+    for number in range(4):
+        properties = {"text": text} if number == 0 else {}
+        event = an_event(messageId=f"m{number}", userId="u", arrival=T0 + number, properties=properties)
+        ingest(store, contributions_of(BUILDER, [event]))
+    [profile] = live(dynamo, BUILDER)
+    runs = Runs(BUILDER, 0, store, FakeFunction(counting), FakeClock(), Backoff(6, 30), small_max=3)
+    runs.run(Due("people", 1, profile.id, profile.rev))
+    [profile] = live(dynamo, BUILDER)
+    [first] = store.chunks(profile, T0).keys() - set(profile.heads)
+    key = {"pk": {"S": f"people#{dynamo.version}#{profile.id}"}, "sk": {"S": f"history#{first.name}"}}
+    dynamo.client.delete_item(TableName=dynamo.profiles_table, Key=key)
+    with pytest.raises(HistoryGoneError):
+        store.chunks(profile, T0)
 
 
 def test_failures_of_a_function_are_kept_beside_its_profile_and_go_with_their_version_or_by_their_ttl(dynamo):

@@ -91,7 +91,7 @@ def _profile(builder, store, profile):
 
 
 def _history(store, profile):
-    return list(events_of(store.chunks(profile, 0), 0))
+    return list(events_of(store.chunks(profile, 0).values(), 0))
 
 
 def meaning_of_object(name, data):

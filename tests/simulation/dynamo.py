@@ -25,6 +25,8 @@ _QUERY = {
     "ExpressionAttributeValues",
     "ScanIndexForward",
     "ConsistentRead",
+    "Limit",
+    "ExclusiveStartKey",
 }
 _CONDITION = {"ConditionExpression", "ExpressionAttributeNames", "ExpressionAttributeValues"}
 _ALL_OLD = "ReturnValuesOnConditionCheckFailure"
@@ -140,12 +142,19 @@ class Dynamo:
         pk, first, last = (
             arguments["ExpressionAttributeValues"][f":{one}"]["S"] for one in ("pk", "first", "last")
         )
+        after = arguments.get("ExclusiveStartKey", {}).get(PROFILES_SK, {}).get("S")
         keys = {*self.tables[table], *self._before[table]}
-        found = []
-        for key in sorted((one for one in keys if one[0] == pk and first <= one[1] <= last), reverse=True):
+        found = sorted((one for one in keys if one[0] == pk and first <= one[1] <= last), reverse=True)
+        found = [one for one in found if after is None or one[1] < after]
+        page = found[: min(arguments["Limit"], PAGE_ITEMS_MAX)]
+        items = []
+        for key in page:
             stored = self.tables[table].get(key)
-            found.append(stored if arguments.get("ConsistentRead") else read(self.versions(table, key)))
-        return {"Items": [dict(item) for item in found if item is not None]}
+            items.append(stored if arguments.get("ConsistentRead") else read(self.versions(table, key)))
+        answer = {"Items": [dict(item) for item in items if item is not None]}
+        if len(found) > len(page):
+            answer["LastEvaluatedKey"] = _wire_of((PROFILES_PK, PROFILES_SK), page[-1])
+        return answer
 
     def _batch_write(self, arguments):
         _only(arguments, {"RequestItems"})

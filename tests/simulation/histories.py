@@ -28,6 +28,10 @@ from tests.simulation.workers import VERSION, Clock
 from tests.simulation.world import BUILDERS, World, finish
 
 STEPS = 60
+BACKOFF = Backoff(attempts=6, first_s=30)
+SMALL_MAX = 3
+LARGE_BYTES = 600
+"""So few that histories are put together all the time, and what was put together is large at times."""
 EVERYTHING, A_YEAR = "3650 days", "365 days"
 """Windows: one that all of a run is in, so that every event that was counted must be found; and one that runs
 leave behind, so that chunks go by their TTL."""
@@ -53,7 +57,7 @@ class HistoricWorld(World):
 
     def _run_function(self, store, profile):
         clock = Clock(self, self.scheduler.current.process)
-        runs = Runs(self.builder, 0, store, self.function, clock, Backoff(attempts=6, first_s=30))
+        runs = Runs(self.builder, 0, store, self.function, clock, BACKOFF, small_max=SMALL_MAX)
         return runs.run(Due(self.builder.name, VERSION, profile.id, profile.rev))
 
 
@@ -61,7 +65,10 @@ def run(seed, store, count, window):
     """Play a seed to its end; raises for whatever does not hold."""
     setting = setting_of(seed, store)
     world = HistoricWorld(setting, window)
-    with patch("tests.simulation.world.check", _check):
+    with (
+        patch("tests.simulation.world.check", _check),
+        patch("shared.core.compaction.LARGE_BYTES", LARGE_BYTES),
+    ):
         finish(world, steps_of(setting, count))
 
 
@@ -100,7 +107,7 @@ def _history(world, store, profile_id):
     if profile is None:
         return None
     since = since_of(world.builder, profile)
-    events = events_of(store.chunks(profile, since), since)
+    events = events_of(store.chunks(profile, since).values(), since)
     return profile, sum(1 for _ in events._merged())
 
 
@@ -109,7 +116,7 @@ def _check_result(world, store, profile_id):
     if profile is None:
         return
     assert not profile.is_due, f"the function of {profile_id} does not come to rest"
-    chunks = store.chunks(profile, since_of(world.builder, profile))
+    chunks = store.chunks(profile, since_of(world.builder, profile)).values()
     expected = counting(input_of(world.builder, profile, chunks))
     found = None if not profile.computed.traits else profile.computed.traits
     assert found == (None if expected is None else expected.traits), f"{profile_id} has another result"

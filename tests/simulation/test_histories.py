@@ -10,7 +10,8 @@ import pytest
 
 from shared.adapters.dynamo.store import DynamoStore
 from shared.app.ports import Committed
-from shared.core.history import NAME_BYTES
+from shared.core import compaction
+from shared.core.history import NAME_BYTES, gathered, plain_bytes
 from tests.simulation.histories import EVERYTHING, STEPS, run
 
 SEEDS = 25
@@ -69,6 +70,28 @@ def names_chunks_by_what_they_follow():
 
 
 @contextmanager
+def forgets_what_is_large_when_it_puts_a_history_together():
+    """Compaction names only what it has made itself."""
+
+    def gather(profile_id, rev, _others, pieces):
+        return gathered(profile_id, rev, {}, pieces)
+
+    with patch("shared.core.compaction.gathered", gather):
+        yield
+
+
+@contextmanager
+def puts_together_what_a_large_chunk_leads_to():
+    """Compaction takes every small chunk, so that those behind a large one are read twice."""
+
+    def small(opened):
+        return {head for head, one in opened.items() if plain_bytes(one) < compaction.LARGE_BYTES}
+
+    with patch("shared.core.compaction._small", small):
+        yield
+
+
+@contextmanager
 def writes_chunks_last():
     """The profile names chunks that are not there yet, and never may be."""
     commit = DynamoStore._commit
@@ -89,6 +112,8 @@ MISTAKES = (
     withdraws_what_it_wrote,
     names_chunks_by_what_they_follow,
     writes_chunks_last,
+    forgets_what_is_large_when_it_puts_a_history_together,
+    puts_together_what_a_large_chunk_leads_to,
 )
 
 

@@ -103,8 +103,8 @@ class Client:
             options |= {"ProjectionExpression": ", ".join(aliases), "ExpressionAttributeNames": aliases}
         return [item for some in chunks(keys, GET_KEYS_MAX) for item in self._get(table, some, options)]
 
-    def query(self, table: str, where: Range, *, consistent: bool) -> Iterator[Item]:
-        """Yield the items of a range, the last one first, page by page as they are asked for."""
+    def query(self, table: str, where: Range, *, consistent: bool, page: int) -> Iterator[Item]:
+        """Yield the items of a range, the last one first, in pages of so many as they are asked for."""
         more: dict[str, Any] = {}
         while True:
             answer = self._client.query(
@@ -112,6 +112,7 @@ class Client:
                 KeyConditionExpression=f"{PROFILES_PK} = :pk AND {PROFILES_SK} BETWEEN :first AND :last",
                 ExpressionAttributeValues={":pk": where.pk, ":first": where.first, ":last": where.last},
                 ScanIndexForward=False,
+                Limit=page,
                 ConsistentRead=consistent,
                 **more,
             )

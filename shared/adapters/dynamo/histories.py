@@ -4,7 +4,6 @@ They never change, and nothing deletes one but its TTL: what a lost race has wri
 or a retry of the same call, has made part of the history. What no profile names is never read.
 """
 
-from collections import defaultdict
 from collections.abc import Collection, Iterable, Iterator
 from typing import Final
 
@@ -14,10 +13,11 @@ from shared.adapters.dynamo.keys import SEPARATOR, Keyspace, history_name
 from shared.adapters.dynamo.wire import Item
 from shared.contract import TTL_ATTRIBUTE
 from shared.core.compile import Builder
-from shared.core.history import Chunk, Head, HistoryGoneError, first_name, open_chunk
+from shared.core.history import Chunk, Head, HistoryGoneError, first_name
 from shared.core.profile import Profile
 from shared.core.retention import DAY_MS
 from shared.core.times import add_months
+from shared.core.walk import Walk, gone
 from shared.core.writes import Plan, Put
 
 PART_BYTES_MAX: Final = 350 * 1024
@@ -25,6 +25,11 @@ PART_BYTES_MAX: Final = 350 * 1024
 EVENTS: Final = "events"
 PARTS: Final = "parts"
 """How many further items hold the rest of a chunk, on its first."""
+PAGE: Final = 100
+"""Chunks that are read at once: more than there are small ones, where these are put together from time to
+time (`core/compaction.py`). Those that were stay behind them, until their TTL."""
+NAMED_TOGETHER: Final = 50
+"""Chunks that are read by their names at once: two megabytes, mostly."""
 SLACK_MS: Final = DAY_MS
 """By how much clocks of writers, readers and DynamoDB may differ."""
 
@@ -74,44 +79,55 @@ class Histories:
         if items:
             self._client.write(self._table, items, [])
 
-    def chunks(self, profile: Profile, since_ms: int) -> list[bytes]:
+    def chunks(self, profile: Profile, since_ms: int) -> dict[Head, bytes]:
         """Return the chunks of a profile, as far back as events since then may be.
 
-        Looks twice: a stale read may miss a new one. Raises `HistoryGoneError`.
+        Looks twice: a stale read may miss a new one. Raises `HistoryGoneError` and `HistoryTooLargeError`.
         """
         try:
             return self._chunks(profile.heads, since_ms, consistent=False)
         except HistoryGoneError:
             return self._chunks(profile.heads, since_ms, consistent=True)
 
-    def _chunks(self, heads: Collection[Head], since_ms: int, *, consistent: bool) -> list[bytes]:
-        """Follow the heads, profile by profile, from the newest chunk of each to the oldest."""
-        found: list[bytes] = []
-        known = set(heads)
-        wanted: defaultdict[str, set[str]] = defaultdict(set)
-        for head in heads:
-            wanted[head.profile_id].add(head.name)
-        while wanted:
-            profile_id = next(iter(wanted))
-            names = wanted[profile_id]
-            missing = set(names)
-            for name, data in self._newest_first(profile_id, names, since_ms, consistent=consistent):
-                if name in names:
-                    names.discard(name)
-                    opened = open_chunk(data, profile_id)
-                    if opened.updated_at >= since_ms:
-                        found.append(data)
-                        new = set(opened.before) - known
-                        known |= new
-                        for one in new:
-                            wanted[one.profile_id].add(one.name)
-                if not names:
-                    break
-            if missing & names:
-                raise HistoryGoneError(f"a chunk of {profile_id} is gone")
+    def _chunks(self, heads: Collection[Head], since_ms: int, *, consistent: bool) -> dict[Head, bytes]:
+        walk = Walk(heads, since_ms)
+        while walk.chained or walk.named:
+            if walk.named:
+                self._take_named(walk, consistent=consistent)
+            else:
+                self._follow(walk, next(iter(walk.chained)), since_ms, consistent=consistent)
+        return walk.found
+
+    def _follow(self, walk: Walk, profile_id: str, since_ms: int, *, consistent: bool) -> None:
+        """Follow the chunks beside a profile, from the newest one that is wanted to the oldest."""
+        names = walk.chained[profile_id]
+        missing = set(names)
+        for name, data in self._newest_first(profile_id, names, since_ms, consistent=consistent):
+            if name in names:
+                names.discard(name)
+                walk.take(Head(profile_id, name), data)
             if not names:
-                del wanted[profile_id]
-        return found
+                break
+        if missing & names:
+            raise gone(profile_id)
+        if not names:
+            del walk.chained[profile_id]
+
+    def _take_named(self, walk: Walk, *, consistent: bool) -> None:
+        """Read chunks by their names: what stands between them need not be read."""
+        heads = {(one.profile_id, one.name): one for one in sorted(walk.named)[:NAMED_TOGETHER]}
+        walk.named.difference_update(heads.values())
+        keys = [self._keyspace.history(*one, 0) for one in heads]
+        for item in self._client.get(self._table, keys, consistent=consistent):
+            head = heads.pop((self._keyspace.profile_id(item), history_name(item)))
+            rest = [self._keyspace.history(*head, number + 1) for number in range(_further(item))]
+            parts = self._client.get(self._table, rest, consistent=consistent) if rest else []
+            if len(parts) < len(rest):
+                raise gone(head.profile_id)
+            in_order = sorted(parts, key=lambda one: int(history_name(one).partition(SEPARATOR)[2]))
+            walk.take(head, b"".join(one[EVENTS]["B"] for one in (item, *in_order)))
+        if heads:
+            raise gone(next(iter(heads.values())).profile_id)
 
     def _newest_first(
         self, profile_id: str, names: Collection[str], since_ms: int, *, consistent: bool
@@ -120,12 +136,17 @@ class Histories:
         oldest = min(*names, first_name(since_ms - SLACK_MS))
         where = self._keyspace.histories(profile_id, oldest, max(names))
         parts: dict[str, bytes] = {}
-        for item in self._client.query(self._table, where, consistent=consistent):
+        for item in self._client.query(self._table, where, consistent=consistent, page=PAGE):
             name, _, number = history_name(item).partition(SEPARATOR)
             data: bytes = item[EVENTS]["B"]
             if number:
                 parts[f"{name}{SEPARATOR}{number}"] = data
                 continue
-            rest = [f"{name}{SEPARATOR}{one + 1}" for one in range(int(item.get(PARTS, {"N": "0"})["N"]))]
+            rest = [f"{name}{SEPARATOR}{one + 1}" for one in range(_further(item))]
             if parts.keys() >= set(rest):
                 yield name, b"".join([data, *map(parts.pop, rest)])
+
+
+def _further(item: Item) -> int:
+    """Return how many further items hold the rest of a chunk."""
+    return int(item.get(PARTS, {"N": "0"})["N"])

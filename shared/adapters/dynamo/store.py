@@ -32,6 +32,7 @@ from shared.app.ports import Clock, Committed, Conflict, Damaged, Failed, Result
 from shared.contract import PROFILES_DUE, TTL_ATTRIBUTE
 from shared.core.compile import Builder, Contribution
 from shared.core.definition import debounce_s
+from shared.core.history import Head
 from shared.core.identity.identifiers import Identifier
 from shared.core.profile import Profile
 from shared.core.retention import DAY_MS
@@ -137,10 +138,10 @@ class DynamoStore:
             raise DamagedError(damaged)
         return found
 
-    def chunks(self, profile: Profile, since_ms: int) -> list[bytes]:
+    def chunks(self, profile: Profile, since_ms: int) -> dict[Head, bytes]:
         """Return the chunks of a profile's history, as far back as events since then may be.
 
-        Raises `HistoryGoneError`.
+        Raises `HistoryGoneError` and `HistoryTooLargeError`.
         """
         return self._histories.chunks(profile, since_ms)
 

@@ -6,6 +6,7 @@ from typing import Protocol
 import msgspec
 
 from shared.core.functions import FunctionOutcome, User
+from shared.core.history import Head
 from shared.core.profile import Profile
 
 TimeLeft = Callable[[], float]
@@ -38,9 +39,10 @@ class ProfileFunction(Protocol):
 class Histories(Protocol):
     """Where the histories of profiles are: every store of profiles has them."""
 
-    def chunks(self, profile: Profile, since_ms: int) -> list[bytes]:
+    def chunks(self, profile: Profile, since_ms: int) -> dict[Head, bytes]:
         """Return the chunks of a profile as it was read, as far back as events since then may be (ms UTC).
 
-        Raises `core.history.HistoryGoneError` when the profile has been removed since.
+        Raises `core.history.HistoryGoneError` when the profile has been removed or written since, and
+        `core.walk.HistoryTooLargeError` when there is more than whoever runs a function may hold.
         """
         ...

@@ -14,6 +14,7 @@ from shared.core.compile import Builder
 from shared.core.definition import timeout_s
 from shared.core.functions import FunctionFailure, FunctionResult, User
 from shared.core.profile import Computed, Profile, copy, present_identifiers, present_traits
+from shared.core.walk import HISTORY_BYTES_MAX, too_large
 from shared.core.writes import Plan, Put
 
 USER_ID: Final = ("userId",)
@@ -22,6 +23,7 @@ RUN_TOGETHER: Final = 50
 """Profiles that are handed over at once, at most."""
 TOGETHER_S: Final = 20
 """For how long those that are handed over at once take, about, by what the last ones took."""
+TOO_LARGE: Final = FunctionFailure("function_history", too_large())
 LOAD_S: Final = 10
 """Until the process of a function that was stopped is there again."""
 
@@ -110,8 +112,11 @@ def compute(
 
 
 def _compute(builder: Builder, puts: Sequence[Put], function: ProfileFunction, tally: Counter[str]) -> None:
-    inputs = [input_of(builder, put.profile, [one.data for one in put.chunks]) for put in puts]
-    for put, outcome in zip(puts, function.run(inputs), strict=True):
+    fit = [put for put in puts if sum(len(one.data) for one in put.chunks) <= HISTORY_BYTES_MAX]
+    inputs = [input_of(builder, put.profile, [one.data for one in put.chunks]) for put in fit]
+    outcomes = dict(zip(map(id, fit), function.run(inputs), strict=True)) if fit else {}
+    for put in puts:
+        outcome = outcomes.get(id(put), TOO_LARGE)
         tally["functions_run"] += 1
         if isinstance(outcome, FunctionFailure):
             tally["functions_failed"] += 1

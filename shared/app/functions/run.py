@@ -12,6 +12,7 @@ A function that failed rests, longer each time (`failing.py`): the newest messag
 that, and the others are done.
 """
 
+from collections.abc import Mapping
 from enum import StrEnum
 from typing import Final, NamedTuple, Protocol
 
@@ -21,10 +22,12 @@ from shared.app.functions.ports import Histories, ProfileFunction
 from shared.app.functions.results import computed_of, input_of, since_of
 from shared.app.ingest import Ingest
 from shared.app.ports import Clock, Committed, Failed, ProfileStore
+from shared.core.compaction import SMALL_MAX, compact
 from shared.core.compile import Builder
-from shared.core.functions import FunctionFailure
-from shared.core.history import HistoryGoneError
+from shared.core.functions import FunctionFailure, FunctionOutcome
+from shared.core.history import Head, HistoryGoneError
 from shared.core.profile import Computed, Profile, copy, expiry
+from shared.core.walk import HistoryTooLargeError
 from shared.core.writes import Plan, Put
 
 RACES_MAX: Final = 12
@@ -83,9 +86,11 @@ class Runs:
         function: ProfileFunction,
         clock: Clock,
         backoff: Backoff,
+        small_max: int = SMALL_MAX,
     ) -> None:
         self._builder = builder
         self._backoff = backoff
+        self._small_max = small_max
         self._slot_us = SLOT_DEBOUNCES * max(debounce_s, 1) * 1_000_000
         self._store = store
         self._function = function
@@ -110,11 +115,10 @@ class Runs:
             if failing is not None and (wait := self._wait(due, profile, failing)) is not None:
                 return wait
             try:
-                chunks = self._store.chunks(profile, since_of(self._builder, profile))
+                profile, outcome = self._outcome(profile)
             except HistoryGoneError:  # it has been merged or removed since
                 self._clock.pause(attempt)
                 continue
-            [outcome] = self._function.run([input_of(self._builder, profile, chunks)])
             if isinstance(outcome, FunctionFailure):
                 failing, again_s = after(failing, profile, self._backoff, self._clock.now_us())
                 self._store.failed(profile.id, failing)
@@ -122,6 +126,31 @@ class Runs:
             became = self._write(profile, computed_of(profile, outcome))
             return Ran(became, left_out=sum(outcome.left_out.values()) if outcome else 0)
         raise UnavailableError("the history is gone")
+
+    def _outcome(self, profile: Profile) -> tuple[Profile, FunctionOutcome]:
+        """Run the function; return the profile as it was given to it, and what became of that."""
+        try:
+            found = self._store.chunks(profile, since_of(self._builder, profile))
+        except HistoryTooLargeError as error:
+            return profile, FunctionFailure("function_history", str(error))
+        profile, chunks = self._compacted(profile, found)
+        [outcome] = self._function.run([input_of(self._builder, profile, chunks)])
+        return profile, outcome
+
+    def _compacted(self, profile: Profile, found: Mapping[Head, bytes]) -> tuple[Profile, list[bytes]]:
+        """Put the small chunks of a history together that has many; return the profile then, and its chunks.
+
+        If somebody else writes the profile meanwhile, they stay: what was read is a history as well.
+        """
+        rev = max(profile.rev + 1, self._clock.now_us())
+        compacted = compact(profile, found, rev, self._small_max)
+        if compacted is not None:
+            changed = copy(self._builder, profile)
+            changed.heads, changed.rev = compacted.heads(profile.id), rev
+            plan = Plan(puts=[Put(changed, profile.rev, compacted.chunks)])
+            if self._store.commit([plan]) == [Committed()]:
+                return changed, list(compacted.found.values())
+        return profile, list(found.values())
 
     def _read(self, profile_id: str) -> Profile | None:
         """Return a profile that lives."""
