@@ -53,9 +53,11 @@ def show(lines: "Iterator[tuple[str, str]]") -> None:
     from rich.console import Console
     from rich.text import Text
 
+    from cli.tables import harmless
+
     console = Console(highlight=False, soft_wrap=True)
     for name, value in lines:
-        console.print(Text.assemble((name, "bold cyan"), value))
+        console.print(Text.assemble((harmless(name), "bold cyan"), harmless(value)))
 
 
 def _lines(profile: dict[str, Any]) -> "Iterator[tuple[str, str]]":

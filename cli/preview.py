@@ -261,7 +261,7 @@ def _print(previewed: Previewed, *, everything: bool, limit: int) -> None:
 
 
 def _summary(previewed: Previewed, count: int, found: "Sequence[Sequence[Change]]") -> "Iterator[str]":
-    from cli.tables import counted
+    from cli.tables import counted, harmless
 
     active, draft = previewed.active, previewed.draft
     if previewed.version is not None:
@@ -274,7 +274,7 @@ def _summary(previewed: Previewed, count: int, found: "Sequence[Sequence[Change]
         yield f"{counted(count, 'profile')}, all the same"
         return
     yield f"{counted(count, 'profile')}, {len(found)} different:"
-    names = Counter(change.name for one in found for change in one)
+    names = Counter(harmless(change.name) for one in found for change in one)
     width = max(map(len, names))
     for name, profiles in names.most_common(CHANGED_SHOWN):
         yield f"  {name:<{width}}  in {profiles}"
@@ -310,13 +310,13 @@ def _outcome(folded: "Folded") -> str:
 def _print_pair(previewed: Previewed, pair: "Pair", found: "Sequence[Change]", *, everything: bool) -> None:
     from rich.text import Text
 
-    from cli.tables import Column, is_terminal, print_table, value_text
+    from cli.tables import Column, harmless, is_terminal, print_table, value_text
     from shared.app.preview import Change
     from shared.app.shown import values_of
 
     shown = pair.active or pair.draft or {}
     people = ", ".join(f"{kind} {values[0]}" for kind, values in list(shown["identifiers"].items())[:2])
-    typer.echo(f"profile {shown['profile_id']} ({people})")
+    typer.echo(f"profile {shown['profile_id']} ({harmless(people)})")
     rows = list(found)
     if everything:
         before, after = values_of(pair.active), values_of(pair.draft)

@@ -8,11 +8,9 @@ from cli.errors import Failure
 from cli.options import AsJson, Stage
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
     from cli.target import Target
     from shared.adapters.quarantine import S3Quarantine
-    from shared.app.quarantine import Entry, Stored
+    from shared.app.quarantine import DamagedEntryError, Entry, Stored
 
 app = typer.Typer(
     help="Look at records that could not be processed, and replay them.",
@@ -50,7 +48,8 @@ def list_entries(
     from shared.core.times import format_time
 
     found = False
-    for stored in _store(resolve(stage)).list(builder, reason, _time(since)):
+    damaged = _Damaged()
+    for stored in _store(resolve(stage)).list(builder, reason, _time(since), damaged):
         found = True
         if as_json:
             typer.echo(_json(_facts(stored.entry)))
@@ -58,6 +57,7 @@ def list_entries(
             entry = stored.entry
             reasons = ", ".join(entry.reasons)
             typer.echo(f"{entry.id}  {format_time(entry.arrival)}  {reasons}  {entry.detail}".rstrip())
+    damaged.end()
     if not found and not as_json:
         typer.echo("nothing is in quarantine" if not (builder or reason or since) else "nothing matches")
 
@@ -69,11 +69,10 @@ def show(
     stage: Stage = None,
 ) -> None:
     """Show one entry: why it is there, and what it holds."""
+    from cli.tables import harmless
     from cli.target import resolve
 
-    stored = _store(resolve(stage)).get(entry_id)
-    if stored is None:
-        raise Failure("quarantine has no such entry; `kith quarantine list` prints the ids")
+    stored = _entry(_store(resolve(stage)), entry_id)
     facts = _facts(stored.entry) | _content(stored.entry)
     if as_json:
         typer.echo(_json(facts))
@@ -81,9 +80,8 @@ def show(
     for name, value in facts.items():
         text = str(value)
         more = len(text) - TEXT_SHOWN_MAX
-        typer.echo(
-            f"{name}: {text[:TEXT_SHOWN_MAX]}" + (f" ... and {more} characters more" if more > 0 else "")
-        )
+        shown = "\n".join(map(harmless, text[:TEXT_SHOWN_MAX].split("\n")))
+        typer.echo(f"{name}: {shown}" + (f" ... and {more} characters more" if more > 0 else ""))
 
 
 @app.command()
@@ -115,7 +113,12 @@ def replay(
         raise typer.BadParameter("--builder, --reason and --since select among all: use them with --all")
     target = resolve(stage)
     store = _store(target)
-    entries = store.list(builder, reason, _time(since)) if everything else _entries(store, entry_ids or [])
+    damaged = _Damaged()
+    entries = (
+        store.list(builder, reason, _time(since), damaged)
+        if everything
+        else (_entry(store, one) for one in entry_ids or [])
+    )
     ingestion = LambdaIngestion(target.caller(), target.output(contract.OUTPUT_INGEST_FUNCTION))
     replayed = replay_entries(store, ingestion, entries)
     outcomes = {
@@ -128,6 +131,7 @@ def replay(
         typer.echo(_json(outcomes))
     else:
         typer.echo(", ".join(f"{name.replace('_', ' ')}: {len(ids)}" for name, ids in outcomes.items()))
+    damaged.end()
     if sum(map(len, outcomes.values())) > len(replayed.accepted):
         raise Failure(
             "what stays in quarantine: still bad entries are unreadable for this release, failed ones are "
@@ -143,12 +147,31 @@ def _store(target: "Target") -> "S3Quarantine":
     return S3Quarantine(S3Objects(target.client("s3"), target.output(contract.OUTPUT_ARCHIVE_BUCKET)))
 
 
-def _entries(store: "S3Quarantine", ids: list[str]) -> "Iterator[Stored]":
-    for entry_id in ids:
+class _Damaged:
+    """Takes what is no entry, so that the others are gone through first."""
+
+    def __init__(self) -> None:
+        self._found: list[str] = []
+
+    def __call__(self, error: "DamagedEntryError") -> None:
+        self._found.append(str(error))
+
+    def end(self) -> None:
+        """Fail, if there was any."""
+        if self._found:
+            raise Failure("\nkith: ".join(self._found))
+
+
+def _entry(store: "S3Quarantine", entry_id: str) -> "Stored":
+    from shared.app.quarantine import DamagedEntryError
+
+    try:
         stored = store.get(entry_id)
-        if stored is None:
-            raise Failure(f"quarantine has no entry {entry_id}; `kith quarantine list` prints the ids")
-        yield stored
+    except DamagedEntryError as error:
+        raise Failure(str(error)) from None
+    if stored is None:
+        raise Failure(f"quarantine has no entry {entry_id}; `kith quarantine list` prints the ids")
+    return stored
 
 
 def _time(text: str | None) -> int | None:

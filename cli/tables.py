@@ -23,6 +23,18 @@ def counted(count: int, noun: str) -> str:
     return f"{count} {noun}" if count == 1 else f"{count} {noun}s"
 
 
+def harmless(text: str) -> str:
+    """Return text on one line, what would not be seen written out: names and values are anybody's.
+
+    An event may carry what a terminal obeys, and whoever looks at it is not the one who sent it.
+    """
+    if text.isprintable():
+        return text
+    return "".join(
+        one if one.isprintable() else one.encode("unicode_escape", "surrogatepass").decode() for one in text
+    )
+
+
 def is_terminal() -> bool:
     """Say whether somebody looks at what is printed."""
     from rich.console import Console
@@ -43,11 +55,11 @@ def print_table(columns: Sequence[Column], rows: "Sequence[Sequence[str | Text]]
         for column in columns:
             table.add_column(column.name, justify=column.justify, overflow="fold")
         for row in rows:
-            table.add_row(*(Text(cell) if isinstance(cell, str) else cell for cell in row))
+            table.add_row(*(Text(harmless(cell)) if isinstance(cell, str) else cell for cell in row))
         console.print(Padding(table, (0, 0, 0, indent)))
         return
     plain = [[column.name for column in columns]]
-    plain += [[str(cell) for cell in row] for row in rows]
+    plain += [[harmless(str(cell)) for cell in row] for row in rows]
     widths = [max(map(len, cells)) for cells in zip(*plain, strict=True)]
     for row in plain:
         cells = (

@@ -219,7 +219,8 @@ def _quarantined(target: "Target", side: Side) -> "frozenset[Identifier]":
     from shared.core.records import kinesis_records
 
     objects = S3Objects(target.client("s3"), target.output(contract.OUTPUT_ARCHIVE_BUCKET))
-    entries = S3Quarantine(objects).list(side.version.builder)
+    # What is no entry hides nobody's events: they were never there.
+    entries = S3Quarantine(objects).list(side.version.builder, damaged=lambda _: None)
     mine = (one.entry for one in entries if one.entry.version == side.version.version)
     reader = Reader(side.builder)  # as they are: their transformation may be what failed
     found: set[Identifier] = set()
@@ -243,7 +244,7 @@ def _telling() -> "Iterator[Callable[[int], None]]":
 
 
 def _print(left: Side, right: Side, comparison: "Comparison") -> None:
-    from cli.tables import counted
+    from cli.tables import counted, harmless
 
     names = tuple(f"version {side.version.version}" for side in (left, right))
     counts = " and ".join(
@@ -260,7 +261,7 @@ def _print(left: Side, right: Side, comparison: "Comparison") -> None:
         typer.echo(f"  {cause}: {counted(count, 'profile')}")
         places = [(one[0], found) for one, found in comparison.places.most_common() if one[1] == cause]
         for place, found in places[:PLACES_SHOWN]:
-            typer.echo(f"    {place}: {found}")
+            typer.echo(f"    {harmless(place)}: {found}")
     for one in comparison.some:
         _print_profile(one.profile_id, one.found, names)
     more = comparison.different - len(comparison.some)

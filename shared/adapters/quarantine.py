@@ -1,7 +1,8 @@
 """Quarantine in the archive bucket: one JSON object per entry, readable by a person and by Athena."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from itertools import islice
 from typing import Final
 from uuid import uuid4
 
@@ -14,7 +15,10 @@ from shared.core.records import kinesis_records
 from shared.core.times import format_time
 
 WRITERS_MAX: Final = 8
-"""Objects written at a time: under the ten connections that a botocore client keeps."""
+READERS_MAX: Final = 8
+"""Objects written or read at a time: under the ten connections that a botocore client keeps."""
+READ_AHEAD_MAX: Final = 16
+"""Entries in memory, of which each may be larger than 4 MB."""
 _SUFFIX: Final = ".json"
 
 
@@ -41,19 +45,47 @@ class S3Quarantine:
                 list(pool.map(self._put, entries))
 
     def list(
-        self, builder: str | None = None, reason: str | None = None, since: int | None = None
+        self,
+        builder: str | None = None,
+        reason: str | None = None,
+        since: int | None = None,
+        damaged: Callable[[DamagedEntryError], None] | None = None,
     ) -> Iterator[Stored]:
-        """Yield entries by id: of one builder, with one reason, that arrived at `since` (ms UTC) or later."""
+        """Yield entries by id: of one builder, with one reason, that arrived at `since` (ms UTC) or later.
+
+        What is no entry is passed over if `damaged` takes it, and else raised.
+        """
         prefix = contract.PREFIX_QUARANTINE + (f"{builder}/" if builder else "")
         day_min = "" if since is None else f"dt={format_time(since)[:10]}"
-        for listed in self._objects.list(prefix):
-            if not listed.key.endswith(_SUFFIX) or listed.key.split("/")[-2] < day_min:
-                continue
-            stored = self._read(listed.key)
-            if stored is None or (reason is not None and reason not in stored.entry.reasons):
+        keys = (
+            one.key
+            for one in self._objects.list(prefix)
+            if one.key.endswith(_SUFFIX) and one.key.split("/")[-2] >= day_min
+        )
+        for stored in self._read_all(keys, damaged or _raise):
+            if reason is not None and reason not in stored.entry.reasons:
                 continue
             if since is None or stored.entry.arrival >= since:
                 yield stored
+
+    def _read_all(
+        self, keys: Iterator[str], damaged: Callable[[DamagedEntryError], None]
+    ) -> Iterator[Stored]:
+        """Read objects, some at a time: there may be very many, and each takes its while."""
+
+        def read(key: str) -> Stored | DamagedEntryError | None:
+            try:
+                return self._read(key)
+            except DamagedEntryError as error:
+                return error
+
+        with ThreadPoolExecutor(READERS_MAX, "kith-quarantine") as pool:
+            while some := list(islice(keys, READ_AHEAD_MAX)):
+                for found in pool.map(read, some):
+                    if isinstance(found, DamagedEntryError):
+                        damaged(found)
+                    elif found is not None:
+                        yield found
 
     def get(self, entry_id: str) -> Stored | None:
         """Return one entry."""
@@ -83,6 +115,10 @@ class S3Quarantine:
         ) as error:
             raise DamagedEntryError(f"{key} is no entry of quarantine; delete it to go on") from error
         return Stored(entry, tag)
+
+
+def _raise(error: DamagedEntryError) -> None:
+    raise error
 
 
 def _key(entry_id: str) -> str:

@@ -1,5 +1,6 @@
 """The commands that talk to a deployed stack: send, get, events, quarantine."""
 
+import dataclasses
 import json
 from base64 import b64decode
 
@@ -20,6 +21,7 @@ from shared.app.quarantine import entry_of
 from shared.app.registry import Status, Version
 from shared.core.compile import Builder
 from shared.runtime import aws
+from tests.kinesis import envelope
 from tests.moto_cloud import create_bucket, create_registry_table, moto_clients
 from tests.people import DAY, a_definition, an_event, contributions_of
 
@@ -296,6 +298,49 @@ def test_quarantine_lists_and_shows_its_entries(entry):
     shown = json.loads(kith("quarantine", "show", entry.id, "--json").stdout)
     assert shown["data"] == b64decode("e25vcGU=").decode()
     assert "data: {nope" in kith("quarantine", "show", entry.id).stdout.splitlines()
+
+
+def test_what_is_no_entry_is_told_once_the_others_are_gone_through(clients, entry):
+    bucket, broken = NAMES[contract.OUTPUT_ARCHIVE_BUCKET], "people/v1/dt=2026-01-01/broken"
+    key = f"{contract.PREFIX_QUARANTINE}{broken}.json"
+    clients("s3").put_object(Bucket=bucket, Key=key, Body=b"{}")
+    try:
+        results = [kith("quarantine", *one) for one in (("list",), ("replay", "--all"), ("show", broken))]
+    finally:
+        clients("s3").delete_object(Bucket=bucket, Key=key)
+    for result in results:
+        assert (result.exit_code, result.stderr.count("is no entry of quarantine")) == (1, 1)
+    assert results[0].stdout.split()[0] == entry.id
+    assert "orphaned: 1" in results[1].stdout
+
+
+def test_many_entries_are_listed_by_id(clients, entry):
+    store = S3Quarantine(S3Objects(clients("s3"), NAMES[contract.OUTPUT_ARCHIVE_BUCKET]))
+    store.put([dataclasses.replace(entry, sequence=f"{number:03}") for number in range(40)])
+    listed = [line.split()[0] for line in kith("quarantine", "list").stdout.splitlines()]
+    assert len(listed) == 41
+    assert listed == sorted(listed)
+
+
+def test_nothing_that_an_event_says_reaches_a_terminal_as_a_command(clients):
+    evil = "\x1b[2J\x1b]0;owned\x07"
+    traits = {"type": "identify", "traits": {f"name{evil}": evil}}
+    ingest(clients, an_event(messageId=f"evil{evil}", userId=f"evil{evil}", arrival=NOW, **traits))
+    store = S3Quarantine(S3Objects(clients("s3"), NAMES[contract.OUTPUT_ARCHIVE_BUCKET]))
+    record = envelope(f"{{nope{evil}\n".encode(), sequence="9")
+    store.put([bad := entry_of("people", 1, record, "not_json", "JSON is malformed")])
+    told = [
+        kith("get", "user_id", f"evil{evil}"),
+        kith("events", "user_id", f"evil{evil}"),
+        kith("quarantine", "list"),
+        kith("quarantine", "show", bad.id),
+    ]
+    for stored in list(store.list()):
+        store.delete(stored)
+    for one in told:
+        assert one.exit_code == 0, one.stderr
+        assert one.stdout.replace("\n", "").isprintable()
+    assert r"data: {nope\x1b[2J" in told[-1].stdout
 
 
 def test_an_empty_quarantine_says_so(clients):
