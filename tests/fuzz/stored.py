@@ -26,6 +26,7 @@ from shared.app.rebuild.formats import (
     fetch_json,
     read_assignments,
     read_block,
+    read_entries,
     read_spool,
     records_of_block,
 )
@@ -151,6 +152,8 @@ def rebuild(data):
     for held in (data, compress(data)):
         with suppress(BuildFailedError):
             read_assignments(held, "key")
+        with suppress(BuildFailedError):
+            read_entries(held, "key")
     with suppress(BuildFailedError):
         list(records_of_block(data))
     with suppress(BuildFailedError):

@@ -71,6 +71,10 @@ class BuildName:
         """Return the key of what links the components of a spool to those of other parts."""
         return f"{self.prefix}links/{part:06d}-{digest}"
 
+    def aside(self, part: int, digest: str) -> str:
+        """Return the key of some of what a part has for quarantine."""
+        return f"{self.prefix}aside/{part:06d}-{digest}"
+
     def assignments(self, part: int) -> str:
         """Return the key of where each component of a part belongs."""
         return f"{self.prefix}assignments/{part:06d}"

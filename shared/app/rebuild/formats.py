@@ -2,6 +2,7 @@
 
 spool        zstd of [length u32, frame] per component of a part, in order
 links        zstd of components u32, then per component: weight u32, identifiers u32; then hashes u64
+aside        zstd of a JSON list of entries of quarantine
 assignments  zstd of partitions u32, then per component of the part: component u32, partition u32
 shuffled     partitions u32, end of each partition's block u64; then the blocks,
 each zstd of [component u32, length u32, frame], or nothing
@@ -17,6 +18,7 @@ from typing import Final, TypeVar
 import msgspec
 import zstandard
 
+from shared.app.quarantine import Entry
 from shared.app.rebuild.build import BuildFailedError
 from shared.app.rebuild.ports import Objects
 from shared.core.identity.identifiers import Identifier
@@ -114,6 +116,19 @@ def write_links(weights: Sequence[int], identifiers: Sequence[Sequence[int]]) ->
     data += _bytes_of(array("I", map(len, identifiers)))
     data += _bytes_of(array("Q", (one for some in identifiers for one in some)))
     return compress(data)
+
+
+def write_entries(entries: Sequence[Entry]) -> bytes:
+    """Return entries of quarantine that wait for their part's result."""
+    return compress(msgspec.json.encode(entries))
+
+
+def read_entries(data: bytes, key: str) -> list[Entry]:
+    """Return the entries of an object; BuildFailedError that names it if it is damaged."""
+    try:
+        return msgspec.json.decode(decompress(data, key), type=list[Entry])
+    except (msgspec.MsgspecError, ValueError, RecursionError) as error:
+        raise BuildFailedError(f"{key} is damaged") from error
 
 
 def read_assignments(data: bytes, key: str) -> tuple[int, "array[int]", "array[int]"]:

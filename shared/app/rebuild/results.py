@@ -24,12 +24,14 @@ class Linked(msgspec.Struct, frozen=True):
 class Result(msgspec.Struct):
     """What a worker counted of its part or partition; `sample` are ids of some of its profiles.
 
-    The first result of several workers stays, and `digest` says which objects belong to it.
+    The first result of several workers stays, and `digest` says which objects belong to it; `aside`, which
+    of those for quarantine.
     """
 
     tally: dict[str, int]
     sample: list[str] = []
     digest: str = ""
+    aside: list[str] = []
 
 
 def leave(

@@ -6,11 +6,12 @@ Leaves a spool (the contributions, component by component), links (each componen
 what was counted. What is no event goes to the quarantine of the new version.
 
 A chain may make something else of the same events each time, and a worker that was given up may still be at
-work: spool and links are named by their content, and the result, of which the first one stays, says which.
+work: spool, links and what is to be set aside are named by their content, and the result, of which the first
+one stays, says which. Only what it names goes to quarantine, whichever worker puts it there.
 """
 
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator
 from hashlib import blake2b
 from typing import Final
 
@@ -19,7 +20,15 @@ import msgspec
 from shared.app.quarantine import ARCHIVED, Entry, QuarantineStore, entries_of, size_of
 from shared.app.reading import Postponed, Reader, Transformer
 from shared.app.rebuild.build import SCAN, Build, BuildFailedError
-from shared.app.rebuild.formats import SpoolWriter, fetch, identifier_hash, write_links
+from shared.app.rebuild.formats import (
+    SpoolWriter,
+    fetch,
+    fetch_json,
+    identifier_hash,
+    read_entries,
+    write_entries,
+    write_links,
+)
 from shared.app.rebuild.plan import Part
 from shared.app.rebuild.ports import Objects
 from shared.app.rebuild.results import Result, leave
@@ -57,12 +66,25 @@ def scan(
 ) -> Scanned:
     """Read a part of the archive; `transformer` runs the chain of the version, if it has one.
 
-    BuildFailedError that names the object if one is gone or damaged. A part that has been read is left alone.
+    BuildFailedError that names the object if one is gone or damaged. Of a part that has been read, only what
+    it has for quarantine is put there, in case whoever read it has not come to that.
     """
-    finished = objects.get(build.name.result(SCAN, part.part))
-    if finished is not None:
-        return _scanned(part, msgspec.json.decode(finished[0], type=Result).tally)
-    scanning = _Scanning(build, quarantine, transformer)
+    name = build.name
+    if objects.get(name.result(SCAN, part.part)) is None:
+        _read(build, part, objects, progress, transformer)
+    result = fetch_json(objects, name.result(SCAN, part.part), Result)
+    for digest in result.aside:
+        key = name.aside(part.part, digest)
+        quarantine.put(read_entries(fetch(objects, key), key))
+    counted = ("records", "events_in", "contributions", "components")
+    return Scanned(part.part, *(result.tally.get(one, 0) for one in counted))
+
+
+def _read(
+    build: Build, part: Part, objects: Objects, progress: Progress, transformer: Transformer | None
+) -> None:
+    """Read a part, and leave all of it; the result last."""
+    scanning = _Scanning(build, part.part, objects, transformer)
     for key, _ in part.objects:
         scanning.read(_records(objects, key))
     tally = scanning.finish()
@@ -74,7 +96,7 @@ def scan(
         spool.add(frame)
     hashes = [sorted({identifier_hash(one) for each in some for one in each}) for some in components]
     spooled = spool.finish()
-    digest = blake2b(spooled, digest_size=DIGEST_BYTES).hexdigest()
+    digest = _digest(spooled)
     objects.put(build.name.spool(part.part, digest), spooled)
     objects.put(build.name.links(part.part, digest), write_links(weights, hashes))
     tally["components"] = len(components)
@@ -84,24 +106,20 @@ def scan(
         "events": tally["events_in"],
         "quarantined": tally["events_quarantined"],
     }
-    result = Result(dict(tally), digest=digest)
+    result = Result(dict(tally), digest=digest, aside=scanning.aside)
     leave(objects, progress, build.name, SCAN, part.part, result, counted)
-    return _scanned(part, tally)
-
-
-def _scanned(part: Part, tally: Mapping[str, int]) -> Scanned:
-    counted = ("records", "events_in", "contributions", "components")
-    return Scanned(part.part, *(tally.get(name, 0) for name in counted))
 
 
 class _Scanning:
-    """Reads records into rows by identifiers, and sets aside what is no event."""
+    """Reads records into rows by identifiers; what is no event is left in objects, which `aside` names."""
 
-    def __init__(self, build: Build, quarantine: QuarantineStore, transformer: Transformer | None) -> None:
+    def __init__(self, build: Build, part: int, objects: Objects, transformer: Transformer | None) -> None:
         self.writer = FrameWriter()
         self.groups: dict[Identifiers, list[bytes]] = {}
+        self.aside: list[str] = []
         self._build = build
-        self._quarantine = quarantine
+        self._part = part
+        self._objects = objects
         self._reader = Reader(build.builder, transformer)
         self._tally: Counter[str] = Counter()
         self._waiting: list[Entry] = []
@@ -124,8 +142,7 @@ class _Scanning:
             self._tally["events_quarantined"] += 1
             self._tally[f"quarantined.{one.rejection.reason}"] += 1
         del self._tally["events_postponed"]
-        if self._waiting:
-            self._quarantine.put(self._waiting)
+        self._leave_aside()
         return self._tally
 
     def _reach(self) -> None:
@@ -176,8 +193,19 @@ class _Scanning:
         self._waiting += entries
         self._held_bytes += sum(size_of(entry.envelope) for entry in entries)
         if self._held_bytes > HELD_BYTES_MAX:
-            self._quarantine.put(self._waiting)
+            self._leave_aside()
+
+    def _leave_aside(self) -> None:
+        if self._waiting:
+            data = write_entries(self._waiting)
+            digest = _digest(data)
+            self._objects.put(self._build.name.aside(self._part, digest), data)
+            self.aside.append(digest)
             self._waiting, self._held_bytes = [], 0
+
+
+def _digest(data: bytes) -> str:
+    return blake2b(data, digest_size=DIGEST_BYTES).hexdigest()
 
 
 def _records(objects: Objects, key: str) -> Iterator[Record]:
