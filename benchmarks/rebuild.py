@@ -1,6 +1,6 @@
 """How fast the workers of a rebuild are, and how much memory each takes: every one in a process of its own.
 
-python -m benchmarks.rebuild STATE FOLDER    one worker, on what the workers before it left in a folder
+python -m benchmarks.rebuild STATE FOLDER CASE    one worker, on what the workers before it left in a folder
 """
 
 import json
@@ -23,6 +23,7 @@ from shared import contract
 from shared.adapters.clock import SystemClock
 from shared.adapters.dynamo import access
 from shared.adapters.dynamo.loader import DynamoLoader
+from shared.adapters.dynamo.units import Units
 from shared.adapters.s3 import Listed
 from shared.app.quarantine import Entry
 from shared.app.rebuild import link as linking
@@ -34,6 +35,7 @@ from shared.app.rebuild.shuffle import PartNumber, shuffle
 from shared.app.registry import Status, Version
 from shared.core.archive import archive_line, archive_object, object_key
 from shared.core.compile import Builder
+from shared.core.definition import with_window
 from shared.core.grammar import parse_definition
 from shared.core.records import Record
 from shared.core.writes import Plan
@@ -122,46 +124,70 @@ class Nowhere:
         raise AssertionError(f"{len(entries)} events are set aside")
 
 
+class Case(NamedTuple):
+    """An archive: of so many people, with somebody's cookie on every event or not; and its builder."""
+
+    name: str
+    people: int
+    shared_cookie: bool = False
+    history: bool = False
+    """Whether the builder has a profile function, for which the texts of all events are kept."""
+
+
+CASES: Final = (
+    Case("many people", EVENTS // EVENTS_PER_PERSON),
+    Case("one component", EVENTS // EVENTS_PER_PERSON, shared_cookie=True),
+    Case("many people with histories", EVENTS // EVENTS_PER_PERSON, history=True),
+    Case("one person with a history", 1, history=True),
+)
+STATES: Final = ("scan", "link", "shuffle", "replay", "load")
+
+
 class Took(NamedTuple):
-    """What a worker did: events, CPU seconds without its start, its memory at most, and bytes it left."""
+    """What a worker did: events, CPU seconds without its start, its memory at most, and bytes it left.
+
+    And the write units that it took.
+    """
 
     events: int
     cpu_s: float
     peak_mb: float
     left_bytes: int
+    write_units: float
 
 
 def measure() -> list[Row]:
-    """Rebuild from an archive of a million events: of many people in one partition, and of one component."""
+    """Rebuild from archives of a million events, each in one partition."""
     rows: list[Row] = []
-    for what, shared_cookie in (("", False), (", all events one component", True)):
+    for number, case in enumerate(CASES):
         with TemporaryDirectory(prefix="kith-bench-") as name:
             folder = Path(name)
-            archived = write_archive(folder, shared_cookie=shared_cookie)
-            took = {state: _worker(state, folder) for state in ("scan", "link", "shuffle", "replay", "load")}
+            archived = write_archive(folder, case)
+            took = {state: _worker(state, folder, number) for state in STATES}
         rows += [
             Row(
-                f"{state}{what}: events/s on one core",
+                f"{state}, {case.name}: events/s on one core",
                 f"{one.events / one.cpu_s:,.0f}",
                 f"at most {one.peak_mb:,.0f} MB, {one.peak_mb / MAY_TAKE_MB:.2f} of {MAY_TAKE_MB:,}; "
-                f"leaves {one.left_bytes / one.events:.0f} bytes an event",
+                + (f"leaves {one.left_bytes / one.events:.0f} bytes an event" if state in LEAVES else "")
+                + (f"{one.write_units / case.people:,.1f} write units a person" if state == "load" else ""),
             )
             for state, one in took.items()
         ]
-        rows.append(Row(f"archive{what}: bytes an event, compressed", f"{archived / EVENTS:.0f}"))
+        rows.append(Row(f"archive, {case.name}: bytes an event, compressed", f"{archived / EVENTS:.0f}"))
     return rows
 
 
-def write_archive(folder: Path, *, shared_cookie: bool) -> int:
-    """Write the archive; return its bytes. With `shared_cookie`, somebody's cookie is on every event."""
+def write_archive(folder: Path, case: Case) -> int:
+    """Write the archive of a case; return its bytes."""
     objects = Folder(folder)
-    numbered = enumerate(events(EVENTS, EVENTS // EVENTS_PER_PERSON))
+    numbered = enumerate(events(EVENTS, case.people))
     written = 0
     while some := list(islice(numbered, OBJECT_RECORDS)):
         for shard in range(_SHARDS):
             records = [
                 Record(
-                    _shared(line) if shared_cookie else line.strip(),
+                    _shared(line) if case.shared_cookie else line.strip(),
                     (START_S + 2 * number) * 1000,
                     f"shardId-{shard:012}",
                     str(_SEQUENCE + number),
@@ -180,27 +206,30 @@ def _shared(line: bytes) -> bytes:
     return line.strip().replace(b'"type":', b'"previousId": "all", "type":', 1)
 
 
-def _worker(state: str, folder: Path) -> Took:
-    command = [sys.executable, "-m", "benchmarks.rebuild", state, str(folder)]
+def _worker(state: str, folder: Path, case: int) -> Took:
+    command = [sys.executable, "-m", "benchmarks.rebuild", state, str(folder), str(case)]
     done = subprocess.run(command, check=True, capture_output=True)  # noqa: S603 - our own command
     return Took(*json.loads(done.stdout))
 
 
-def work(state: str, folder: Path) -> Took:
+def work(state: str, folder: Path, case: Case) -> Took:
     """Do all of a state's work in this process; its memory is that of the largest part of it."""
     linking.PARTITION_BYTES = 2**40  # type: ignore[misc]  # one partition, whatever its size
     objects = Folder(folder)
     nowhere: Any = Nowhere()
     yaml = BUILDER_YAML.replace("anonymousId}", "[anonymousId, previousId]}")
-    build = Build(Builder(parse_definition(yaml)), 1, T0)
+    definition = parse_definition(yaml)
+    build = Build(Builder(with_window(definition) if case.history else definition), 1, T0)
     name = build.name
     stub = Tables()
+    units = Units()
     loader = nowhere
     parts = list(parts_of(objects.list(contract.PREFIX_EVENTS)))
     if state == "load":
         loader = DynamoLoader(
             stubbed_client(stub), build.builder, 1, access.Tables("p", "i"), T0, SystemClock()
         )
+        units = loader.units
         objects.delete_all([name.checkpoint(0), name.result(REPLAY, 0)])
     started = time.process_time()
     if state == "scan":
@@ -218,8 +247,8 @@ def work(state: str, folder: Path) -> Took:
     cpu_s = time.process_time() - started - stub.own_s
     peak_mb = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
     left = sum(one.size for kind in LEAVES.get(state, ()) for one in objects.list(name.prefix + kind))
-    return Took(EVENTS, cpu_s, peak_mb, left)
+    return Took(EVENTS, cpu_s, peak_mb, left, units.writes)
 
 
 if __name__ == "__main__":
-    print(json.dumps(work(sys.argv[1], Path(sys.argv[2]))))
+    print(json.dumps(work(sys.argv[1], Path(sys.argv[2]), CASES[int(sys.argv[3])])))

@@ -20,13 +20,21 @@ class Commands(TyperGroup):
         except Failure as failure:
             message = str(failure)
         except Exception as error:
-            # botocore takes longer to import than most commands take to run: only look if it was used.
-            told = _told_by_aws(error) if "botocore" in sys.modules else None
+            # These take longer to import than most commands take to run: only look if they were used.
+            told = _told_by_registry(error) if "shared.app.registry" in sys.modules else None
+            if told is None and "botocore" in sys.modules:
+                told = _told_by_aws(error)
             if told is None:
                 raise
             message = told
         typer.echo(f"kith: {message}", err=True)
         raise typer.Exit(1)
+
+
+def _told_by_registry(error: Exception) -> str | None:
+    from shared.app.registry import DamagedRowError
+
+    return str(error) if isinstance(error, DamagedRowError) else None
 
 
 def is_out_of_reach(error: Exception) -> bool:

@@ -15,7 +15,7 @@ from pynamodb.models import Model
 from pynamodb.transactions import TransactWrite
 
 from shared import contract
-from shared.app.registry import Draft, RegistryConflictError, Status, Version
+from shared.app.registry import DamagedRowError, Draft, RegistryConflictError, Status, Version
 
 _CONFLICT_CODES = {"ConditionalCheckFailedException", "TransactionCanceledException"}
 _KEYS: dict[str, Any] = {
@@ -75,31 +75,35 @@ class DynamoRegistry:
 
     def active(self) -> dict[str, int]:
         """Return the active version of every builder that has one."""
-        rows = self._row.scan(self._row.active_version.exists(), consistent_read=True)
-        return {row.builder: int(row.active_version) for row in rows}
+        with _damages("one of the pointers to active versions"):
+            rows = self._row.scan(self._row.active_version.exists(), consistent_read=True)
+            return {row.builder: int(row.active_version) for row in rows}
 
     def version(self, builder: str, version: int) -> Version | None:
         """Return one version."""
-        row = self._get(builder, contract.registry_version(version))
-        return None if row is None else _version(row)
+        with _damages(f"the row of version {version} of {builder}"):
+            row = self._get(builder, contract.registry_version(version))
+            return None if row is None else _version(row)
 
     def versions(self, builder: str) -> list[Version]:
         """Return all versions of a builder, the oldest first."""
-        rows = self._row.query(builder, consistent_read=True)
-        return [_version(row) for row in rows if row.version.isdecimal()]
+        with _damages(f"the row of a version of {builder}"):
+            rows = self._row.query(builder, consistent_read=True)
+            return [_version(row) for row in rows if row.version.isdecimal()]
 
     def draft(self, builder: str) -> Draft | None:
         """Return the builder's draft."""
-        row = self._get(builder, contract.REGISTRY_DRAFT)
-        if row is None:
-            return None
-        return Draft(
-            builder=builder,
-            definition_key=row.definition_key,
-            sha256=row.sha256,
-            created_at=int(row.created_at),
-            created_by=row.created_by,
-        )
+        with _damages(f"the draft of {builder}"):
+            row = self._get(builder, contract.REGISTRY_DRAFT)
+            if row is None:
+                return None
+            return Draft(
+                builder=builder,
+                definition_key=_given(row.definition_key),
+                sha256=_given(row.sha256),
+                created_at=int(row.created_at),
+                created_by=_given(row.created_by),
+            )
 
     def add(self, version: Version) -> None:
         """Add a version; RegistryConflictError if it exists."""
@@ -186,11 +190,11 @@ def _version(row: RegistryRow) -> Version:
         builder=row.builder,
         version=int(row.version),
         status=Status(row.status),
-        definition_key=row.definition_key,
-        sha256=row.sha256,
+        definition_key=_given(row.definition_key),
+        sha256=_given(row.sha256),
         t0=int(row.t0),
         created_at=int(row.created_at),
-        created_by=row.created_by,
+        created_by=_given(row.created_by),
         finished_at=int(row.finished_at or 0),
         reason=row.reason or "",
         cleaned_at=int(row.cleaned_at or 0),
@@ -198,6 +202,21 @@ def _version(row: RegistryRow) -> Version:
         has_items=row.has_items is not False,
         rev=int(row.rev),
     )
+
+
+def _given(text: str | None) -> str:
+    if text is None:
+        raise ValueError("it is not there")
+    return text
+
+
+@contextmanager
+def _damages(what: str) -> Iterator[None]:
+    """Turn what reading a row raises that Kith has not written into the port's error."""
+    try:
+        yield
+    except (TypeError, ValueError) as error:  # PynamoDB's own among them
+        raise DamagedRowError(f"the registry is damaged: {what} cannot be read") from error
 
 
 @contextmanager

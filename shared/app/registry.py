@@ -13,6 +13,10 @@ class RegistryConflictError(Exception):
     """Somebody else changed the row since it was read; nothing was written."""
 
 
+class DamagedRowError(Exception):
+    """A row says what none of Kith's does; the message names it, and nothing else of what it says."""
+
+
 class Status(StrEnum):
     """A version goes from building to active to retired, or to failed."""
 
@@ -61,7 +65,7 @@ class Version:
 
 
 class Registry(Protocol):
-    """Where drafts, versions and the active pointers are kept."""
+    """Where drafts, versions and the active pointers are kept. What reads them raises DamagedRowError."""
 
     def builders(self) -> list[str]:
         """Return the names of all builders that have a version or a draft."""

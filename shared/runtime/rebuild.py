@@ -14,7 +14,7 @@ import msgspec
 from shared import contract
 from shared.adapters.registry import DynamoProgress, DynamoRegistry
 from shared.adapters.s3 import S3Objects
-from shared.app.frozen import Frozen, thaw
+from shared.app.frozen import DamagedDefinitionError, Frozen, thaw
 from shared.app.rebuild.build import (
     Build,
     BuildEndedError,
@@ -248,7 +248,10 @@ class Rebuild(Generic[S]):
             found = self.objects.get(row.definition_key)
             if found is None:
                 raise BuildFailedError(f"the frozen definition is gone: {row.definition_key}")
-            frozen = thaw(found[0], row.sha256)
+            try:
+                frozen = thaw(found[0], row.sha256)
+            except DamagedDefinitionError as error:
+                raise BuildFailedError(f"{row.definition_key}: {error}") from None
             self._definitions[row.sha256] = Known(frozen, Builder(frozen.definition))
         return self._definitions[row.sha256]
 

@@ -6,10 +6,11 @@ from dataclasses import replace
 import botocore.session
 import pytest
 
+from shared import contract
 from shared.adapters.definitions import Definitions, UnknownVersionError
 from shared.adapters.registry import DynamoProgress, DynamoRegistry
 from shared.app.frozen import DamagedDefinitionError, freeze
-from shared.app.registry import Draft, RegistryConflictError, Status, Version
+from shared.app.registry import DamagedRowError, Draft, RegistryConflictError, Status, Version
 from shared.core.grammar import parse_definition
 from tests.contracts.engines import CREDENTIALS
 from tests.fakes.registry import FakeProgress, FakeRegistry
@@ -195,6 +196,45 @@ def test_dropping_a_draft_spares_a_newer_one(registry):
     registry.drop_draft(draft(2))
     assert registry.draft("customers") is None
     registry.drop_draft(draft(2))
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [
+        {"status": {"S": "somehow"}},
+        {"status": None},
+        {"t0": {"S": "ann@example.com"}},
+        {"sha256": None},
+        {"created_at": None},
+        {"definition_key": {"N": "1"}},
+        {"rev": None},
+    ],
+    ids=str,
+)
+def test_a_row_that_nobody_of_kith_has_written_is_refused_by_name(aws, table, damage):
+    """Somebody edited it by hand, in the console."""
+    table.add(version(1))
+    [item] = aws("dynamodb").scan(TableName="registry")["Items"]
+    left = {name: value for name, value in (item | damage).items() if value is not None}
+    aws("dynamodb").put_item(TableName="registry", Item=left)
+    for look in (lambda: table.version("customers", 1), lambda: table.versions("customers")):
+        with pytest.raises(DamagedRowError, match=r"the row of .* of customers cannot be read") as told:
+            look()
+        assert "ann@" not in str(told.value)
+
+
+def key_of(sort):
+    return {contract.REGISTRY_PK: {"S": "customers"}, contract.REGISTRY_SK: {"S": sort}}
+
+
+def test_a_draft_and_a_pointer_that_nobody_of_kith_has_written_are_refused(aws, table):
+    put = aws("dynamodb").put_item
+    put(TableName="registry", Item=key_of(contract.REGISTRY_DRAFT))
+    with pytest.raises(DamagedRowError, match="the draft of customers"):
+        table.draft("customers")
+    put(TableName="registry", Item=key_of(contract.REGISTRY_ACTIVE) | {"active_version": {"S": "one"}})
+    with pytest.raises(DamagedRowError, match="pointers"):
+        table.active()
 
 
 @pytest.fixture

@@ -288,6 +288,16 @@ def test_a_definition_that_is_gone_fails_the_build_by_name(module, aws, monkeypa
     assert answered["reason"] == f"the frozen definition is gone: {VERSION.definition_key}"
 
 
+def test_a_definition_that_was_changed_fails_the_build_by_name_at_once(module, aws, monkeypatch):
+    loaded = module("scan")
+    aws("s3").put_object(Bucket="archive", Key=VERSION.definition_key, Body=FROZEN + b" ")
+    monkeypatch.setattr(loaded, "scan", UseCase(a_result("scan")))
+    answered = loaded.handler(event("scan"), CONTEXT)
+    assert answered["status"] == "failed"
+    assert answered["reason"].startswith(f"{VERSION.definition_key}: the frozen definition has SHA-256 ")
+    assert loaded.REBUILD.registry.version("customers", 2).reason == f"Scan: {answered['reason']}"
+
+
 @pytest.mark.parametrize(
     ("state", "metric", "value"),
     [

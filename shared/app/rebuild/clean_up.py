@@ -13,6 +13,7 @@ from shared.app.consumers import Consumers
 from shared.app.functions.errors import prefix_of as errors_of
 from shared.app.quarantine import prefix_of
 from shared.app.rebuild.build import BuildFailedError, BuildName
+from shared.app.rebuild.formats import find_json
 from shared.app.rebuild.ports import MayGoOn, Objects, VersionItems
 from shared.app.registry import Registry, Status, Version
 from shared.contract import PREFIX_QUARANTINE
@@ -84,8 +85,7 @@ def _clean_up(
     No `items`: it can have none, and the tables need not be looked through.
     """
     consumers.remove(name.builder, name.version)
-    found = objects.get(name.sweep)
-    at = msgspec.json.decode(found[0], type=Sweep) if found else Sweep()
+    at = find_json(objects, name.sweep, Sweep) or Sweep()
     if items is not None and at.number <= SWEEPS:
         swept = items.sweep(name.builder, name.version, at.cursor, may_go_on)
         ended = swept.cursor is None

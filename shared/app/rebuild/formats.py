@@ -43,9 +43,19 @@ def fetch(objects: Objects, key: str) -> bytes:
 
 def fetch_json(objects: Objects, key: str, kind: type[S]) -> S:
     """Return what an object of JSON says; BuildFailedError that names it if it is not there, or damaged."""
-    data = fetch(objects, key)
+    found = find_json(objects, key, kind)
+    if found is None:
+        raise BuildFailedError(f"{key} is gone")
+    return found
+
+
+def find_json(objects: Objects, key: str, kind: type[S]) -> S | None:
+    """Return what an object of JSON says, None if it is not there; BuildFailedError if it is damaged."""
+    found = objects.get(key)
+    if found is None:
+        return None
     try:
-        return msgspec.json.decode(data, type=kind)
+        return msgspec.json.decode(found[0], type=kind)
     except (msgspec.MsgspecError, ValueError, RecursionError) as error:
         raise BuildFailedError(f"{key} is damaged") from error
 

@@ -14,6 +14,7 @@ import msgspec
 from shared import contract
 from shared.app.markers import Shards, are_acknowledged, markers_for, put_markers
 from shared.app.rebuild.build import BuildName, ensure_building, ensure_same_release
+from shared.app.rebuild.formats import find_json
 from shared.app.rebuild.ports import ListedObject, Objects
 from shared.app.registry import Progress, Registry
 from shared.core.archive import may_hold_before
@@ -114,11 +115,7 @@ def plan(
     if not row.release and release:
         row = registry.replace(row, replace(row, release=release))
     ensure_same_release(row, release)
-    found = objects.get(name.extent)
-    if found is None:
-        extent = _list(progress, objects, name, row.t0)
-    else:
-        extent = msgspec.json.decode(found[0], type=Extent)
+    extent = find_json(objects, name.extent, Extent) or _list(progress, objects, name, row.t0)
     return Planned(
         done=True,
         t0=row.t0,
@@ -139,15 +136,13 @@ def read_up_to(
     """
     kind = (f".{number}" if number else "") + (f".{lanes}-lanes" if lanes > 1 else "")
     key = name.markers(reader + kind)
-    found = objects.get(key)
-    if found is None:
+    marked = find_json(objects, key, Marked)
+    if marked is None:
         # The same token again if this was done halfway: whichever marker is met, all before it was in time.
         token = blake2b(key.encode(), digest_size=16).hexdigest()
         count = markers_for(lanes)
         marked = Marked(token, put_markers(shards, token, reader, count), now, count)
         objects.put(key, msgspec.json.encode(marked))
-    else:
-        marked = msgspec.json.decode(found[0], type=Marked)
     is_by = are_acknowledged(objects, marked.token, marked.shards, marked.count)
     return marked.at if is_by else None
 

@@ -13,7 +13,7 @@ import msgspec
 
 from shared.app.functions.results import compute, time_for_one_s
 from shared.app.rebuild.build import REPLAY, Build, ensure_building
-from shared.app.rebuild.formats import fetch, fetch_json, read_block, records_of_block
+from shared.app.rebuild.formats import fetch_json, find_json, read_block, records_of_block
 from shared.app.rebuild.naming import Names, choose_names, give_names
 from shared.app.rebuild.ports import ActiveProfiles, Loader, MayGoOn, Objects
 from shared.app.rebuild.results import Linked, Result, leave
@@ -82,16 +82,15 @@ def replay(
     """
     number = partition.partition
     result_key = build.name.result(REPLAY, number)
-    if (finished := objects.get(result_key)) is not None:
-        return _finished(number, finished[0])
-    found = objects.get(build.name.checkpoint(number))
-    checkpoint = Checkpoint() if found is None else msgspec.json.decode(found[0], type=Checkpoint)
+    if (finished := find_json(objects, result_key, Result)) is not None:
+        return _finished(number, finished)
+    checkpoint = find_json(objects, build.name.checkpoint(number), Checkpoint) or Checkpoint()
     replaying = _Replaying(registry, build, number, objects, loader, checkpoint, may_go_on)
     try:
         is_done = _replay(replaying, build, objects, active)
         replaying.leave_checkpoint()
     except _OvertakenError:
-        return _finished(number, fetch(objects, result_key))
+        return _finished(number, fetch_json(objects, result_key, Result))
     tally = checkpoint.tally
     profiles = tally.get("profiles", 0)
     if is_done:
@@ -120,9 +119,8 @@ def _replay(
     return True
 
 
-def _finished(partition: int, result: bytes) -> Replayed:
-    profiles = msgspec.json.decode(result, type=Result).tally.get("profiles", 0)
-    return Replayed(done=True, partition=partition, profiles=profiles)
+def _finished(partition: int, result: Result) -> Replayed:
+    return Replayed(done=True, partition=partition, profiles=result.tally.get("profiles", 0))
 
 
 class _OvertakenError(Exception):

@@ -24,6 +24,7 @@ from shared.app.rebuild.formats import (
     SpoolWriter,
     fetch,
     fetch_json,
+    find_json,
     identifier_hash,
     read_entries,
     write_entries,
@@ -70,9 +71,11 @@ def scan(
     it has for quarantine is put there, in case whoever read it has not come to that.
     """
     name = build.name
-    if objects.get(name.result(SCAN, part.part)) is None:
+    result_key = name.result(SCAN, part.part)
+    result = find_json(objects, result_key, Result)
+    if result is None:
         _read(build, part, objects, progress, transformer)
-    result = fetch_json(objects, name.result(SCAN, part.part), Result)
+        result = fetch_json(objects, result_key, Result)
     for digest in result.aside:
         key = name.aside(part.part, digest)
         quarantine.put(read_entries(fetch(objects, key), key))
