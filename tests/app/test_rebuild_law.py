@@ -25,9 +25,11 @@ any_seed = st.integers(0, 2**32)
 
 @pytest.fixture(autouse=True)
 def small(monkeypatch):
-    """Bounds that a short stream reaches: parts, partitions, checkpoints and early folding."""
+    """Bounds that a short stream reaches: parts, segments, partitions, checkpoints and early folding."""
     monkeypatch.setattr("shared.app.rebuild.plan.PART_BYTES", 1500)
     monkeypatch.setattr("shared.app.rebuild.plan.PART_OBJECTS_MAX", 5)
+    monkeypatch.setattr("shared.app.rebuild.scan.SEGMENT_BYTES", 700)
+    monkeypatch.setattr("shared.app.rebuild.shuffle.HELD_BYTES_MAX", 500)
     monkeypatch.setattr("shared.app.rebuild.link.PARTITION_BYTES", 2000)
     monkeypatch.setattr("shared.app.rebuild.link.LINKS_MAX", 8)
     monkeypatch.setattr("shared.app.rebuild.replay.INSERTED_TOGETHER", 2)

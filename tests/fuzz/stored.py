@@ -155,12 +155,14 @@ def rebuild(data):
         with suppress(BuildFailedError):
             read_entries(held, "key")
     with suppress(BuildFailedError):
-        list(records_of_block(data))
+        list(records_of_block(data, "key"))
+    with suppress(BuildFailedError):
+        list(records_of_block(compress(data), "key"))
     with suppress(BuildFailedError):
         fetch_json(objects, "key", Extent)
     for partition in range(2):
         with suppress(BuildFailedError):
-            list(records_of_block(read_block(objects, "key", partition, 2)))
+            list(records_of_block(read_block(objects, "key", partition, 2), "key"))
 
 
 def frozen(data):

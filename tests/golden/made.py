@@ -14,12 +14,7 @@ from shared.app.frozen import freeze
 from shared.app.functions.results import plan_of_result
 from shared.app.ingest import Ingest
 from shared.app.quarantine import entries_of
-from shared.app.rebuild.formats import (
-    SpoolWriter,
-    block_record,
-    compress,
-    write_shuffled,
-)
+from shared.app.rebuild.formats import SpoolWriter, compress, record_header, write_shuffled
 from shared.app.retries import Retries, retry_of
 from shared.core.archive import archive_line, archive_object
 from shared.core.compile import Builder
@@ -161,10 +156,14 @@ def objects():
         "frame": frame,
         "manifest.json": msgspec.json.encode(_manifest()),
         "quarantine.json": _quarantined(),
-        "shuffled": write_shuffled(4, [(1, compress(block_record(5, frame) + block_record(9, pack([]))))]),
+        "shuffled": write_shuffled(4, [(1, compress(_records_of({5: frame, 9: pack([])})))]),
         "spool.zst": spool.finish(),
         "waiting.json": _waiting(),
     }
+
+
+def _records_of(frames):
+    return b"".join(record_header(component, len(one)) + one for component, one in frames.items())
 
 
 def _records():

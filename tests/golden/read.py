@@ -13,7 +13,7 @@ from shared.adapters.dynamo.keys import Keyspace
 from shared.adapters.quarantine import S3Quarantine
 from shared.app.backfill import Manifest
 from shared.app.frozen import thaw
-from shared.app.rebuild.formats import read_block, read_spool, records_of_block
+from shared.app.rebuild.formats import decompress, read_block, read_spool, records_of_block
 from shared.app.retries import read_waiting
 from shared.contract import PREFIX_QUARANTINE, PROFILES_SK, SK_DELTA_PREFIX, SK_PROFILE
 from shared.core.archive import read_object
@@ -111,7 +111,8 @@ def unpacked(name, data):
 def _block(data):
     bucket = FakeObjects()
     bucket.put("shuffled", data)
-    return b"|".join(read_block(bucket, "shuffled", partition, 4) for partition in range(4))
+    blocks = [read_block(bucket, "shuffled", partition, 4) for partition in range(4)]
+    return b"|".join(decompress(one, "shuffled") if one else b"" for one in blocks)
 
 
 def _shuffled(data):
@@ -120,7 +121,7 @@ def _shuffled(data):
     return [
         [
             (component, unpack(bytes(frame)))
-            for component, frame in records_of_block(read_block(bucket, "shuffled", partition, 4))
+            for component, frame in records_of_block(read_block(bucket, "shuffled", partition, 4), "shuffled")
         ]
         for partition in range(4)
     ]

@@ -42,13 +42,15 @@ POOLS = (
 BOUNDS = {
     "shared.app.rebuild.plan.PART_BYTES": 1500,
     "shared.app.rebuild.plan.PART_OBJECTS_MAX": 5,
+    "shared.app.rebuild.scan.SEGMENT_BYTES": 700,
+    "shared.app.rebuild.shuffle.HELD_BYTES_MAX": 500,
     "shared.app.rebuild.link.PARTITION_BYTES": 2000,
     "shared.app.rebuild.link.LINKS_MAX": 8,
     "shared.app.rebuild.replay.INSERTED_TOGETHER": 2,
     "shared.app.rebuild.replay.CHECKPOINT_PROFILES": 3,
     "shared.app.rebuild.replay.PENDING_MAX": 5,
 }
-"""What a short stream reaches: parts, partitions, checkpoints and early folding."""
+"""What a short stream reaches: parts, segments, partitions, checkpoints and early folding."""
 ARCHIVE = READER_ARCHIVE
 ROUNDS_MAX = 10
 STALL_TICKS_MAX = 4000

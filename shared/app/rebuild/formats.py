@@ -1,11 +1,12 @@
 """How the states of a rebuild write down what they leave for each other. Integers are little-endian.
 
-spool        zstd of [length u32, frame] per component of a part, in order
+spool        zstd of [length u32, frame] per component of a part, in order; where the part is cut into
+             segments, per component of each segment
 links        zstd of components u32, then per component: weight u32, identifiers u32; then hashes u64
 aside        zstd of a JSON list of entries of quarantine
 assignments  zstd of partitions u32, then per component of the part: component u32, partition u32
 shuffled     partitions u32, end of each partition's block u64; then the blocks,
-each zstd of [component u32, length u32, frame], or nothing
+             each of any number of zstd frames of [component u32, length u32, frame]
 """
 
 import struct
@@ -89,7 +90,8 @@ class SpoolWriter:
 
     def add(self, frame: bytes) -> None:
         """Append the frame of the next component."""
-        self._parts.append(self._compressor.compress(_U32.pack(len(frame)) + frame))
+        self._parts.append(self._compressor.compress(_U32.pack(len(frame))))
+        self._parts.append(self._compressor.compress(frame))
 
     def finish(self) -> bytes:
         """Return the spool."""
@@ -108,7 +110,9 @@ def read_spool(data: bytes, key: str) -> Iterator[bytes]:
                 end = at + _U32.size + length
                 if end > len(held):
                     break
-                yield bytes(held[at + _U32.size : end])
+                with memoryview(held) as view:
+                    frame = bytes(view[at + _U32.size : end])
+                yield frame
                 at = end
             if at:
                 del held[:at]
@@ -152,9 +156,9 @@ def read_assignments(data: bytes, key: str) -> tuple[int, "array[int]", "array[i
     return partitions, numbers[0::2], numbers[1::2]
 
 
-def block_record(component: int, frame: bytes) -> bytes:
-    """Return a frame as it stands in a block."""
-    return _PAIR.pack(component, len(frame)) + frame
+def record_header(component: int, length: int) -> bytes:
+    """Return what stands before a frame of so many bytes in a block."""
+    return _PAIR.pack(component, length)
 
 
 def write_shuffled(partitions: int, blocks: Iterable[tuple[int, bytes]]) -> bytes:
@@ -172,7 +176,7 @@ def write_shuffled(partitions: int, blocks: Iterable[tuple[int, bytes]]) -> byte
 
 
 def read_block(objects: Objects, key: str, partition: int, partitions: int) -> bytes:
-    """Return one partition's block of a shuffled part, decompressed."""
+    """Return one partition's block of a shuffled part, as it is compressed."""
     try:
         if partition:
             bounds = objects.get_range(key, _U32.size + _END_BYTES * (partition - 1), 2 * _END_BYTES)
@@ -182,24 +186,37 @@ def read_block(objects: Objects, key: str, partition: int, partitions: int) -> b
         if start == end:
             return b""
         offset = _U32.size + _END_BYTES * partitions
-        return decompress(objects.get_range(key, offset + start, end - start), key)
+        return objects.get_range(key, offset + start, end - start)
     except KeyError as error:
         raise BuildFailedError(f"{key} is gone") from error
     except ValueError as error:
         raise BuildFailedError(f"{key} is cut off") from error
 
 
-def records_of_block(block: bytes) -> Iterator[tuple[int, memoryview]]:
-    """Yield (component, frame) of a block; BuildFailedError if it is cut off."""
-    whole = memoryview(block)
+def records_of_block(block: bytes, key: str) -> Iterator[tuple[int, memoryview]]:
+    """Yield (component, frame) of a block of an object; BuildFailedError that names it if it is damaged."""
+    while block:
+        decompressor = zstandard.ZstdDecompressor().decompressobj()
+        try:
+            piece = decompressor.decompress(block)
+        except (zstandard.ZstdError, MemoryError) as error:
+            raise BuildFailedError(f"{key} is damaged") from error
+        if not decompressor.eof:
+            raise BuildFailedError(f"{key} is cut off")
+        block = decompressor.unused_data
+        yield from _records(piece, key)
+
+
+def _records(piece: bytes, key: str) -> Iterator[tuple[int, memoryview]]:
+    whole = memoryview(piece)
     at = 0
-    while at < len(block):
-        if at + _PAIR.size > len(block):
-            raise BuildFailedError("a block is cut off")
-        component, length = _PAIR.unpack_from(block, at)
+    while at < len(piece):
+        if at + _PAIR.size > len(piece):
+            raise BuildFailedError(f"{key} is cut off")
+        component, length = _PAIR.unpack_from(piece, at)
         at += _PAIR.size
-        if at + length > len(block):
-            raise BuildFailedError("a block is cut off")
+        if at + length > len(piece):
+            raise BuildFailedError(f"{key} is cut off")
         yield component, whole[at : at + length]
         at += length
 

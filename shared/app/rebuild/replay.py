@@ -258,13 +258,12 @@ def _components(build: Build, objects: Objects, partition: int) -> dict[int, Fra
     name = build.name
     linked = fetch_json(objects, name.linked, Linked)
 
-    def block(part: int) -> bytes:
-        return read_block(objects, name.shuffled(part), partition, linked.partitions)
-
+    keys = [name.shuffled(part) for part in range(linked.parts)]
     components: dict[int, Frames] = {}
     with ThreadPoolExecutor(READERS, "kith-block") as readers:
-        for one in readers.map(block, range(linked.parts)):
-            for component, frame in records_of_block(one):
+        blocks = readers.map(lambda key: read_block(objects, key, partition, linked.partitions), keys)
+        for key, block in zip(keys, blocks, strict=True):
+            for component, frame in records_of_block(block, key):
                 components.setdefault(component, []).append(frame)
     return components
 

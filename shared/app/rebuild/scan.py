@@ -35,11 +35,14 @@ from shared.app.rebuild.ports import Objects
 from shared.app.rebuild.results import Result, leave
 from shared.app.registry import Progress
 from shared.core.archive import DamagedArchiveError, read_object
+from shared.core.compile import Contribution
 from shared.core.control import is_control
 from shared.core.identity.grouping import Components
 from shared.core.records import Record, Rejection
 from shared.core.spool import FrameWriter, Identifiers
 
+SEGMENT_BYTES: Final = 2**27
+"""Of rows, beyond which they are compressed: more than a part has, unless the texts of events are kept."""
 HELD_BYTES_MAX: Final = 2**24
 """What waits to be set aside together."""
 DIGEST_BYTES: Final = 8
@@ -91,18 +94,12 @@ def _read(
     for key, _ in part.objects:
         scanning.read(_records(objects, key))
     tally = scanning.finish()
-    components = _components(scanning.groups)
-    spool, weights = SpoolWriter(), []
-    for some in components:
-        frame = scanning.writer.frame((one, scanning.groups[one]) for one in some)
-        weights.append(len(frame))
-        spool.add(frame)
-    hashes = [sorted({identifier_hash(one) for each in some for one in each}) for some in components]
+    spool = scanning.spool
     spooled = spool.finish()
     digest = _digest(spooled)
     objects.put(build.name.spool(part.part, digest), spooled)
-    objects.put(build.name.links(part.part, digest), write_links(weights, hashes))
-    tally["components"] = len(components)
+    objects.put(build.name.links(part.part, digest), write_links(spool.weights, spool.hashes))
+    tally["components"] = len(spool.weights)
     counted = {
         "parts": 1,
         "objects": len(part.objects),
@@ -113,12 +110,53 @@ def _read(
     leave(objects, progress, build.name, SCAN, part.part, result, counted)
 
 
+class _Spool:
+    """Rows by identifiers; those that have come to `SEGMENT_BYTES` become frames, one for each component.
+
+    Of each frame its weight is kept, and the hashes of its identifiers: where a component is in several
+    segments, they link it, as they do where it is in several parts.
+    """
+
+    def __init__(self) -> None:
+        self.weights: list[int] = []
+        self.hashes: list[list[int]] = []
+        self._frames = SpoolWriter()
+        self._rows = FrameWriter()
+        self._groups: dict[Identifiers, list[bytes]] = {}
+        self._held_bytes = 0
+
+    def add(self, contributions: Iterable[Contribution]) -> None:
+        """Take what an event contributes."""
+        groups = self._groups
+        for one in contributions:
+            rows = groups.get(one.identifiers)
+            if rows is None:
+                rows = groups[one.identifiers] = []
+            row = self._rows.row(one)
+            rows.append(row)
+            self._held_bytes += len(row)
+        if self._held_bytes > SEGMENT_BYTES:
+            self._end_segment()
+
+    def finish(self) -> bytes:
+        """Return the spool."""
+        self._end_segment()
+        return self._frames.finish()
+
+    def _end_segment(self) -> None:
+        groups, self._groups, self._held_bytes = self._groups, {}, 0
+        for some in _components(groups):
+            frame = self._rows.frame((one, groups.pop(one)) for one in some)
+            self.weights.append(len(frame))
+            self.hashes.append(sorted({identifier_hash(one) for each in some for one in each}))
+            self._frames.add(frame)
+
+
 class _Scanning:
-    """Reads records into rows by identifiers; what is no event is left in objects, which `aside` names."""
+    """Reads records into a spool; what is no event is left in objects, which `aside` names."""
 
     def __init__(self, build: Build, part: int, objects: Objects, transformer: Transformer | None) -> None:
-        self.writer = FrameWriter()
-        self.groups: dict[Identifiers, list[bytes]] = {}
+        self.spool = _Spool()
         self.aside: list[str] = []
         self._build = build
         self._part = part
@@ -163,13 +201,8 @@ class _Scanning:
         self._tally.update(tally)
 
     def _read(self, deliveries: Iterable[list[Record]], tally: Counter[str]) -> None:
-        groups, row = self.groups, self.writer.row
         for read in self._reader.read(deliveries, tally):
-            for one in read.contributions:
-                rows = groups.get(one.identifiers)
-                if rows is None:
-                    rows = groups[one.identifiers] = []
-                rows.append(row(one))
+            self.spool.add(read.contributions)
             tally["contributions"] += len(read.contributions)
             self._postponed += read.postponed
             if read.rejections:
