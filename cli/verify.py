@@ -68,7 +68,8 @@ def verify(
         tuple[int, int] | None,
         typer.Option(
             metavar="A B",
-            help="The versions to compare. Default: the active one, and the newest other that has profiles.",
+            help="The versions to compare. Default: the active one, and the newest that it replaced and that "
+            "still has profiles.",
             show_default=False,
         ),
     ] = None,
@@ -88,7 +89,10 @@ def verify(
 
     target = resolve(stage)
     now = now_ms()
-    left, right = (_side(target, one, now) for one in _chosen(target, builder, versions))
+    chosen = _chosen(target, builder, versions)
+    for one in chosen:
+        _ensure_profiles(one)
+    left, right = (_side(target, one, now) for one in chosen)
     with TemporaryDirectory(prefix="kith-verify-") as spools, _telling() as tell:
         comparison = compare(
             _scanned(target, left, right),
@@ -122,11 +126,22 @@ def _chosen(target: "Target", builder: str, numbers: tuple[int, int] | None) -> 
                 raise Failure(f"builder {builder} has no version {number}; it has {known}")
         return found[numbers[0]], found[numbers[1]]
     active = [one for one in found.values() if one.status is Status.ACTIVE]
-    others = [one for one in found.values() if one.status in (Status.BUILDING, Status.RETIRED)]
+    others = [one for one in found.values() if one.status is Status.RETIRED and not one.cleaned_at]
     if not active or not others:
-        raise Failure(f"builder {builder} has not two versions with profiles: publish another one first")
+        building = [one.version for one in found.values() if one.status is Status.BUILDING]
+        advice = f"version {building[0]} is being built" if building else "publish another one first"
+        raise Failure(f"builder {builder} has not two versions with profiles: {advice}")
     one, other = sorted((active[-1], others[-1]), key=lambda version: version.version)
     return one, other
+
+
+def _ensure_profiles(version: "Version") -> None:
+    """Failure if the registry says that a version has no profiles, not yet or no more."""
+    name = f"version {version.version} of {version.builder}"
+    if version.cleaned_at:
+        raise Failure(f"{name} has no profiles: it was cleaned up")
+    if not (version.finished_at or version.has_items):
+        raise Failure(f"{name} has no profiles yet: `kith builds {version.builder}` shows how far it is")
 
 
 def _side(target: "Target", version: "Version", now: int) -> Side:
@@ -256,6 +271,9 @@ def _print(left: Side, right: Side, comparison: "Comparison") -> None:
     typer.echo(f"{counted(comparison.equal, 'profile')} equal{settled}")
     if not comparison.different:
         return
+    for name, side in zip(names, (left, right), strict=True):
+        if not side.version.finished_at:
+            typer.echo(f"{name} is still being built: what it lacks may be to come")
     typer.echo(f"{counted(comparison.different, 'profile')} different:")
     for cause, count in comparison.causes.most_common():
         typer.echo(f"  {cause}: {counted(count, 'profile')}")

@@ -5,11 +5,12 @@ from dataclasses import replace
 
 import pytest
 
+from shared import contract
 from shared.app.registry import Status
 from shared.core.compile import Builder
 from shared.core.grammar import parse_definition
 from tests.people import HOUR, an_event
-from tests.unit.test_cli_cloud import NOW, ingest
+from tests.unit.test_cli_cloud import NAMES, NOW, ingest
 from tests.unit.test_cli_publishing import YAML, clients, cloud, kith
 
 __all__ = ["clients", "cloud"]  # fixtures
@@ -98,3 +99,38 @@ def test_a_version_that_was_cleaned_up_cannot_be_compared(two_versions):
 def test_two_versions_are_needed():
     assert "has not two versions with profiles" in kith("verify", "people").stderr
     assert "has no version 7; it has 1" in kith("verify", "people", "--versions", 1, 7).stderr
+
+
+def test_a_version_that_is_being_built_is_compared_when_named_as_soon_as_it_has_profiles(two_versions):
+    name, registry = two_versions.name, two_versions.cloud.registry
+    two_versions.ingest(an_event(messageId="1", userId="u", arrival=NOW))
+    active = registry.version(name, 2)
+    third = replace(active, version=3, status=Status.BUILDING, finished_at=0, has_items=False, rev=1)
+    registry.add(third)
+    assert kith("verify", name).exit_code == 0, "of the others"
+    for versions in ((2, 3), (3, 2)):
+        assert (
+            f"version 3 of {name} has no profiles yet" in kith("verify", name, "--versions", *versions).stderr
+        )
+    registry.replace(third, replace(third, has_items=True))
+    result = kith("verify", name, "--versions", 2, 3)
+    assert result.exit_code == 1
+    assert "version 3 is still being built: what it lacks may be to come" in result.stdout.splitlines()
+    retired = registry.version(name, 1)
+    registry.replace(retired, replace(retired, cleaned_at=NOW))
+    assert (
+        f"version 1 of {name} has no profiles: it was cleaned up"
+        in kith("verify", name, "--versions", 1, 2).stderr
+    )
+    assert "has not two versions with profiles: version 3 is being built" in kith("verify", name).stderr
+
+
+def test_a_row_of_the_registry_that_somebody_has_damaged_is_told_in_a_sentence(cloud):
+    key = {contract.REGISTRY_PK: {"S": "people"}, contract.REGISTRY_SK: {"S": contract.registry_version(1)}}
+    cloud.client("dynamodb").put_item(TableName=NAMES[contract.OUTPUT_REGISTRY_TABLE], Item=key)
+    for command in (("verify", "people"), ("versions", "people"), ("builds",), ("cancel", "people")):
+        result = kith(*command)
+        assert (result.exit_code, result.stdout) == (1, "")
+        assert (
+            result.stderr == "kith: the registry is damaged: the row of a version of people cannot be read\n"
+        )
