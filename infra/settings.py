@@ -62,7 +62,7 @@ class Settings(BaseModel):
     rebuild_marker_delay_s: Annotated[int, Field(ge=0, le=600)] = 120
     rebuild_poll_s: Annotated[int, Field(ge=1, le=300)] = 15
     cleanup_grace_h: Annotated[int, Field(ge=0, le=168)] = 24
-    functions_concurrency: Annotated[int, Field(ge=2, le=1000)] = 50
+    functions_concurrency: Annotated[int, Field(ge=2, le=1000)] = 20
     functions_attempts: Annotated[int, Field(ge=1, le=20)] = 6
     functions_retry_s: Annotated[int, Field(ge=1, le=900)] = 30
     functions_memory_mb: Annotated[int, Field(ge=512, le=10_240)] = 2048

@@ -38,8 +38,8 @@ def test_a_message_comes_again_alone_and_only_when_its_invocation_is_surely_over
     assert run["Timeout"] > 2 * dev.functions()["functions_sandbox"]["Timeout"]
 
 
-def test_functions_take_no_more_of_the_account_than_the_stage_says(dev):
-    assert mapping(dev, "Due")["ScalingConfig"] == {"MaximumConcurrency": 50}
+def test_functions_take_no_more_of_the_account_than_the_stage_says_and_leave_most_of_one_by_default(dev):
+    assert mapping(dev, "Due")["ScalingConfig"] == {"MaximumConcurrency": 20}
 
 
 def test_what_cannot_even_be_tried_ends_among_the_dead_letters_long_after_the_last_attempt(dev):
