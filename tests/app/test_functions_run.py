@@ -14,7 +14,7 @@ from shared.core import walk
 from shared.core.compaction import SMALL_MAX
 from shared.core.compile import Builder
 from shared.core.functions import FunctionFailure, FunctionResult
-from shared.core.history import HistoryGoneError
+from shared.core.history import HistoryGoneError, UnreadableChunkError
 from shared.core.profile import Profile, present
 from tests.app.test_engine import ingest
 from tests.fakes.functions import FakeFunction, counting
@@ -343,6 +343,18 @@ def test_a_history_that_cannot_be_put_together_now_is_read_as_it_is(result):
     assert world.runs.run(due) == Ran(Became.WRITTEN)
     assert world.counts() == {"page": SMALL_MAX}
     assert len(world.store.chunks(world.profile(), 0)) == SMALL_MAX
+
+
+def test_a_history_that_cannot_be_read_is_not_put_together_and_fails_as_any_does():
+    world = World()
+    for _ in range(SMALL_MAX):
+        due = world.event()
+    heads = world.profile().heads
+    for head, data in world.store.chunked.items():
+        world.store.chunked[head] = data[:-10] + bytes(10)
+    with pytest.raises(UnreadableChunkError):  # of the fake, which reads it in this process
+        world.runs.run(due)
+    assert (world.profile().heads, world.function.runs) == (heads, 1)
 
 
 def test_a_history_that_is_too_large_is_a_failure_of_its_profile(monkeypatch):

@@ -13,6 +13,7 @@ that, and the others are done.
 """
 
 from collections.abc import Mapping
+from contextlib import suppress
 from enum import StrEnum
 from typing import Final, NamedTuple, Protocol
 
@@ -25,7 +26,7 @@ from shared.app.ports import Clock, Committed, Failed, ProfileStore
 from shared.core.compaction import SMALL_MAX, compact
 from shared.core.compile import Builder
 from shared.core.functions import FunctionFailure, FunctionOutcome
-from shared.core.history import Head, HistoryGoneError
+from shared.core.history import Head, HistoryGoneError, UnreadableChunkError
 from shared.core.profile import Computed, Profile, copy, expiry
 from shared.core.walk import HistoryTooLargeError
 from shared.core.writes import Plan, Put
@@ -143,7 +144,9 @@ class Runs:
         If somebody else writes the profile meanwhile, they stay: what was read is a history as well.
         """
         rev = max(profile.rev + 1, self._clock.now_us())
-        compacted = compact(profile, found, rev, self._small_max)
+        compacted = None
+        with suppress(UnreadableChunkError):  # whoever runs the function tells of it
+            compacted = compact(profile, found, rev, self._small_max)
         if compacted is not None:
             changed = copy(self._builder, profile)
             changed.heads, changed.rev = compacted.heads(profile.id), rev
