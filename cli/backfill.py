@@ -75,6 +75,7 @@ def _add(use_case: "Backfill", source: "FileSource", beside: Path, folder: Path)
 
     from cli.backfill_files import FolderSpool
     from cli.rejected import rejected_file
+    from cli.tables import counted
 
     spool = folder / "spool"
     spool.mkdir()
@@ -85,11 +86,14 @@ def _add(use_case: "Backfill", source: "FileSource", beside: Path, folder: Path)
     except (OSError, EOFError, zlib.error) as error:
         raise Failure(f"cannot backfill {source.name}: {error}") from None
     if rejected.count:
-        typer.echo(f"{source.name}: {rejected.count} lines rejected, see {rejected.path}", err=True)
+        lines = counted(rejected.count, "line")
+        typer.echo(f"{source.name}: {lines} rejected, see {rejected.path}", err=True)
     return added
 
 
 def _report(added: "Added", *, as_json: bool, dry_run: bool) -> None:
+    from cli.tables import counted
+
     held = added.manifest
     if as_json:
         typer.echo(_json(added, dry_run=dry_run))
@@ -98,9 +102,10 @@ def _report(added: "Added", *, as_json: bool, dry_run: bool) -> None:
     elif not held.records:
         typer.echo(f"{held.source}: nothing to add")
     else:
+        events, objects = counted(held.records, "event"), counted(len(held.objects), "object")
         typer.echo(
-            f"{held.source}: {'would add' if dry_run else 'added'} {held.records} events that arrived"
-            f" {held.first_arrival} to {held.last_arrival}, in {len(held.objects)} objects"
+            f"{held.source}: {'would add' if dry_run else 'added'} {events} that arrived"
+            f" {held.first_arrival} to {held.last_arrival}, in {objects}"
         )
 
 

@@ -222,3 +222,11 @@ def _report(folded: _Folded) -> None:
     rejected = sum(map(len, folded.rejected.values()))
     parts += [f"{counted(rejected, 'line')} rejected"] if rejected else []
     typer.echo(", ".join(parts), err=True)
+    unused = {
+        name.removeprefix("left_out.").removeprefix("set_aside.").replace(".", " "): count
+        for name, count in sorted(tally.items())
+        if name.startswith(("left_out.", "set_aside."))
+    }
+    if unused:
+        told = ", ".join(f"{name} ({count})" for name, count in unused.items())
+        typer.echo(f"values that could not be used: {told}", err=True)

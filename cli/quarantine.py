@@ -78,7 +78,7 @@ def show(
         typer.echo(_json(facts))
         return
     for name, value in facts.items():
-        text = str(value)
+        text = _counts(value) if isinstance(value, dict) else str(value)
         more = len(text) - TEXT_SHOWN_MAX
         shown = "\n".join(map(harmless, text[:TEXT_SHOWN_MAX].split("\n")))
         typer.echo(f"{name}: {shown}" + (f" ... and {more} characters more" if more > 0 else ""))
@@ -200,6 +200,10 @@ def _facts(entry: "Entry") -> dict[str, Any]:
         "sequence": entry.sequence,
         "index": entry.index,
     }
+
+
+def _counts(reasons: dict[str, int]) -> str:
+    return ", ".join(f"{reason} ({count})" for reason, count in reasons.items())
 
 
 def _content(entry: "Entry") -> dict[str, str]:

@@ -45,6 +45,7 @@ def send(
 
     Lines that are no JSON object are skipped and reported; the exit code is then 1.
     """
+    from cli.tables import counted
     from cli.target import resolve
     from shared.adapters.kinesis import KinesisStream
     from shared.app.send import PartitionKeys, StoppedError
@@ -65,7 +66,8 @@ def send(
                     "arrived already counts once if its events have a messageId"
                 ) from None
     took_s = time.monotonic() - started_s
-    typer.echo(f"sent {sent.records} events in {took_s:.1f} s ({sent.records / max(took_s, 0.001):.0f}/s)")
+    sent_per_s = sent.records / max(took_s, 0.001)
+    typer.echo(f"sent {counted(sent.records, 'event')} in {took_s:.1f} s ({sent_per_s:.0f}/s)")
     _report_skipped(sent)
 
 
@@ -142,4 +144,5 @@ def _report_skipped(sent: "Sent") -> None:
     more = len(sent.skipped) - SKIPPED_SHOWN
     if more > 0:
         typer.echo(f"... and {more} more", err=True)
-    raise Failure(f"{len(sent.skipped)} lines are no events and were not sent")
+    are = "line is no event and was" if len(sent.skipped) == 1 else "lines are no events and were"
+    raise Failure(f"{len(sent.skipped)} {are} not sent")

@@ -167,7 +167,7 @@ def test_history_from_a_file_is_added_to_the_archive_once(live: Live, person: Pe
     file = tmp_path / "history.jsonl"
     file.write_text(json.dumps(person.order(1, timestamp="2019-03-01T10:00:00Z")) + "\nnope\n")
     prefix = f"{contract.PREFIX_EVENTS}dt=2019-03-01/hour=10/"
-    for told in ("added 1 events", "nothing to add"):
+    for told in ("added 1 event that", "nothing to add"):
         assert told in _kith(live, "backfill", str(file))
         [key] = live.objects(prefix)
         assert [record.data.decode() for record in live.archived(key)] == file.read_text().splitlines()[:1]
