@@ -65,6 +65,8 @@ def _problems(folder: Path) -> list[Wrong]:
     from shared.core.grammar import DefinitionError, parse_definition
 
     source = folder / BUILDER_FILE
+    if not folder.is_dir():
+        return [Wrong(folder, 1, "is no folder: name that of a builder, like builders/customers")]
     try:
         files = read_builder_folder(folder).files
     except UnreadableFileError as error:

@@ -106,6 +106,13 @@ def test_a_folder_without_a_readable_definition_is_a_problem(builders, content):
     assert result.stderr == f"builders/empty/builder.yaml:1: {what}\n"
 
 
+@pytest.mark.parametrize("name", ["nowhere", "customers/builder.yaml"])
+def test_what_is_no_folder_is_told(builders, name):
+    result = kith(builders / name)
+    assert result.exit_code == 1
+    assert result.stderr.startswith(f"{builders / name}:1: is no folder: ")
+
+
 def test_without_a_folder_of_builders_it_says_so(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     result = kith()
