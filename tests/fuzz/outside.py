@@ -12,7 +12,7 @@ from typing import get_args
 
 import msgspec
 
-from cli.backfill_files import _lines
+from cli.lines import lines_of
 from shared.app import quarantine
 from shared.app.backfill import Backfill
 from shared.app.drain import UnreadableBatchError, read_batch
@@ -242,7 +242,7 @@ class _Source:
         self._data = data
 
     def lines(self):
-        return _lines(io.BytesIO(self._data))
+        return lines_of(io.BytesIO(self._data))
 
 
 class _Spool:
