@@ -3,9 +3,11 @@
 from collections.abc import Iterable
 
 from shared.core.compile import Builder, Contribution
+from shared.core.definition import Retention
 from shared.core.history import Chunk, Head, Piece, chain, pieces_of
 from shared.core.memory import Memory  # noqa: TC001 - ruff sees no use but in an annotation
 from shared.core.profile import Profile, copy, fold, is_known
+from shared.core.retention import expires_at, fresh_until
 
 
 class Life:
@@ -49,6 +51,14 @@ class Life:
             self.profile = copy(builder, self.profile)
             self.changed = True
         return self.profile
+
+    def has_expired(self, retention: Retention, arrival: int) -> bool:
+        """Tell whether the profile is over for an event that arrives then, ms UTC."""
+        if arrival <= self.fresh_until:
+            return False
+        updated_at = self.profile.updated_at
+        self.fresh_until = fresh_until(retention, updated_at, known=self.known)
+        return arrival > self.fresh_until and arrival > expires_at(retention, updated_at, known=self.known)
 
     def settle(self, builder: Builder) -> Profile:
         """Return the profile with everything folded."""

@@ -1,8 +1,8 @@
 """Groups and a snapshot in, writes out: everything that order decides is decided here, and nothing is done.
 
 Contributions are taken one by one, in order of (arrival, event id): founded, attached, merged, expired,
-limited, broken. What they change is folded into working copies, and comes out as conditional writes that
-either all still fit what is stored or are planned again.
+limited, broken. What they change is folded into working copies, and comes out as conditional writes
+(`decided.py`) that either all still fit what is stored or are planned again.
 """
 
 from collections import Counter
@@ -12,6 +12,7 @@ from typing import Final
 import msgspec
 
 from shared.core.compile import Builder, Contribution
+from shared.core.decided import Burial, Decided, settled
 from shared.core.identity.identifiers import Identifier
 from shared.core.identity.ids import profile_id
 from shared.core.identity.limits import exceeds
@@ -31,9 +32,8 @@ from shared.core.profile import (
     new_profile,
     removed_bytes,
 )
-from shared.core.retention import children_until, expires_at, fresh_until
-from shared.core.snapshot import Pointer, Snapshot, Tombstone
-from shared.core.writes import Bury, Extend, Note, Plan, Point, Put, Remove
+from shared.core.snapshot import Snapshot, Tombstone
+from shared.core.writes import Note, Plan, Put, Remove
 
 ACTIONS_MAX: Final = 100
 """What one transaction of the store takes (DynamoDB's limit)."""
@@ -55,9 +55,7 @@ class Planner:
         self.retention = builder.definition.retention
         self.ownership = Ownership(builder.name, snapshot)
         self.lives: dict[str, Life] = {}
-        self.buried: dict[str, Life] = {}
-        self.buried_at: dict[str, int] = {}
-        self.tombstones: dict[str, Tombstone] = {}
+        self.buried: dict[str, Burial] = {}
         self.merged: set[str] = set()
         """Stored profiles that are removed, whose ids this plan must not give again."""
         self.removes: list[Remove] = []
@@ -79,7 +77,7 @@ class Planner:
         # Hot: most events come from somebody who has just sent one with the same identifiers.
         life = self.regular.get(id(contribution.identifiers))
         arrival = contribution.arrival
-        if life is None or (arrival > life.fresh_until and self._is_expired(life, arrival)):
+        if life is None or (arrival > life.fresh_until and life.has_expired(self.retention, arrival)):
             lives = self._owners(contribution.identifiers)
             life = self._regular_life(contribution, lives)
             if life is None:
@@ -106,7 +104,7 @@ class Planner:
             return False
 
         for life in lives[:]:
-            if self._is_expired(life, contribution.arrival):
+            if life.has_expired(self.retention, contribution.arrival):
                 self._bury(life, contribution.arrival)
                 self.tally["profiles_expired"] += 1
                 lives.remove(life)
@@ -133,15 +131,16 @@ class Planner:
         """
         if self.builder.limits or self.ownership.graves or not self.folds:
             return None
-        if len(lives) != 1 or not lives[0].changed or self._is_expired(lives[0], contribution.arrival):
+        life = lives[0] if len(lives) == 1 else None
+        if life is None or not life.changed or life.has_expired(self.retention, contribution.arrival):
             return None
-        mine = lives[0].profile.identifiers
+        mine = life.profile.identifiers
         for one in contribution.identifiers:
             if one not in mine:
                 return None
-        self.regular[id(contribution.identifiers)] = lives[0]
+        self.regular[id(contribution.identifiers)] = life
         self.held.append(contribution.identifiers)
-        return lives[0]
+        return life
 
     def _has_room(self, identifiers: Sequence[Identifier], lives: list[Life]) -> bool:
         """Whether one transaction still takes what this event changes, pointers of the merged included."""
@@ -154,15 +153,6 @@ class Planner:
         # An attached identifier takes a write, and a check of where its pointer led before.
         needed = len(lives) + 1 + 3 * attached + moved
         return self._actions() + needed <= self.actions_max
-
-    def _is_expired(self, life: Life, arrival: int) -> bool:
-        if arrival <= life.fresh_until:
-            return False
-        updated_at = life.profile.updated_at
-        life.fresh_until = fresh_until(self.retention, updated_at, known=life.known)
-        return arrival > life.fresh_until and arrival > expires_at(
-            self.retention, updated_at, known=life.known
-        )
 
     def _owners(self, identifiers: Sequence[Identifier]) -> list[Life]:
         lives: list[Life] = []
@@ -201,7 +191,7 @@ class Planner:
         while len(identifiers) > 1:
             united = set(identifiers)
             for life in self._owners(identifiers):
-                if not self._is_expired(life, contribution.arrival):
+                if not life.has_expired(self.retention, contribution.arrival):
                     united.update(life.profile.identifiers)
             if not exceeds(self.builder.limits, united):
                 break
@@ -318,10 +308,9 @@ class Planner:
         traces = tuple(profile.memory.recent(minute_of(arrival)))
         self.ownership.bury(profile, Memory(traces))
         del self.lives[profile.id]
-        self.buried[profile.id] = life
-        self.buried_at[profile.id] = arrival
         rev = self.rev_floor if life.stored is None else max(life.stored.rev + 1, self.rev_floor)
-        self.tombstones[profile.id] = Tombstone(profile.id, rev, traces, profile.parked)
+        tombstone = Tombstone(profile.id, rev, traces, profile.parked)
+        self.buried[profile.id] = Burial(life, arrival, tombstone)
         # Only its identifiers still matter, and there may be very many of these.
         life.forget()
         life.profile = msgspec.structs.replace(
@@ -342,7 +331,7 @@ class Planner:
     def standing(self, taken: int) -> list[Profile]:
         """Return the profiles that are live after so many contributions."""
         self.tally["events_folded"] = taken - self.tally["events_duplicate"]
-        return [self._settled(life, self.tally) for life in self.lives.values()]
+        return [settled(self.builder, life, self.tally) for life in self.lives.values()]
 
     def standing_with_history(self, taken: int) -> list[Put]:
         """Return the profiles that are live after so many contributions, with their histories."""
@@ -353,120 +342,19 @@ class Planner:
     def finish(self, taken: int, rest: Sequence[Contribution]) -> Plan:
         """Turn what has been decided of so many contributions into writes."""
         self.tally["events_folded"] = taken - self.tally["events_duplicate"]
-        plan = Plan(rest=rest, tally=self.tally, notes=self.notes, removes=self.removes)
-        plan.folded_deltas = self._folded_deltas(rest)
-        for life in self.lives.values():
-            if life.changed:
-                self._put(plan, life)
-        for profile_id_, life in self.buried.items():
-            tombstone = self.tombstones[profile_id_]
-            expected = None if life.stored is None else life.stored.rev
-            plan.buries.append(Bury(tombstone, expected, self.buried_at[profile_id_]))
-            self._release(plan, life.profile, tombstone)
-        self._point(plan)
-        written = {put.profile.id: put.profile for put in plan.puts}
-        self._extend_merged(plan, written)
-        plan.repairs = [one for one in self.ownership.repairs if one.target in written]
-        # What was attached and then removed within this plan leaves no write that says nobody owned it.
-        plan.is_unverified = self.is_unverified or any(
-            self.ownership.owner(one) is None for one in self.ownership.attached
+        decided = Decided(
+            builder=self.builder,
+            rev_floor=self.rev_floor,
+            ownership=self.ownership,
+            lives=self.lives,
+            buried=self.buried,
+            removes=self.removes,
+            deltas=self.snapshot.deltas,
+            tally=self.tally,
+            notes=self.notes,
+            is_unverified=self.is_unverified,
         )
-        return plan
-
-    def _folded_deltas(self, rest: Sequence[Contribution]) -> list[str]:
-        """Take off their profiles all deltas of which nothing is left to be planned; return their names.
-
-        Also of a plan that had no room for everything: a life that it ends must not pass them on.
-        """
-        if not self.snapshot.deltas:
-            return []
-        left_over = set(map(id, rest))
-        done = {
-            name for name, parked in self.snapshot.deltas.items() if left_over.isdisjoint(map(id, parked))
-        }
-        folded: list[str] = []
-        for life in list(self.lives.values()):
-            mine = [name for name in life.profile.parked if name in done]
-            if mine:
-                profile = life.change(self.builder)
-                profile.parked = tuple(name for name in profile.parked if name not in mine)
-                folded += mine
-        for buried, tombstone in self.tombstones.items():
-            mine = [name for name in tombstone.parked if name in done]
-            if mine:
-                left = tuple(name for name in tombstone.parked if name not in mine)
-                self.tombstones[buried] = msgspec.structs.replace(tombstone, parked=left)
-                folded += mine
-        return folded
-
-    def _put(self, plan: Plan, life: Life) -> None:
-        profile = self._settled(life, plan.tally)
-        expected = None if life.stored is None else life.stored.rev
-        profile.rev = self.rev_floor if expected is None else max(expected + 1, self.rev_floor)
-        expiry = expires_at(self.retention, profile.updated_at, known=life.known)
-        ends = max(expiry, profile.kept_until)
-        if ends > profile.children_until:
-            profile.children_until = children_until(self.retention, ends, known=life.known)
-            if life.stored is not None:
-                plan.extends.append(Extend(life.stored, profile.children_until))
-        window_ms = self.builder.window_ms
-        plan.puts.append(Put(profile, expected, () if window_ms is None else life.history(window_ms)))
-
-    def _extend_merged(self, plan: Plan, written: dict[str, Profile]) -> None:
-        """Let pointers that a merge leaves where they are live as long as the profile that lists them now.
-
-        Before they follow, which may never be; whoever merges it later extends what leads to its aliases.
-        """
-        for remove in self.removes:
-            primary = written.get(remove.redirect) if remove.redirect else None
-            if primary is not None and primary.children_until > remove.profile.children_until:
-                plan.extends.append(Extend(remove.profile, primary.children_until))
-
-    def _settled(self, life: Life, tally: Counter[str]) -> Profile:
-        profile = life.settle(self.builder)
-        if profile.memory.evicted:
-            tally["dedup_evictions"] += profile.memory.evicted
-            profile.memory.evicted = 0
-        return profile
-
-    def _point(self, plan: Plan) -> None:
-        relied_on: dict[str, tuple[int | None, int]] = {}
-        for identifier, expected in self.ownership.expected.items():
-            owner = self.ownership.owner(identifier)
-            if owner is None:
-                continue  # removed with its profile, or only looked at
-            profile = self.lives[owner].profile
-            first_seen = profile.identifiers[identifier]
-            pointer = Pointer(owner, first_seen)
-            plan.points.append(Point(identifier, pointer, expected, profile.children_until))
-            if identifier in self.ownership.relied_on:
-                for one, rev in self.ownership.relied_on[identifier].items():
-                    relied_on[one] = rev, first_seen
-        # What is written anyway has its own condition, and a transaction names each item once.
-        written = {
-            *(put.profile.id for put in plan.puts),
-            *(bury.tombstone.id for bury in plan.buries),
-            *(remove.profile.id for remove in plan.removes),
-        }
-        for one, (rev, taken_at) in relied_on.items():
-            if one in written:
-                continue
-            if rev is None:
-                # Whoever is about to create it has written its pointer already: it must find this instead.
-                plan.buries.append(Bury(Tombstone(one, self.rev_floor, ()), None, taken_at))
-            else:
-                plan.checks[one] = rev
-
-    def _release(self, plan: Plan, profile: Profile, tombstone: Tombstone) -> None:
-        """Let the identifiers of a removed profile lead to its tombstone, and then go with it."""
-        for identifier, first_seen in profile.identifiers.items():
-            if (
-                self.ownership.owner(identifier) is None
-                and self.ownership.last_owner[identifier] == profile.id
-            ):
-                expected = self.ownership.expected.get(identifier, (profile.id,))
-                pointer = Pointer(tombstone.id, first_seen)
-                plan.released.append(Point(identifier, pointer, expected, 0))
+        return decided.writes(rest)
 
 
 def plan(

@@ -10,7 +10,7 @@ from unittest.mock import patch
 from shared.adapters.dynamo import followups, items, transactions, writes
 from shared.adapters.dynamo.client import Condition
 from shared.app import batch, loading
-from shared.core import memory, plan, profile
+from shared.core import life, memory, plan, profile
 from shared.core.aggregations.last import Last
 from shared.core.identity import resolve
 from shared.core.snapshot import Tombstone
@@ -142,7 +142,7 @@ def remembers_no_duplicates():
 
 def never_expires():
     """A profile lives on whatever its retention says."""
-    yield patch.object(plan.Planner, "_is_expired", lambda self, life, arrival: False)
+    yield patch.object(life.Life, "has_expired", lambda self, retention, arrival: False)
 
 
 def takes_any_order():
