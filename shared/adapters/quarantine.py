@@ -2,7 +2,6 @@
 
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from itertools import islice
 from typing import Final
 from uuid import uuid4
 
@@ -15,10 +14,7 @@ from shared.core.records import kinesis_records
 from shared.core.times import format_time
 
 WRITERS_MAX: Final = 8
-READERS_MAX: Final = 8
-"""Objects written or read at a time: under the ten connections that a botocore client keeps."""
-READ_AHEAD_MAX: Final = 16
-"""Entries in memory, of which each may be larger than 4 MB."""
+"""Objects written at a time: under the ten connections that a botocore client keeps."""
 _SUFFIX: Final = ".json"
 
 
@@ -62,30 +58,18 @@ class S3Quarantine:
             for one in self._objects.list(prefix)
             if one.key.endswith(_SUFFIX) and one.key.split("/")[-2] >= day_min
         )
-        for stored in self._read_all(keys, damaged or _raise):
-            if reason is not None and reason not in stored.entry.reasons:
+        for key in keys:
+            try:
+                stored = self._read(key)
+            except DamagedEntryError as error:
+                if damaged is None:
+                    raise
+                damaged(error)
+                continue
+            if stored is None or (reason is not None and reason not in stored.entry.reasons):
                 continue
             if since is None or stored.entry.arrival >= since:
                 yield stored
-
-    def _read_all(
-        self, keys: Iterator[str], damaged: Callable[[DamagedEntryError], None]
-    ) -> Iterator[Stored]:
-        """Read objects, some at a time: there may be very many, and each takes its while."""
-
-        def read(key: str) -> Stored | DamagedEntryError | None:
-            try:
-                return self._read(key)
-            except DamagedEntryError as error:
-                return error
-
-        with ThreadPoolExecutor(READERS_MAX, "kith-quarantine") as pool:
-            while some := list(islice(keys, READ_AHEAD_MAX)):
-                for found in pool.map(read, some):
-                    if isinstance(found, DamagedEntryError):
-                        damaged(found)
-                    elif found is not None:
-                        yield found
 
     def get(self, entry_id: str) -> Stored | None:
         """Return one entry."""
@@ -115,10 +99,6 @@ class S3Quarantine:
         ) as error:
             raise DamagedEntryError(f"{key} is no entry of quarantine; delete it to go on") from error
         return Stored(entry, tag)
-
-
-def _raise(error: DamagedEntryError) -> None:
-    raise error
 
 
 def _key(entry_id: str) -> str:
