@@ -62,6 +62,9 @@ UNUSED: Final = (
 )
 """What no function imports: glob patterns below the folder of packages."""
 
+ASK_FOR_THEMSELVES: Final = frozenset(("pg8000", "scramp"))
+"""Packages that look up their own version when they are imported, in what pip notes of them."""
+
 
 @dataclass(frozen=True)
 class Bundle:
@@ -166,9 +169,11 @@ def _package(found: Distribution) -> Package:
     # pip, too, judges markers by the Python that it runs with, not by the one it installs for.
     asked = map(Requirement, found.requires or ())
     stands_on = (one.name for one in asked if one.marker is None or one.marker.evaluate({"extra": ""}))
-    entries = {file.parts[0] for file in found.files or ()}
+    entries = frozenset(file.parts[0] for file in found.files or ())
+    if canonicalize_name(found.name) not in ASK_FOR_THEMSELVES:
+        entries = frozenset(one for one in entries if not one.endswith(".dist-info"))
     return Package(
-        frozenset(one for one in entries if not one.endswith(".dist-info")),
+        entries,
         tuple(map(canonicalize_name, stands_on)),
     )
 

@@ -17,6 +17,20 @@ for handler in sys.argv[2:]:
     importlib.import_module(handler)
 """
 
+REACH_OUT_ALONE = """
+import sys
+sys.path[:] = [sys.argv[1], *(path for path in sys.path if "site-packages" not in path)]
+from kith import FetchError, WarehouseError
+from shared.adapters.tools import network_tools
+from shared.core.fetch_rules import FetchRules
+fetch, warehouse = network_tools(FetchRules(), {"main": "postgresql+pg8000://nobody@127.0.0.1:1/none"})
+for call in (lambda: fetch("http://127.0.0.1:1/"), lambda: warehouse("main").query("SELECT 1")):
+    try:
+        call()
+    except (FetchError, WarehouseError) as error:
+        print(error)
+"""
+
 ENVIRONMENT = {
     contract.ENV_STAGE: "dev",
     contract.ENV_STREAM: "stream",
@@ -122,3 +136,16 @@ def test_a_handler_imports_from_its_bundle_alone(name):
         check=True,
         env={**os.environ, **ENVIRONMENT},
     )
+
+
+@pytest.mark.parametrize("name", ["transform", "functions_sandbox"])
+def test_user_code_fetches_and_queries_with_what_is_in_its_bundle_alone(name):
+    """What these import when they are first used, and what that looks for, no import of a handler tells."""
+    path = bundle.bundle_function(name, "local").path
+    reached = subprocess.run(  # noqa: S603  # our own interpreter, our own text
+        [sys.executable, "-I", "-c", REACH_OUT_ALONE, str(path)], check=True, capture_output=True, text=True
+    )
+    assert reached.stdout.splitlines() == [
+        "the address is none of the public network",
+        "the query failed: InterfaceError",
+    ]
