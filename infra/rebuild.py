@@ -72,7 +72,12 @@ class Rebuild(Construct):
     # The states
 
     def _plan(self) -> Function:
-        plan = self._function("plan", "Chooses T0, and lists the archive before it", timeout=SHORT)
+        plan = self._function(
+            "plan",
+            "Chooses T0, and lists the archive before it",
+            timeout=LONG,
+            memory_mb=self._settings.rebuild_memory_mb,
+        )
         self._give_objects(plan)
         self._give_markers(plan)
         plan.tell({contract.ENV_REBUILD_CONCURRENCY: str(self._settings.rebuild_concurrency)})

@@ -97,6 +97,23 @@ def test_parts_are_balanced_by_bytes_and_bounded_in_objects():
     assert [key for part in parts for key, _ in part.objects] == [f"events/{at}" for at in range(len(sizes))]
 
 
+def test_an_archive_of_more_parts_than_a_map_takes_fails_the_build_before_it_begins(monkeypatch):
+    monkeypatch.setattr("shared.app.rebuild.plan.MAP_ITEMS_MAX", 2)
+    monkeypatch.setattr("shared.app.rebuild.plan.PART_OBJECTS_MAX", 1)
+    world = a_world([a_record(hour, T0 + hour * HOUR, userId="u") for hour in range(3)])
+    with pytest.raises(BuildFailedError, match="the archive has 3 parts, and a build takes 2 at most"):
+        world.plan(LATER)
+
+
+def test_of_very_many_components_partitions_become_larger_and_not_more_than_a_map_takes(monkeypatch):
+    monkeypatch.setattr("shared.app.rebuild.link.MAP_ITEMS_MAX", 10)
+    weights = np.full(1000, 7, dtype=np.uint64)
+    found = partitions(weights, 7)
+    assert 9 <= found.max() + 1 <= 10
+    assert list(found) == sorted(found)
+    assert max(np.bincount(found)) <= 112
+
+
 # Scan
 
 

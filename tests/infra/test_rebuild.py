@@ -8,6 +8,7 @@ from infra import bundle
 from infra.bundle import ROOT, functions_in
 from infra.function import camel
 from shared import contract
+from shared.app.rebuild.build import MAP_ITEMS_MAX
 from tests.infra.conftest import as_list, flat
 from tests.infra.test_function import allowed
 
@@ -17,7 +18,6 @@ MAPS = {"Scan", "Shuffle", "Replay"}
 REDRIVEN = {"CutOver", "Fail", "CleanUp"}
 """What is not undone: where one of these fails for good the execution does, and a redrive goes on there."""
 OUTPUT_BYTES_MAX = 256 * 1024
-MAP_ITEMS_MAX = 80_000
 
 
 @pytest.fixture(scope="module")

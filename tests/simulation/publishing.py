@@ -34,6 +34,7 @@ from tests.simulation.world import TICK_US, FailedRunError, World
 POOLS = (
     "shared.app.rebuild.link",
     "shared.app.rebuild.replay",
+    "shared.app.rebuild.results",
     "shared.adapters.dynamo.active",
     "shared.adapters.dynamo.loader",
     "shared.adapters.dynamo.store",

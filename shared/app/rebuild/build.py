@@ -13,6 +13,9 @@ LINK: Final = "link"
 SHUFFLE: Final = "shuffle"
 REPLAY: Final = "replay"
 
+MAP_ITEMS_MAX: Final = 80_000
+"""Parts, and partitions: what the children of a map answer must fit into what Step Functions passes on."""
+
 
 class BuildEndedError(Exception):
     """The version is no longer building: it was cancelled, has failed, or is finished."""

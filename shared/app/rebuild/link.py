@@ -7,7 +7,7 @@ the exact rules keep them apart. Of very many identifiers a slice is linked at a
 is the one state whose memory grows with the archive: about 20 bytes for every component of every part.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from typing import Any, Final
@@ -15,7 +15,7 @@ from typing import Any, Final
 import msgspec
 import numpy as np
 
-from shared.app.rebuild.build import SCAN, BuildName, ensure_building
+from shared.app.rebuild.build import MAP_ITEMS_MAX, SCAN, BuildName, ensure_building
 from shared.app.rebuild.formats import compress, decompress, fetch, fetch_json
 from shared.app.rebuild.plan import Extent
 from shared.app.rebuild.ports import Objects
@@ -30,7 +30,7 @@ LINKS_MAX: Final = 2**25
 """Identifiers that are linked at a time: they take about 45 bytes each."""
 
 READERS: Final = 16
-"""Results that are read at once."""
+"""Objects that are read at once."""
 
 Array = np.ndarray[Any, np.dtype[Any]]
 
@@ -43,7 +43,7 @@ def link(registry: Registry, name: BuildName, objects: Objects, progress: Progre
     labels: Array = np.arange(len(weights), dtype=np.uint32)
     slices = -(-held // LINKS_MAX)
     for at in range(slices):
-        labels = joined(labels, *_read(objects, keys, sizes, at, slices))
+        labels = joined(labels, *_read(objects, keys, at, slices))
     component_of = numbered(labels)
     del labels
     count = int(component_of.max()) + 1 if len(component_of) else 0
@@ -103,7 +103,11 @@ def numbered(labels: Array) -> Array:
 
 
 def partitions(weights: Array, target: int) -> Array:
-    """Return the partition of each component: as many in a row as weigh about `target` together."""
+    """Return the partition of each component: as many in a row as weigh about `target` together.
+
+    Or more, where there would be more partitions than a map takes.
+    """
+    target = max(target, -(-int(weights.sum()) // (MAP_ITEMS_MAX - 1)))
     before = np.cumsum(weights) - weights
     numbers: Array = np.unique(before // np.uint64(target), return_inverse=True)[1]
     return numbers.astype(np.uint32)
@@ -124,22 +128,18 @@ def _measure(objects: Objects, keys: Sequence[str]) -> tuple[list[int], Array, i
     sizes: list[int] = []
     weights = []
     held = 0
-    for key in keys:
-        data, size = _fetch(objects, key)
+    for data, size in _fetch(objects, keys):
         weights.append(np.frombuffer(data, "<u4", size, 4).astype(np.uint32))
         held += (len(data) - 4 - 8 * size) // 8
         sizes.append(size)
     return sizes, np.concatenate(weights), held
 
 
-def _read(
-    objects: Objects, keys: Sequence[str], sizes: Sequence[int], at: int, slices: int
-) -> tuple[Array, Array]:
+def _read(objects: Objects, keys: Sequence[str], at: int, slices: int) -> tuple[Array, Array]:
     """Return which components hold which hashes, of one slice of all hashes."""
     hashes, holders = [], []
     start = 0
-    for key, size in zip(keys, sizes, strict=True):
-        data, _ = _fetch(objects, key)
+    for data, size in _fetch(objects, keys):
         counts = np.frombuffer(data, "<u4", size, 4 + 4 * size)
         held = np.frombuffer(data, "<u8", -1, 4 + 8 * size)
         holder = np.repeat(np.arange(start, start + size, dtype=np.uint32), counts)
@@ -152,9 +152,16 @@ def _read(
     return np.concatenate(holders), np.concatenate(hashes)
 
 
-def _fetch(objects: Objects, key: str) -> tuple[bytes, int]:
-    data = decompress(fetch(objects, key), key)
-    return data, int(np.frombuffer(data, "<u4", 1)[0])
+def _fetch(objects: Objects, keys: Sequence[str]) -> Iterator[tuple[bytes, int]]:
+    """Yield the links of parts, decompressed, with how many components they have; a few are held at once."""
+
+    def fetched(key: str) -> tuple[bytes, int]:
+        data = decompress(fetch(objects, key), key)
+        return data, int(np.frombuffer(data, "<u4", 1)[0])
+
+    with ThreadPoolExecutor(READERS, "kith-links") as readers:
+        for start in range(0, len(keys), READERS):
+            yield from readers.map(fetched, keys[start : start + READERS])
 
 
 def _lines(what: str, count: int) -> bytes:

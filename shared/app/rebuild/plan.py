@@ -7,13 +7,20 @@ found done when it was done before.
 from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from hashlib import blake2b
+from io import BytesIO
 from typing import Final
 
 import msgspec
 
 from shared import contract
 from shared.app.markers import Shards, are_acknowledged, markers_for, put_markers
-from shared.app.rebuild.build import BuildName, ensure_building, ensure_same_release
+from shared.app.rebuild.build import (
+    MAP_ITEMS_MAX,
+    BuildFailedError,
+    BuildName,
+    ensure_building,
+    ensure_same_release,
+)
 from shared.app.rebuild.formats import find_json
 from shared.app.rebuild.ports import ListedObject, Objects
 from shared.app.registry import Progress, Registry
@@ -149,11 +156,17 @@ def read_up_to(
 
 def _list(progress: Progress, objects: Objects, name: BuildName, t0: int) -> Extent:
     """Write the manifest. An archive that is only read never shrinks, so doing it again does no harm."""
-    parts = list(parts_of(_archived(objects, t0)))
-    lines = b"".join(msgspec.json.encode(part) + b"\n" for part in parts)
-    objects.put(name.scan_manifest, lines)
-    sizes = [size for part in parts for _, size in part.objects]
-    extent = Extent(len(parts), len(sizes), sum(sizes))
+    lines = BytesIO()  # some 200 bytes for each object of the archive: all that is held of it
+    parts = listed = size = 0
+    for part in parts_of(_archived(objects, t0)):
+        lines.write(msgspec.json.encode(part) + b"\n")
+        parts += 1
+        listed += len(part.objects)
+        size += sum(each for _, each in part.objects)
+    if parts > MAP_ITEMS_MAX:
+        raise BuildFailedError(f"the archive has {parts} parts, and a build takes {MAP_ITEMS_MAX} at most")
+    objects.put(name.scan_manifest, lines.getvalue())
+    extent = Extent(parts, listed, size)
     if objects.put_if_absent(name.extent, msgspec.json.encode(extent)):
         counted = {"plan.parts": extent.parts, "plan.objects": extent.objects}
         progress.add_progress(name.builder, name.version, counted)

@@ -2,6 +2,8 @@
 
 from collections import Counter
 from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
+from typing import Final
 
 import msgspec
 
@@ -9,6 +11,9 @@ from shared.app.rebuild.build import BuildName
 from shared.app.rebuild.formats import fetch_json
 from shared.app.rebuild.ports import Objects
 from shared.app.registry import Progress
+
+READERS: Final = 16
+"""Results that are read at once."""
 
 
 class Linked(msgspec.Struct, frozen=True):
@@ -53,8 +58,9 @@ def collect(objects: Objects, name: BuildName, state: str, count: int) -> tuple[
     """Add up the results of all workers of a state. BuildFailedError that names one that is missing."""
     tally: Counter[str] = Counter()
     sample: list[str] = []
-    for number in range(count):
-        result = fetch_json(objects, name.result(state, number), Result)
-        tally.update(result.tally)
-        sample += result.sample
+    keys = [name.result(state, number) for number in range(count)]
+    with ThreadPoolExecutor(READERS, "kith-results") as readers:
+        for result in readers.map(lambda key: fetch_json(objects, key, Result), keys):
+            tally.update(result.tally)
+            sample += result.sample
     return tally, sample
