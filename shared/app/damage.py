@@ -29,14 +29,13 @@ def told(places: Collection[Place]) -> list[str]:
 
 
 def readable(
-    read: Callable[[set[_P]], dict[_P, _T]], wanted: Collection[_P]
+    read: Callable[[Collection[_P]], dict[_P, _T]], wanted: Collection[_P]
 ) -> tuple[dict[_P, _T], set[Place]]:
     """Return what can be read of what is wanted, and where the rest is."""
-    left = set(wanted)
     damaged: set[Place] = set()
     while True:
         try:
-            return read(left), damaged
+            return read(wanted), damaged
         except DamagedError as error:
             damaged |= error.places
-            left = {one for one in left if one not in damaged}
+            wanted = [one for one in wanted if one not in damaged]

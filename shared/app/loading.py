@@ -69,7 +69,7 @@ class Loading:
 
     def look_at(self, ids: Collection[str]) -> None:
         """Read profiles, so that what is parked beside them is loaded with the rest."""
-        self.snapshot.profiles.update(self._profiles(set(ids), fresh=True))
+        self.snapshot.profiles.update(self._profiles(ids, fresh=True))
 
     def own(self, group: Group) -> Group:
         """Return the contributions that this batch brought, without those parked beside profiles."""
@@ -241,16 +241,18 @@ class Loading:
                 if wanted:
                     self.snapshot.profiles[profile_id] = self.store.load(self.builder, stored, wanted)
 
-    def _pointers(self, identifiers: set[Identifier], *, fresh: bool) -> dict[Identifier, Pointer | None]:
-        return dict.fromkeys(identifiers) | self._readable(
-            partial(self.store.pointers, fresh=fresh), identifiers
-        )
+    def _pointers(
+        self, identifiers: Collection[Identifier], *, fresh: bool
+    ) -> dict[Identifier, Pointer | None]:
+        found = self._readable(partial(self.store.pointers, fresh=fresh), identifiers)
+        return found if len(found) == len(identifiers) else dict.fromkeys(identifiers) | found
 
-    def _profiles(self, ids: set[str], *, fresh: bool) -> dict[str, Stored | None]:
-        return dict.fromkeys(ids) | self._readable(partial(self.store.profiles, fresh=fresh), ids)
+    def _profiles(self, ids: Collection[str], *, fresh: bool) -> dict[str, Stored | None]:
+        found = self._readable(partial(self.store.profiles, fresh=fresh), ids)
+        return found if len(found) == len(ids) else dict.fromkeys(ids) | found
 
     def _readable(
-        self, read: Callable[[set[_Place]], dict[_Place, _Held]], wanted: set[_Place]
+        self, read: Callable[[Collection[_Place]], dict[_Place, _Held]], wanted: Collection[_Place]
     ) -> dict[_Place, _Held]:
         """Read what can be read, and take note of what cannot."""
         found, damaged = readable(read, wanted)
