@@ -15,7 +15,7 @@ from shared.app.quarantine import QuarantineStore, is_archived, is_part
 from shared.app.reading import Read, Reader, Transformer
 from shared.app.retries import Retries
 from shared.core.compile import Builder
-from shared.core.containers import EVENTS_MAX, TEXT_BYTES_MAX
+from shared.core.containers import EVENTS_MAX, TEXT_BYTES_MAX, Reason
 from shared.core.control import control_of, is_control
 from shared.core.event import Event, Position
 from shared.core.records import Record, Rejection, kinesis_records, read_record, reject
@@ -25,7 +25,9 @@ PORTION_EVENTS_MAX: Final = EVENTS_MAX
 PORTION_BYTES_MAX: Final = TEXT_BYTES_MAX
 """Of a batch at once, about: as much as one record may hold. A batch of compressed ones may hold hundreds of
 times what the process has room for."""
-DAMAGED: Final = "profile_damaged"
+_Why = tuple[Reason, str]
+"""Why an event goes to quarantine that could be read: the reason, and the detail."""
+_DAMAGED: Final[_Why] = "profile_damaged", "what is stored of the profile cannot be read"
 ERRORS_TOLD: Final = 20
 """Kinds of errors that an outcome names; a batch that fails has few, but each may be on every event."""
 
@@ -144,7 +146,7 @@ class Batch:
             yield portion
 
     def _fold(self, portion: Sequence[_Taken], aside: Aside, tally: Counter[str]) -> Outcome:
-        """Set aside what cannot be read, and write the rest; then set aside whose profiles cannot be read."""
+        """Set aside what cannot be read, and write the rest; then set aside what could not be folded."""
         for one in portion:
             if one.is_to_set_aside and not is_part(one.envelope):
                 aside.add(one.envelope, one.read, tally)
@@ -152,12 +154,12 @@ class Batch:
         outcome = self._ingest.run([each for one in portion for each in one.read.contributions])
         tally.update(outcome.tally)
         tally["events_failed"] += len(outcome.failed)
-        damaged = _places(outcome.damaged)
+        unfolded = _unfolded(outcome)
         for one in portion:
-            rejections = _damaged(one.records, damaged) if damaged else []
-            if rejections:
-                tally["events_quarantined"] += len(rejections)
-                tally[f"quarantined.{DAMAGED}"] += len(rejections)
+            rejections = _rejected(one.records, unfolded) if unfolded else []
+            for each in rejections:
+                tally["events_quarantined"] += 1
+                tally[f"quarantined.{each.reason}"] += 1
             if is_part(one.envelope):
                 # All of it at once: what is left of it takes the place of its entry.
                 one.read.rejections += rejections
@@ -194,23 +196,28 @@ def _first(records: Iterable[Record], failed: set[str]) -> str | None:
     return next((record.sequence for record in records if record.sequence in failed), None)
 
 
-def _places(positions: Iterable[Position]) -> dict[tuple[str, str], set[int]]:
-    """Return the indices of events by shard and sequence number, as they were sent.
+def _unfolded(outcome: Outcome) -> dict[tuple[str, str], dict[int, _Why]]:
+    """Return why events were not folded, by shard and sequence number, by index as they were sent.
 
     What a transformation made of an event stands EVENTS_MAX further on, or a multiple of it.
     """
-    places: dict[tuple[str, str], set[int]] = {}
-    for shard, sequence, index in positions:
-        places.setdefault((shard, sequence), set()).add(index % EVENTS_MAX)
-    return places
+    unfolded: dict[tuple[str, str], dict[int, _Why]] = {}
+    found: list[tuple[Position, _Why]] = [(one, _DAMAGED) for one in outcome.damaged]
+    found += [(one, ("not_processed", error)) for one, error in outcome.unplanned]
+    for (shard, sequence, index), why in found:
+        unfolded.setdefault((shard, sequence), {})[index % EVENTS_MAX] = why
+    return unfolded
 
 
-def _damaged(records: Iterable[Record], places: Mapping[tuple[str, str], set[int]]) -> list[Rejection]:
-    """Read once more what cannot be folded while what is stored of its profile is damaged."""
+def _rejected(
+    records: Iterable[Record], unfolded: Mapping[tuple[str, str], Mapping[int, _Why]]
+) -> list[Rejection]:
+    """Read once more what could be read, and not be folded."""
     return [
-        reject(item, "what is stored of the profile cannot be read", DAMAGED)
+        reject(item, detail, reason)
         for record in records
-        if (mine := places.get((record.shard, record.sequence))) is not None
+        if (mine := unfolded.get((record.shard, record.sequence))) is not None
         for item in read_record(*record)
         if isinstance(item, Event) and item.position.index in mine
+        for reason, detail in (mine[item.position.index],)
     ]

@@ -5,6 +5,7 @@
 Nothing here decides what a profile becomes (that is `core/plan.py`) or how it is stored (an adapter).
 """
 
+import traceback
 from collections import Counter
 from collections.abc import Collection, Iterable
 from hashlib import blake2b
@@ -13,7 +14,7 @@ from typing import Final
 import msgspec
 
 from shared.app.damage import DamagedError, Place, told
-from shared.app.loading import Group, Loading
+from shared.app.loading import Group, Loading, UnplannableError
 from shared.app.ports import (
     Clock,
     Committed,
@@ -38,18 +39,29 @@ ATTEMPTS_MAX: Final = 12
 class Outcome(msgspec.Struct):
     """What became of a batch. `failed` are the positions of events that must come again, and why.
 
-    Those of `damaged` cannot be folded before what is stored of their profiles is mended.
+    Those of `damaged` cannot be folded before what is stored of their profiles is mended. Those of
+    `unplanned` cannot be folded at all, for errors of the named types: tried again, they would fail again.
     """
 
     tally: Counter[str] = msgspec.field(default_factory=Counter)
     notes: list[Note] = []
     failed: list[tuple[Position, str]] = []
     damaged: list[Position] = []
+    unplanned: list[tuple[Position, str]] = []
 
     def set_aside(self, group: Group, places: Collection[Place]) -> None:
         """Take out a group whose profiles cannot be read; it costs nobody else anything."""
         self.damaged.extend(one.position for one in group)
         self.notes.append(Note("damaged", {"places": told(places), "events": len(group)}))
+
+    def leave_out(self, group: Group, error: BaseException) -> None:
+        """Take out a group that cannot be planned, alone."""
+        name = type(error).__qualname__
+        self.unplanned.extend((one.position, name) for one in group)
+        frames = traceback.extract_tb(error.__traceback__)
+        raised_at = [f"{frame.filename}:{frame.lineno} {frame.name}" for frame in frames]
+        fields = {"error": name, "raised_at": raised_at, "events": len(group)}
+        self.notes.append(Note("unplanned", fields))
 
     def fail(self, group: Group, error: str) -> None:
         """Give a group back to the stream."""
@@ -79,8 +91,8 @@ class Ingest:
 
         So is what was parked `beside` these profiles, whether or not the contributions lead to them.
 
-        A group that fails, or whose profiles are damaged, does so alone. Raises what the store raises when it
-        does not answer at all.
+        A group that fails, cannot be planned, or whose profiles are damaged, does so alone. Raises what the
+        store raises when it does not answer at all.
         """
         outcome = Outcome()
         loading = Loading(self._builder, self._store)
@@ -89,31 +101,46 @@ class Ingest:
         waiting = [_Waiting(list(contributions))]
         while waiting:
             lost = {id(one): each.attempts for each in waiting for one in each.group}
-            groups = loading.load([one for each in waiting for one in each.group])
+            groups = [
+                _Waiting(group, max(lost.get(id(each), 0) for each in group))
+                for group in loading.load([one for each in waiting for one in each.group])
+            ]
             again: list[_Waiting] = []
-            planned: list[tuple[_Waiting, Plan]] = []
-            for group in groups:
-                one = _Waiting(group, max(lost.get(id(each), 0) for each in group))
-                try:
-                    plan = loading.plan(group, self._clock.now_us(), self._actions_max)
-                    if plan.is_unverified and not loading.fresh:
-                        loading.forget(group, plan)
-                        again.append(one)
-                    else:
-                        planned.append((one, plan))
-                except SegmentGoneError:
-                    loading.forget(group)
-                    self._again(one, None, loading, outcome, again)
-                except DamagedError as error:
-                    outcome.set_aside(loading.own(group), error.places)
-                except Exception as error:  # noqa: BLE001 - what one group cannot do must not stop the others
-                    outcome.fail(loading.own(group), type(error).__qualname__)
+            planned = self._plan(groups, loading, outcome, again)
             self._commit(planned, loading, outcome, again)
             waiting = again
             loading.fresh = True
             if attempts := max((one.attempts for one in waiting), default=0):
                 self._clock.pause(attempts)
         return outcome
+
+    def _plan(
+        self, groups: Iterable[_Waiting], loading: Loading, outcome: Outcome, again: list[_Waiting]
+    ) -> list[tuple[_Waiting, Plan]]:
+        """Plan groups; add to `again` what is to be planned again."""
+        planned: list[tuple[_Waiting, Plan]] = []
+        for one in groups:
+            try:
+                plan = loading.plan(one.group, self._clock.now_us(), self._actions_max)
+                if plan.is_unverified and not loading.fresh:
+                    loading.forget(one.group, plan)
+                    again.append(one)
+                else:
+                    planned.append((one, plan))
+            except SegmentGoneError:
+                loading.forget(one.group)
+                self._again(one, None, loading, outcome, again)
+            except DamagedError as error:
+                outcome.set_aside(loading.own(one.group), error.places)
+            except UnplannableError as error:
+                if loading.fresh:
+                    outcome.leave_out(loading.own(one.group), error.__cause__ or error)
+                else:  # what was read may have been stale
+                    loading.forget(one.group)
+                    again.append(one)
+            except Exception as error:  # noqa: BLE001 - what one group cannot do must not stop the others
+                outcome.fail(loading.own(one.group), type(error).__qualname__)
+        return planned
 
     def _commit(
         self,

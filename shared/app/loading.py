@@ -27,6 +27,10 @@ Group = list[Contribution]
 """Contributions that must be planned together, in the order in which they are taken."""
 
 
+class UnplannableError(Exception):
+    """A group cannot be planned, for the error that is its cause: it never can, on what was read."""
+
+
 class Loading:
     """What is known of the store while a batch is ingested: a snapshot that grows as groups need it.
 
@@ -78,8 +82,8 @@ class Loading:
     def plan(self, group: Group, rev_floor: int, actions_max: int) -> Plan:
         """Plan a group, loading segments as they turn out to be needed.
 
-        Raises `SegmentGoneError` when the group's profiles have been written since they were read, and
-        `DamagedError` when something that it comes to cannot be read.
+        Raises `SegmentGoneError` when the group's profiles have been written since they were read,
+        `DamagedError` when something that it comes to cannot be read, and `UnplannableError`.
         """
         if self._damaged and (damaged := self._damaged & self._places(group)):
             raise DamagedError(damaged)
@@ -89,6 +93,8 @@ class Loading:
                 return plan(self.builder, group, snapshot, rev_floor, actions_max)
             except NotLoadedError as error:
                 self._read_segments(set(error.names))
+            except Exception as error:
+                raise UnplannableError from error
 
     def written(self, group: Group, rest: Sequence[Contribution]) -> None:
         """Take note that a group is written, but for the rest."""

@@ -47,6 +47,7 @@ NOTES: Final = {
     "set_aside": LogCode.IDENTIFIER_OVER_LIMIT,
     "parked": LogCode.DELTA_PARKED,
     "damaged": LogCode.PROFILE_DAMAGED,
+    "unplanned": LogCode.EVENTS_UNPLANNED,
 }
 PORTION_MS: Final = 60_000
 """What a portion of a batch may take, generously: with less time than that, no further one is begun."""

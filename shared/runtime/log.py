@@ -86,6 +86,12 @@ class LogCode(Enum):
         "a batch holds more events than there is time for; Lambda brings the rest again",
         "Nothing, unless it is frequent: then put fewer events into one record, or lower `batch_size`.",
     )
+    EVENTS_UNPLANNED = (
+        "KITH-113",
+        _ERROR,
+        "events cannot be folded into what is stored of their profiles; they went to quarantine",
+        "Keep the line and report it, unless somebody edited the profile: then mend that, and replay.",
+    )
     BUILDER_DEPLOYED = ("KITH-200", _INFO, "builder deployed", "Nothing: `outcome` says what became of it.")
     BUILDER_GONE = (
         "KITH-201",

@@ -6,6 +6,7 @@ import pytest
 
 from shared.adapters.memory_store import MemoryStore
 from shared.adapters.quarantine import S3Quarantine
+from shared.app import loading
 from shared.app.batch import Batch, Transformation
 from shared.app.damage import DamagedError, readable, told
 from shared.app.ingest import Ingest
@@ -13,6 +14,7 @@ from shared.app.markers import Markers
 from shared.app.ports import Damaged
 from shared.app.quarantine import replay
 from shared.app.retries import Retries
+from shared.core import plan as planning
 from shared.core.chain import Failure, events_made, failed
 from shared.core.identity.identifiers import Identifier
 from shared.core.profile import Profile, present
@@ -193,3 +195,45 @@ def test_the_rest_is_read_without_what_is_damaged():
 def test_an_error_names_places_without_personal_values():
     assert str(DamagedError([ANN, "0" * 32])).endswith(f" {'0' * 32}, user_id")
     assert told([ANN, BOB]) == ["user_id"]
+
+
+@pytest.fixture
+def unplannable(monkeypatch):
+    """Planning for Ann fails, again and again, in a way that nobody thought of."""
+
+    def plan(builder, group, *more):
+        if any(ANN in one.identifiers for one in group):
+            raise TypeError("ann@example.com")
+        return planning.plan(builder, group, *more)
+
+    monkeypatch.setattr(loading, "plan", plan)
+
+
+@pytest.mark.usefixtures("unplannable")
+def test_events_that_cannot_be_planned_wait_and_their_neighbours_are_written():
+    world = World()
+    outcome = world.run(of("ann", 1), of("bob", 1), of("ann", 2))
+    assert (outcome.failed, outcome.errors) == (None, [])
+    assert world.counts() == {"bob": 1}
+    assert [(one.entry.reason, one.entry.detail) for one in world.quarantine.list()] == [
+        ("not_processed", "TypeError")
+    ] * 2
+    [note] = outcome.notes
+    assert (note.what, note.fields["error"], note.fields["events"]) == ("unplanned", "TypeError", 2)
+    assert any(" plan" in one for one in note.fields["raised_at"])
+    assert "ann@" not in str(note)
+
+
+def test_what_was_planned_on_stale_reads_is_planned_again_on_fresh_ones(monkeypatch):
+    world, failed = World(), []
+
+    def plan(builder, group, *more):
+        if not failed:
+            failed.append(1)
+            raise KeyError
+        return planning.plan(builder, group, *more)
+
+    monkeypatch.setattr(loading, "plan", plan)
+    world.run(of("ann", 1))
+    assert world.counts() == {"ann": 1}
+    assert list(world.quarantine.list()) == []

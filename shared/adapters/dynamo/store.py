@@ -195,7 +195,7 @@ class DynamoStore:
             result = Conflict()
         except UnknownFormatError:
             result = Damaged(_ids(plan))
-        except ERRORS as error:
+        except Exception as error:  # noqa: BLE001 - what one plan cannot do must not stop the others
             result = Failed(_reason(error))
         if isinstance(result, Committed):
             self._follow_ups.follow(plan)
