@@ -10,6 +10,7 @@ from shared.runtime.rebuild import Answer, Call, ConsumerSettings, Outcome, Rebu
 
 REASONS: Final = {
     "States.ExceedToleratedFailureThreshold": "a worker failed again and again: its log says why",
+    "States.ItemReaderFailed": "a manifest of its build is gone or damaged",
     "States.Timeout": "a worker took longer than it may",
 }
 """What a version says that failed without a worker to say why, by the error of the state machine."""

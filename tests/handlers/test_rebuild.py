@@ -199,6 +199,22 @@ def test_what_the_event_and_the_environment_say_is_passed_on(module, state, pass
     assert passed in arguments
 
 
+@pytest.mark.parametrize(
+    ("error", "reason"),
+    [
+        ("States.ExceedToleratedFailureThreshold", "a worker failed again and again: its log says why"),
+        ("States.ItemReaderFailed", "a manifest of its build is gone or damaged"),
+        ("States.Timeout", "a worker took longer than it may"),
+        ("States.DataLimitExceeded", "the state machine met States.DataLimitExceeded"),
+    ],
+)
+def test_what_the_state_machine_met_is_said_in_words(module, error, reason, monkeypatch):
+    loaded, use_case = module("fail"), UseCase(a_result("fail"))
+    monkeypatch.setattr(loaded, "fail", use_case)
+    loaded.handler(event("fail") | {"error": error}, CONTEXT)
+    assert reason in use_case.arguments
+
+
 def test_workers_share_the_write_units_of_the_stage(module):
     settings = module("replay").REBUILD.settings
     assert settings.write_units_each(partitions=8, workers=50) == 500
