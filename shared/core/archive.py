@@ -12,13 +12,13 @@ import zlib
 from base64 import b64decode, b64encode
 from collections.abc import Iterable, Iterator
 from io import BytesIO
-from typing import Final
+from typing import Annotated, Final
 
 import msgspec
 
 from shared import contract
 from shared.core.records import Record
-from shared.core.times import format_time
+from shared.core.times import TIME_MS_MAX, format_time
 
 OBJECT_SUFFIX: Final = ".jsonl.gz"
 COMPRESSION_LEVEL: Final = 6
@@ -27,6 +27,8 @@ COMPRESSION_LEVEL: Final = 6
 TEXT_BYTES_MAX: Final = 2**27
 """Lines of one object: eight times what a backfill puts there, or one batch of Lambda's."""
 
+NAME_LENGTH_MAX: Final = 256
+"""Characters of a shard's id, and of a sequence number: more than twice what Kinesis has."""
 _HOUR_MS: Final = 3_600_000
 
 
@@ -34,12 +36,15 @@ class DamagedArchiveError(Exception):
     """What stands in the archive is not what was written there. The message holds nothing of what it says."""
 
 
+_Name = Annotated[str, msgspec.Meta(max_length=NAME_LENGTH_MAX)]
+
+
 class Line(msgspec.Struct, frozen=True, omit_defaults=True):
     """What a line holds: `arrival` is ms UTC; `data` is text, or where the bytes are none, base64."""
 
-    shard: str
-    sequence: str
-    arrival: int
+    shard: _Name
+    sequence: _Name
+    arrival: Annotated[int, msgspec.Meta(ge=0, le=TIME_MS_MAX)]
     partition_key: str
     data: str | None = None
     data_base64: str | None = None

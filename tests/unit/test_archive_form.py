@@ -100,7 +100,12 @@ def test_an_object_is_named_by_the_hour_its_records_arrived_in():
         b'{"shard":"s","sequence":"1","arrival":1,"partition_key":"k","data":"\xff"}',
         b'{"shard":"s","sequence":"1","arrival":1,"partition_key":"k","data":"\\ud800"}',
         b'{"a":' * 5000,
+        b'{"shard":"s","sequence":"1","arrival":-1,"partition_key":"k","data":""}',
+        b'{"shard":"s","sequence":"1","arrival":253402300800000,"partition_key":"k","data":""}',
+        b'{"shard":"s","sequence":"' + b"1" * 257 + b'","arrival":1,"partition_key":"k","data":""}',
+        b'{"shard":"' + b"s" * 257 + b'","sequence":"1","arrival":1,"partition_key":"k","data":""}',
     ],
+    ids=lambda line: line[:80],
 )
 def test_a_line_that_is_none_of_the_archives_is_damage_and_told_by_its_number(line):
     with pytest.raises(DamagedArchiveError):
