@@ -192,8 +192,10 @@ def test_a_version_that_does_not_exist_cannot_come_back(cloud):
 def test_a_frozen_definition_that_was_changed_is_not_published(cloud):
     draft = cloud.registry.draft("customers")
     cloud.objects.put(draft.definition_key, b"{}")
-    with pytest.raises(DamagedDefinitionError):
+    with pytest.raises(DamagedDefinitionError, match=f"^{draft.definition_key}: "):
         cloud.publisher.publish_draft("customers", ASKED)
+    with pytest.raises(DamagedDefinitionError, match=f"^{draft.definition_key}: "):
+        cloud.publisher.frozen(draft)
     assert cloud.statuses() == {1: Status.ACTIVE}
 
 
