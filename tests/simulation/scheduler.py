@@ -4,7 +4,7 @@ A task runs alone until it calls `switch`, so a run is decided by its draws and 
 process die with it, wherever they stand.
 """
 
-from concurrent.futures import Executor, Future
+from concurrent.futures import Executor
 from heapq import heappop, heappush
 
 from greenlet import greenlet
@@ -205,18 +205,6 @@ class Pool(Executor):
             if self._queue:
                 self._scheduler.switch()
         self._free += 1
-
-
-class AtOnce(Executor):
-    """Does each job as it comes: outside of tasks nothing happens at the same time."""
-
-    def submit(self, function, /, *args, **kwargs):
-        job = Future()
-        try:
-            job.set_result(function(*args, **kwargs))
-        except Exception as error:  # noqa: BLE001 - whoever waits for it is told
-            job.set_exception(error)
-        return job
 
 
 class _Job:

@@ -22,7 +22,7 @@ from tests.simulation.dynamo import IDENTIFIERS, PROFILES, Dynamo
 from tests.simulation.memory import SimulatedMemoryStore
 from tests.simulation.network import LATE_TICKS_MAX, Client, Faults, late
 from tests.simulation.scenario import EPOCH_MS, EPOCHS_MAX
-from tests.simulation.scheduler import AtOnce, Pool, Process, Scheduler
+from tests.simulation.scheduler import Pool, Process, Scheduler
 from tests.simulation.stream import Consumer, Stream
 from tests.simulation.tuning import tuned
 from tests.simulation.workers import VERSION, Clock
@@ -117,12 +117,7 @@ class World(Delivery):
             )
 
     def pool(self, workers, _name="", process=None):
-        """Return what stands for a pool of threads: of the process that is at work, unless told.
-
-        None is where the end of a run is checked.
-        """
-        if process is None and self.scheduler.current is None:
-            return AtOnce()
+        """Return what stands for a pool of threads: of the process that is at work, unless told."""
         return Pool(self.scheduler, process or self.scheduler.current.process, workers)
 
     def later(self, work):
