@@ -15,7 +15,8 @@ END_TO_END: Final = "tests/e2e/"
 TOGETHER: Final = (END_TO_END, "tests/infra/")
 """Folders whose tests share a local cloud, or templates; elsewhere those of a file stay together."""
 
-EXIT_S_MAX: Final = 120
+EXIT_S_MAX: Final = 300
+"""Far longer than it takes to remove the folders of earlier runs."""
 
 # Reading what botocore knows of a service takes most of making a client, and tests make thousands.
 botocore.session.create_loader = cache(botocore.session.create_loader)
