@@ -58,11 +58,16 @@ class Reader:
         """Return the live profile that has an identifier in normal form."""
 
         def find() -> Profile | None:
-            pointer = self._store.pointers([identifier], fresh=True)[identifier]
-            # A creation that crashed half-way leaves a founder without its pointer.
-            target = profile_id(self._builder.name, identifier) if pointer is None else pointer.profile_id
-            profile = self._follow(target)
-            return profile if profile is not None and identifier in profile.identifiers else None
+            target = self._target(identifier)
+            for _ in range(ATTEMPTS_MAX):
+                profile = self._follow(target)
+                if profile is not None and identifier in profile.identifiers:
+                    return profile
+                # Where that was merged or removed between the two reads, the pointer leads elsewhere by now.
+                before, target = target, self._target(identifier)
+                if target == before:
+                    break
+            return None
 
         return self._read(find)
 
@@ -86,14 +91,24 @@ class Reader:
         return self._whole(find())
 
     def _whole(self, profile: Profile | None) -> Profile | None:
-        if profile is not None and profile.parked:
-            profile = self._with_parked(profile)
+        for _ in range(ATTEMPTS_MAX):
+            if profile is None or not profile.parked:
+                break
+            before, profile = profile, self._with_parked(profile)
+            if profile is not None and profile.rev == before.rev:
+                break  # what it lists is not there
         if profile is None:
             return None
         missing = missing_segments(self._builder, profile)
         if missing:
             profile = self._store.load(self._builder, profile, missing)
         return profile if self._now() <= expiry(self._builder, profile) else None
+
+    def _target(self, identifier: Identifier) -> str:
+        """Return the id of the profile that an identifier leads to."""
+        pointer = self._store.pointers([identifier], fresh=True)[identifier]
+        # A creation that crashed half-way leaves a founder without its pointer.
+        return profile_id(self._builder.name, identifier) if pointer is None else pointer.profile_id
 
     def _follow(self, wanted: str) -> Profile | None:
         for _ in range(REDIRECTS_MAX):
@@ -104,17 +119,19 @@ class Reader:
         return None
 
     def _with_parked(self, profile: Profile) -> Profile | None:
-        """Return what the profile becomes once the events parked beside it are folded."""
+        """Return what the profile becomes once the events parked beside it are folded.
+
+        The profile as it is stored by now, if somebody has folded them since it was read.
+        """
         parked = self._store.deltas(profile.parked)
-        contributions = [one for each in parked.values() for one in each]
-        if not contributions:  # folded since the profile was read: it is stored anew
-            return self._follow(profile.id)
         loading = Loading(self._builder, self._store)
         loading.fresh = True
-        groups = loading.load(contributions)
+        groups = loading.load([one for each in parked.values() for one in each])
         plans = [loading.plan(group, 1, _NO_LIMIT) for group in groups]
         puts = [put.profile for one in plans for put in one.puts]
-        return next((one for one in puts if profile.founder in one.identifiers), None)
+        found = next((one for one in puts if profile.founder in one.identifiers), None)
+        is_buried = any(bury.tombstone.id == profile.id for one in plans for bury in one.buries)
+        return found if found is not None or is_buried else self._follow(profile.id)
 
 
 def why(builder: Builder, profile: Profile) -> dict[str, Any]:

@@ -119,6 +119,38 @@ def test_a_delta_that_was_folded_meanwhile_makes_the_profile_be_read_again():
     assert a_reader(store).by_id(profile.id).event_count == 1
 
 
+def test_a_delta_that_was_folded_after_it_was_read_leaves_the_profile_to_be_seen():
+    """The folder wins between the reader's look at the delta and its look at the profile."""
+    store = a_store(an_order(1))
+    profile = a_reader(store).by_identifier(USER)
+    store.park(profile.id, f"{profile.id}/s#1#0", contributions_of(BUILDER, [an_order(2)]))
+    read = store.deltas
+
+    def deltas(names):
+        found = read(names)
+        store.deltas = read
+        Ingest(BUILDER, store, FakeClock()).run(contributions_of(BUILDER, [an_order(3)]))
+        return found
+
+    store.deltas = deltas
+    assert a_reader(store).by_identifier(USER).event_count == 3
+
+
+def test_a_profile_that_was_merged_after_its_pointer_was_read_is_found_where_it_went():
+    store = a_store(an_order(1), an_event(messageId="2", anonymousId="c1", arrival=T0 + 1))
+    read = store.pointers
+
+    def pointers(identifiers, *, fresh):
+        found = read(identifiers, fresh=fresh)
+        store.pointers = read
+        linking = an_order(3, anonymousId="c1", arrival=T0 + 2)
+        Ingest(BUILDER, store, FakeClock()).run(contributions_of(BUILDER, [linking]))
+        return found
+
+    store.pointers = pointers
+    assert a_reader(store).by_identifier(COOKIE).event_count == 3
+
+
 def test_a_segment_that_was_replaced_meanwhile_makes_the_profile_be_read_again():
     store = a_store(an_order(1))
     calls = []
