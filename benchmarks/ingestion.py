@@ -16,6 +16,7 @@ from shared.core.compile import Builder
 if TYPE_CHECKING:
     from shared.app.markers import Markers
     from shared.app.quarantine import QuarantineStore
+    from shared.app.retries import Retries
 
 WINDOW_MS = 5000
 """The batching window of the stream's consumer."""
@@ -38,6 +39,7 @@ class Process:
             0,
             Ingest(builder, self.store, clock),
             cast("QuarantineStore", _Nothing()),
+            cast("Retries", _Nothing()),
             cast("Markers", _Nothing()),
         )
         self._sequence = 0
@@ -82,7 +84,7 @@ class Process:
 
 
 class _Nothing:
-    """What a benchmark must never need: quarantine, and markers."""
+    """What a benchmark must never need: quarantine, retries, and markers."""
 
     def put(self, _entries: Any) -> None:
         raise AssertionError("an event of a benchmark cannot be read")

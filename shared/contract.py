@@ -66,7 +66,7 @@ TTL_ATTRIBUTE: Final = "expires_at"
 PREFIX_EVENTS: Final = "events/"
 PREFIX_QUARANTINE: Final = "quarantine/"
 PREFIX_RETRIES: Final = "retries/"
-"""Events that their transformation wants to try again: `retries/{due}/{builder}/{id}.json`"""
+"""Events that are to be tried again: `retries/{due}/{builder}/{id}.json`"""
 PREFIX_FAILED: Final = "aws/lambda/"
 """Batches that Lambda gave up on, until they are drained. The on-failure destination of an event
 source mapping is a bucket; this prefix in it is Lambda's own and cannot be chosen."""

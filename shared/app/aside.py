@@ -21,9 +21,7 @@ class Aside:
     set aside before, and is delivered again, replaces its entry, and only once all else of it is folded.
     """
 
-    def __init__(
-        self, builder: str, version: int, quarantine: QuarantineStore, retries: Retries | None
-    ) -> None:
+    def __init__(self, builder: str, version: int, quarantine: QuarantineStore, retries: Retries) -> None:
         self._builder = builder
         self._version = version
         self._quarantine = quarantine
@@ -41,7 +39,7 @@ class Aside:
         waiting: dict[tuple[float | None, bool], list[Rejection]] = {}
         given_up: list[Rejection] = []
         for one in read.postponed:
-            if self._retries is None or (attempts >= len(DELAYS_S) and not one.unreached):
+            if attempts >= len(DELAYS_S) and not one.unreached:
                 given_up.append(one.rejection)
             else:
                 waiting.setdefault((one.delay_s, one.unreached), []).append(one.rejection)
@@ -72,7 +70,7 @@ class Aside:
         """Write what came from the stream."""
         if self._bad:
             self._quarantine.put(self._bad)
-        if self._again and self._retries is not None:
+        if self._again:
             self._retries.put(self._builder, self._version, self._again)
         self._bad, self._again, self._held_bytes = [], [], 0
 
@@ -82,7 +80,7 @@ class Aside:
         again = [retry for sequence, retry in self._again_before if sequence not in failed]
         if bad:
             self._quarantine.put(bad)
-        if again and self._retries is not None:
+        if again:
             self._retries.put(self._builder, self._version, again)
 
     def _entries(

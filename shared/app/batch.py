@@ -9,16 +9,23 @@ import msgspec
 from shared import contract
 from shared.app.aside import Aside
 from shared.app.delivery import Envelope
-from shared.app.ingest import Ingest, Outcome
+from shared.app.ingest import CONTENDED, Ingest, Outcome
 from shared.app.markers import Markers
 from shared.app.quarantine import QuarantineStore, is_archived, is_part
 from shared.app.reading import Read, Reader, Transformer
-from shared.app.retries import Retries
+from shared.app.retries import Retries, has_waited, retry_of_contended
 from shared.core.compile import Builder
 from shared.core.containers import EVENTS_MAX, TEXT_BYTES_MAX, Reason
 from shared.core.control import control_of, is_control
 from shared.core.event import Event, Position
-from shared.core.records import Record, Rejection, kinesis_records, read_record, reject
+from shared.core.records import (
+    Record,
+    Rejection,
+    kinesis_record,
+    kinesis_records,
+    read_record,
+    reject,
+)
 from shared.core.writes import Note
 
 PORTION_EVENTS_MAX: Final = EVENTS_MAX
@@ -50,13 +57,6 @@ class BatchOutcome(msgspec.Struct):
     oldest: int | None
 
 
-class Transformation(NamedTuple):
-    """What a builder with a transformation takes: what runs it, and where events wait that it postpones."""
-
-    transformer: Transformer
-    retries: Retries
-
-
 class _Taken(NamedTuple):
     """A delivery that was read."""
 
@@ -80,8 +80,9 @@ class Batch:
         t0: int,
         ingest: Ingest,
         quarantine: QuarantineStore,
+        retries: Retries,
         markers: Markers,
-        transformation: Transformation | None = None,
+        transformer: Transformer | None = None,
     ) -> None:
         self._builder = builder
         self._version = version
@@ -89,8 +90,8 @@ class Batch:
         self._ingest = ingest
         self._quarantine = quarantine
         self._markers = markers
-        self._retries = transformation.retries if transformation else None
-        self._reader = Reader(builder, transformation.transformer if transformation else None)
+        self._retries = retries
+        self._reader = Reader(builder, transformer)
 
     def run(
         self, envelopes: Sequence[Envelope], may_go_on: Callable[[], bool] = lambda: True
@@ -153,6 +154,7 @@ class Batch:
         aside.write()
         outcome = self._ingest.run([each for one in portion for each in one.read.contributions])
         tally.update(outcome.tally)
+        self._let_wait([one.envelope for one in portion], outcome, tally)
         tally["events_failed"] += len(outcome.failed)
         unfolded = _unfolded(outcome)
         for one in portion:
@@ -169,6 +171,22 @@ class Batch:
                 aside.add(one.envelope, Read(rejections=rejections), tally)
         aside.write()
         return outcome
+
+    def _let_wait(self, envelopes: Sequence[Envelope], outcome: Outcome, tally: Counter[str]) -> None:
+        """Let records wait whose events lost too many races: nothing that follows them shall wait for these.
+
+        Not those that have waited before: they are alone in their call, and who made it tries again.
+        """
+        lost = {position.sequence for position, error in outcome.failed if error == CONTENDED}
+        lost -= {position.sequence for position, error in outcome.failed if error != CONTENDED}
+        if not lost:
+            return
+        waiting = [one for one in envelopes if not has_waited(one) and kinesis_record(one).sequence in lost]
+        self._retries.put(self._builder.name, self._version, list(map(retry_of_contended, waiting)))
+        may_wait = {kinesis_record(one).sequence for one in waiting}
+        left = [one for one in outcome.failed if one[0].sequence not in may_wait]
+        tally["events_postponed"] += len(outcome.failed) - len(left)
+        outcome.failed = left
 
     def _own(self, envelope: Envelope, records: list[Record], tally: Counter[str]) -> list[Record]:
         """Return the records of events that are this version's own."""

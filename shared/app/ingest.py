@@ -32,8 +32,14 @@ from shared.core.writes import Note, Plan
 
 PARK_AFTER: Final = 5
 """Lost races after which a group's events are parked beside the contended profile."""
-ATTEMPTS_MAX: Final = 12
-"""Lost races after which a group is given back to the stream."""
+ATTEMPTS_MAX: Final = 8
+"""Lost races after which a group fails."""
+PAUSE_AFTER_PARKING: Final = 2
+"""How many lost races a group waits for that cannot be parked, once it has lost more than the others do.
+
+These have parked, and gone: who stays would only wait longer for the next of them."""
+CONTENDED: Final = "contended"
+"""Why a group fails that lost too many races."""
 
 
 class Outcome(msgspec.Struct):
@@ -111,7 +117,7 @@ class Ingest:
             waiting = again
             loading.fresh = True
             if attempts := max((one.attempts for one in waiting), default=0):
-                self._clock.pause(attempts)
+                self._clock.pause(attempts if attempts < PARK_AFTER else PAUSE_AFTER_PARKING)
         return outcome
 
     def _plan(
@@ -182,7 +188,7 @@ class Ingest:
         one.attempts += 1
         own = loading.own(one.group)
         if one.attempts >= ATTEMPTS_MAX:
-            outcome.fail(own, "contended")
+            outcome.fail(own, CONTENDED)
         elif one.attempts < PARK_AFTER or lost is None or not own or not self._park(own, lost):
             again.append(one)
         else:

@@ -2,6 +2,9 @@
 
 The drain takes them through ingestion again, with their original envelope, so arrival and position stay. The
 envelope counts how often the event was tried; after the last time it goes to quarantine.
+
+So do records wait whose events kept losing races for a profile, and could not be parked beside it: on the
+stream they would hold up all that follow them.
 """
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -20,7 +23,11 @@ DELAYS_S: Final = (600, 6_000, 60_000)
 """How long an event waits after each time it was tried: 10, 100 and 1000 minutes."""
 DELAY_S_MAX: Final = 21_600
 """What a transformation may choose instead: with it, too, all attempts end within the dedup window."""
+CONTENDED_S: Final = 10
+"""How long a record waits whose events lost too many races."""
 _ATTEMPT: Final = "attempt"
+_HAS_WAITED: Final = "kith_has_waited"
+"""What the envelope of such a record says from then on."""
 
 
 class Retry(NamedTuple):
@@ -98,6 +105,16 @@ def retry_of(envelope: Envelope, attempts: int, delay_s: float | None, *, unreac
     else:
         chosen = DELAYS_S[attempts] if delay_s is None else min(delay_s, DELAY_S_MAX)
     return Retry({**envelope, ENVELOPE_EXTRA: {**envelope[ENVELOPE_EXTRA], _ATTEMPT: tried}}, chosen)
+
+
+def retry_of_contended(envelope: Envelope) -> Retry:
+    """Let a record wait whose events lost too many races."""
+    return Retry({**envelope, _HAS_WAITED: True}, CONTENDED_S)
+
+
+def has_waited(envelope: Envelope) -> bool:
+    """Tell whether an envelope was set aside before, whole or in part."""
+    return _HAS_WAITED in envelope or ENVELOPE_EXTRA in envelope
 
 
 def due_of(listed: Iterator[ListedKey], now: int) -> Iterator[Due]:

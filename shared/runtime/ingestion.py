@@ -13,8 +13,7 @@ from shared.adapters.dynamo.client import dynamo_client
 from shared.adapters.dynamo.store import DynamoStore
 from shared.adapters.quarantine import S3Quarantine
 from shared.adapters.s3 import S3Objects
-from shared.app.batch import Batch, BatchOutcome, Transformation
-from shared.app.frozen import Frozen
+from shared.app.batch import Batch, BatchOutcome
 from shared.app.ingest import Ingest
 from shared.app.markers import Markers
 from shared.app.retries import Retries
@@ -108,17 +107,14 @@ class Ingestion:
                     loaded.t0,
                     ingest,
                     self._quarantine,
+                    self._retries,
                     self._markers,
-                    self._transformation(loaded.frozen, version),
+                    lambda_transformer(loaded.frozen, version, self._settings.transform_function),
                 ),
                 store,
             )
             self._batches.put((builder, version), known)
         return known
-
-    def _transformation(self, frozen: Frozen, version: int) -> Transformation | None:
-        transformer = lambda_transformer(frozen, version, self._settings.transform_function)
-        return Transformation(transformer, self._retries) if transformer else None
 
 
 def ingestion() -> Ingestion:

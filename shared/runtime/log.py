@@ -71,8 +71,8 @@ class LogCode(Enum):
     EVENTS_POSTPONED = (
         "KITH-110",
         _INFO,
-        "a transformation wants to try events again later",
-        "Nothing, unless it lasts: after the last attempt they go to quarantine.",
+        "events wait to be tried again: a transformation asks for it, or they lost too many races",
+        "Nothing, unless it lasts: in the end they go to quarantine.",
     )
     PROFILE_DAMAGED = (
         "KITH-111",

@@ -22,6 +22,7 @@ from shared.app.rebuild.scan import scan
 from shared.app.rebuild.shuffle import PartNumber, shuffle
 from shared.app.rebuild.verify import verify
 from shared.app.registry import Status, Version
+from shared.app.retries import Retries
 from shared.contract import RECORD_AGE_H_MAX
 from shared.core.archive import archive_line, archive_object, hour_of, object_key
 from shared.core.compile import Builder, Contribution
@@ -151,7 +152,8 @@ class World:
         builder = self.builders[version]
         t0 = self.registry.version(builder.name, version).t0
         ingest = Ingest(builder, self.store(version), FakeClock())
-        return Batch(builder, version, t0, ingest, self.quarantine, Markers(self.objects))
+        retries = Retries(self.objects, lambda: 0)
+        return Batch(builder, version, t0, ingest, self.quarantine, retries, Markers(self.objects))
 
     def store(self, version: int):
         return self.stores[version]

@@ -13,6 +13,7 @@ from shared.app.batch import Batch
 from shared.app.ingest import Ingest
 from shared.app.markers import Markers
 from shared.app.ports import Failed
+from shared.app.retries import Retries
 from shared.core.compile import Builder
 from shared.core.control import Marker, control_record
 from shared.core.profile import Profile, present
@@ -46,7 +47,8 @@ class World:
         self.objects = FakeObjects()
         self.builder = builder
         ingest = Ingest(builder, self.store, FakeClock())
-        self.batch = Batch(builder, 1, t0, ingest, self.quarantine, Markers(self.objects))
+        retries = Retries(self.objects, lambda: ARRIVAL)
+        self.batch = Batch(builder, 1, t0, ingest, self.quarantine, retries, Markers(self.objects))
 
     def run(self, *records, arrival=ARRIVAL, **options):
         envelopes = [

@@ -8,6 +8,7 @@ from shared.app.ingest import Ingest
 from shared.app.markers import Markers
 from shared.app.ports import Failed
 from shared.app.quarantine import replay
+from shared.app.retries import Retries
 from tests.app.test_batch import BUILDER, World, event
 from tests.app.test_engine import FakeClock
 from tests.fakes.objects import FakeObjects
@@ -30,7 +31,8 @@ class Direct:
 def a_real_quarantine(world):
     world.quarantine = S3Quarantine(FakeObjects())
     ingest = Ingest(world.builder, world.store, FakeClock())
-    world.batch = Batch(world.builder, 1, 0, ingest, world.quarantine, Markers(world.objects))
+    retries = Retries(world.objects, lambda: ARRIVAL)
+    world.batch = Batch(world.builder, 1, 0, ingest, world.quarantine, retries, Markers(world.objects))
     return world.quarantine
 
 

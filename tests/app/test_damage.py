@@ -7,7 +7,7 @@ import pytest
 from shared.adapters.memory_store import MemoryStore
 from shared.adapters.quarantine import S3Quarantine
 from shared.app import loading
-from shared.app.batch import Batch, Transformation
+from shared.app.batch import Batch
 from shared.app.damage import DamagedError, readable, told
 from shared.app.ingest import Ingest
 from shared.app.markers import Markers
@@ -54,9 +54,9 @@ class World:
     def __init__(self, transformer=None):
         self.store = DamagedStore()
         self.quarantine = S3Quarantine(FakeObjects())
-        transformation = transformer and Transformation(transformer, Retries(FakeObjects(), lambda: ARRIVAL))
+        retries, markers = Retries(FakeObjects(), lambda: ARRIVAL), Markers(FakeObjects())
         ingest = Ingest(BUILDER, self.store, FakeClock())
-        self.batch = Batch(BUILDER, 1, 0, ingest, self.quarantine, Markers(FakeObjects()), transformation)
+        self.batch = Batch(BUILDER, 1, 0, ingest, self.quarantine, retries, markers, transformer)
 
     def run(self, *records):
         envelopes = [envelope(data, sequence=f"{number:056}") for number, data in enumerate(records, 1)]

@@ -10,7 +10,7 @@ from typer.testing import CliRunner
 
 from cli.main import app
 from shared.adapters.memory_store import MemoryStore
-from shared.app.batch import Batch, Transformation
+from shared.app.batch import Batch
 from shared.app.frozen import complete
 from shared.app.functions.local import LocalProfileFunction
 from shared.app.ingest import Ingest
@@ -46,7 +46,8 @@ def test_the_sample_stream_gives_the_same_profiles_live_as_folded(folded, seed):
     builder = Builder(parse_definition((FOLDER / "builder.yaml").read_text()))
     store = MemoryStore()
     ingest = Ingest(builder, store, FakeClock())
-    batch = Batch(builder, 1, 0, ingest, FakeQuarantine(), Markers(FakeObjects()))
+    objects = FakeObjects()
+    batch = Batch(builder, 1, 0, ingest, FakeQuarantine(), Retries(objects, lambda: 0), Markers(objects))
     records = records_of(random, SAMPLES.read_bytes().splitlines())
     for envelopes in in_batches(random, records, largest=60):
         assert batch.run(envelopes).failed is None
@@ -84,11 +85,10 @@ def test_a_chain_gives_the_same_profiles_live_as_folded(tmp_path):
     random = Random(0)
     definition = with_custom_id(parse_definition((FOLDER / "builder.yaml").read_text()))
     builder, store, objects = Builder(definition), MemoryStore(), FakeObjects()
-    transformation = Transformation(
-        LocalTransformer(CHAIN, definition, lambda *_: None, {}), Retries(objects, lambda: 0)
-    )
+    transformer = LocalTransformer(CHAIN, definition, lambda *_: None, {})
+    retries = Retries(objects, lambda: 0)
     ingest = Ingest(builder, store, FakeClock())
-    batch = Batch(builder, 1, 0, ingest, FakeQuarantine(), Markers(objects), transformation)
+    batch = Batch(builder, 1, 0, ingest, FakeQuarantine(), retries, Markers(objects), transformer)
     for envelopes in in_batches(random, records_of(random, SAMPLES.read_bytes().splitlines()), largest=60):
         assert batch.run(envelopes).failed is None
         if random.random() < 0.2:  # the stream delivers the end of a batch again
@@ -146,12 +146,11 @@ def test_a_profile_function_gives_the_same_results_live_as_folded(tmp_path, chai
     random = Random(1)
     definition = complete(parse_definition(files["builder.yaml"]), files)
     builder, store, objects = Builder(definition), MemoryStore(), FakeObjects()
-    transformation = chain and Transformation(
-        LocalTransformer(chain, definition, lambda *_: None, {}), Retries(objects, lambda: 0)
-    )
+    transformer = LocalTransformer(chain, definition, lambda *_: None, {}) if chain else None
+    retries = Retries(objects, lambda: 0)
     function = LocalProfileFunction(PROFILE, definition, lambda *_: None, {})
     ingest = Ingest(builder, store, FakeClock())
-    batch = Batch(builder, 1, 0, ingest, FakeQuarantine(), Markers(objects), transformation)
+    batch = Batch(builder, 1, 0, ingest, FakeQuarantine(), retries, Markers(objects), transformer)
     for envelopes in in_batches(random, records_of(random, SAMPLES.read_bytes().splitlines()), largest=60):
         assert batch.run(envelopes).failed is None
         if random.random() < 0.2:  # the stream delivers the end of a batch again

@@ -8,17 +8,18 @@ import pytest
 from shared import contract
 from shared.adapters.memory_store import MemoryStore
 from shared.adapters.quarantine import S3Quarantine
-from shared.app.batch import Batch, Transformation
+from shared.app.batch import Batch
 from shared.app.drain import GIVE_UP_AFTER_MS, Drain, Outcome, UnreadableBatchError, read_batch
 from shared.app.ingest import Ingest
 from shared.app.markers import Markers
-from shared.app.ports import Failed
+from shared.app.ports import Conflict, Failed
 from shared.app.quarantine import replay
 from shared.app.reading import Postponed
-from shared.app.retries import DELAY_S_MAX, DELAYS_S, Retries
+from shared.app.retries import CONTENDED_S, DELAY_S_MAX, DELAYS_S, Retries
 from shared.core.chain import Failure, failed
 from shared.core.compile import Builder
 from shared.core.profile import Profile, present
+from shared.core.times import format_time
 from tests.app.test_engine import FakeClock
 from tests.fakes.objects import FakeObjects
 from tests.kinesis import ARRIVAL, array_of, envelope, json_of
@@ -29,6 +30,21 @@ GOOD = {"type": "track", "messageId": "m", "userId": "ann"}
 MINUTE_MS = 60_000
 
 
+class HotStore(MemoryStore):
+    """Somebody else is always faster to write the profiles in `hot`."""
+
+    hot: frozenset[str] = frozenset()
+
+    def commit(self, plans):
+        return [self._commit_cold(plan) for plan in plans]
+
+    def _commit_cold(self, plan):
+        ids = {put.profile.id for put in plan.puts}
+        if ids & self.hot:
+            return Conflict({one: self.stored.get(one) for one in ids})
+        return super().commit([plan])[0]
+
+
 class Cloud:
     """Ingestion with a chain that asks `busy` events to wait, a drain, and a clock."""
 
@@ -36,7 +52,7 @@ class Cloud:
         self.now = ARRIVAL + 1000
         self.objects = FakeObjects()
         self.quarantine = S3Quarantine(self.objects)
-        self.store = MemoryStore()
+        self.store = HotStore()
         self.busy = {}
         self.unreached = set()
         self.bad = set()
@@ -48,8 +64,9 @@ class Cloud:
             0,
             ingest,
             self.quarantine,
+            retries,
             Markers(self.objects),
-            Transformation(self, retries),
+            self,
         )
 
     def run(self, events):
@@ -247,6 +264,46 @@ def test_much_that_waits_is_cut_into_objects_that_one_call_carries():
     cloud.batch.run(records)
     assert len(cloud.waiting()) > 1
     assert all(len(cloud.objects.held[key][0]) < 6_000_000 for key in cloud.waiting())
+
+
+def a_contended_cloud():
+    """Somebody writes Ann all the time, and the event that says who the device is loses every race."""
+    cloud = Cloud()
+    cloud.ingest(BUILDER.name, 1, [envelope(json_of(GOOD | {"messageId": "first"}))])
+    cloud.store.hot = frozenset(cloud.store.stored)
+    link = envelope(json_of(GOOD | {"messageId": "link", "anonymousId": "new"}), sequence="2")
+    other = envelope(json_of(GOOD | {"messageId": "x", "userId": None, "anonymousId": "x"}), sequence="3")
+    return cloud, [link, other]
+
+
+def test_a_record_that_keeps_losing_races_waits_and_its_neighbours_do_not():
+    cloud, records = a_contended_cloud()
+    outcome = cloud.batch.run(records)
+    assert outcome.failed is None
+    assert (outcome.tally["events_postponed"], outcome.tally["events_failed"]) == (1, 0)
+    assert cloud.counts() == [1, 1]
+    assert [key.split("/")[1] for key in cloud.waiting()] == [format_time(cloud.now + CONTENDED_S * 1000)]
+    cloud.store.hot = frozenset()
+    [result] = cloud.drain(CONTENDED_S).results
+    assert (result.outcome, result.records) == (Outcome.DRAINED, 1)
+    assert sorted(cloud.counts()) == [1, 2]
+    assert cloud.waiting() == []
+
+
+def test_a_record_that_loses_again_after_it_has_waited_stays_and_ends_in_quarantine_after_hours():
+    cloud, records = a_contended_cloud()
+    cloud.batch.run(records)
+    [waiting] = cloud.waiting()
+    assert cloud.drain(CONTENDED_S).results[0].outcome is Outcome.FAILING
+    assert cloud.waiting() == [waiting]
+    assert cloud.drain(GIVE_UP_AFTER_MS / 1000).results[0].outcome is Outcome.GAVE_UP
+    assert cloud.waiting() == []
+    [(entry, _)] = cloud.quarantine.list()
+    assert entry.reason == "failed_repeatedly"
+    cloud.store.hot = frozenset()
+    replay(cloud.quarantine, cloud, list(cloud.quarantine.list()))
+    assert list(cloud.quarantine.list()) == []
+    assert sorted(cloud.counts()) == [1, 2]
 
 
 def test_an_object_that_is_none_is_told():

@@ -11,6 +11,7 @@ from shared.adapters.dynamo.store import DynamoStore
 from shared.adapters.quarantine import S3Quarantine
 from shared.app.batch import Batch
 from shared.app.ingest import Ingest
+from shared.app.retries import Retries
 from shared.contract import PREFIX_MARKERS
 from tests.contracts.engines import new_client
 from tests.engines.faults import FaultyClient
@@ -82,7 +83,16 @@ def serve(config, pipe):
     with tuned(setting):
         store = store_on(config["endpoint"], config["tables"], setting, clock, client)
         ingest = Ingest(BUILDERS[setting.kind], store, clock, setting.actions_max)
-        batch = Batch(BUILDERS[setting.kind], VERSION, 0, ingest, S3Quarantine(objects), Markers(objects))
+        retries = Retries(objects, lambda: clock.now_us() // 1000)
+        batch = Batch(
+            BUILDERS[setting.kind],
+            VERSION,
+            0,
+            ingest,
+            S3Quarantine(objects),
+            retries,
+            Markers(objects),
+        )
         with suppress(EOFError, BrokenPipeError):
             while True:
                 pipe.send(answer(pipe.recv(), batch, client, clock, objects))

@@ -14,6 +14,7 @@ from collections import Counter
 from random import Random
 from unittest.mock import patch
 
+from shared.adapters.clock import PAUSE_S_BASE, PAUSE_S_MAX
 from shared.adapters.dynamo.store import DynamoStore
 from shared.app.batch import Batch
 from shared.app.ingest import Ingest
@@ -29,7 +30,8 @@ TICK_US = 20
 READ_MS, WRITE_MS, TRANSACTION_MS = 4, 6, 15
 """What calls of DynamoDB take, with a spread of half of it to double."""
 BATCH_MS = 1000
-PAUSE_MS = 10
+DRAIN_EVERY_MS = 300_000
+"""As `infra/ingestion.py` has it."""
 TICKS_MAX = 50_000_000
 BUILDER = Builder(a_definition())
 COOKIE, USER = Identifier("cookie_id", "bot"), Identifier("user_id", "bot")
@@ -46,6 +48,10 @@ class Run:
         self.took_ms = []
         """Per batch: from when it was due until it was acknowledged."""
         self.failed = 0
+        self.waiting = 0
+        """Records that were set aside, as they lost too many races."""
+        self.waited_ms = []
+        """What it took until each of them was counted."""
         self.sent = Counter()
         self.stores = []
         self.parked_max = 0
@@ -105,7 +111,7 @@ class Run:
             return DynamoStore(Calls(self), BUILDER, 1, PROFILES, IDENTIFIERS, self)
 
     def _ingest(self, store):
-        return Batch(BUILDER, 1, 0, Ingest(BUILDER, store, self), None, None)
+        return Batch(BUILDER, 1, 0, Ingest(BUILDER, store, self), None, self, None)
 
     def _lane(self, batch, shard, batches, hot):
         for number in range(batches):
@@ -159,7 +165,26 @@ class Run:
         return T0 * 1000 + self.scheduler.ticks * TICK_US
 
     def pause(self, attempt):
-        self.wait_ms(self.random.random() * PAUSE_MS * 2**attempt)  # without a limit: the worse for who loses
+        self.wait_ms(self.random.random() * 1000 * min(PAUSE_S_MAX, PAUSE_S_BASE * 2**attempt))
+
+    # Where records wait that could not be written.
+
+    def put(self, _builder, _version, retries):
+        """Deliver each again once it is due, alone, and again, as the drain does."""
+        for one in retries:
+            self.waiting += 1
+            self.scheduler.spawn(lambda one=one: self._drain(one), Process("drain"))
+
+    def _drain(self, retry):
+        store = self._store(self.scheduler.current.process)
+        self.stores.append(store)
+        batch, due_ms = self._ingest(store), self.now_us() / 1000
+        self.wait_ms(retry.delay_s * 1000 + self.random.random() * DRAIN_EVERY_MS)
+        while (outcome := batch.run([retry.envelope])).failed is not None:
+            self.tally.update(outcome.tally)
+            self.wait_ms(DRAIN_EVERY_MS)
+        self.tally.update(outcome.tally)
+        self.waited_ms.append(self.now_us() / 1000 - due_ms)
 
     def wait_ms(self, ms):
         if ms > 0:
@@ -210,6 +235,7 @@ def measured(run):
         "deltas_parked": run.tally["deltas_parked"],
         "events_parked": run.tally["events_parked"],
         "parked_max": run.parked_max,
+        "records_waiting": run.waiting,
         "batches_again": run.failed,
         "batch_ms_median": round(took[len(took) // 2]),
         "batch_ms_p99": round(took[len(took) * 99 // 100]),

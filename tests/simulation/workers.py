@@ -4,6 +4,7 @@ from shared.adapters.quarantine import S3Quarantine
 from shared.app.batch import Batch
 from shared.app.ingest import Ingest
 from shared.app.markers import Markers
+from shared.app.retries import Retries
 from tests.simulation.network import Objects
 from tests.simulation.scheduler import Process
 
@@ -27,7 +28,13 @@ class Worker(Process):
             store = world.store_for(self, version)
             ingest = Ingest(world.builder, store, Clock(world, self), world.setting.actions_max)
             self._batches[version] = Batch(
-                world.builder, version, world.t0(version), ingest, S3Quarantine(objects), Markers(objects)
+                world.builder,
+                version,
+                world.t0(version),
+                ingest,
+                S3Quarantine(objects),
+                Retries(objects, lambda: world.now_ms),
+                Markers(objects),
             )
         return self._batches[version]
 
