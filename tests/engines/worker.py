@@ -16,6 +16,7 @@ from shared.contract import PREFIX_MARKERS
 from tests.contracts.engines import new_client
 from tests.engines.faults import FaultyClient
 from tests.engines.objects import FolderObjects
+from tests.simulation.chains import ChainAlone
 from tests.simulation.scenario import setting_of
 from tests.simulation.tuning import tuned
 from tests.simulation.world import BUILDERS
@@ -92,6 +93,7 @@ def serve(config, pipe):
             S3Quarantine(objects),
             retries,
             Markers(objects),
+            ChainAlone() if setting.has_chain else None,
         )
         with suppress(EOFError, BrokenPipeError):
             while True:

@@ -20,8 +20,8 @@ from pathlib import Path
 HERE = Path(__file__).parent
 CORPUS = HERE / "corpus"
 KEPT = HERE.parents[1] / ".fuzz"
-START_S = 300
-"""What starting may take beside the time itself."""
+START_S = 1800
+"""What starting may take beside the time itself, on a machine that has much else to do."""
 INPUT_S_MAX = 10
 TOLD_MAX = 2000
 """Characters of what an input ended with."""

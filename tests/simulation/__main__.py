@@ -54,10 +54,11 @@ def _mutants(options):
     return 1 if failures else 0
 
 
-def run_seed(seed, options, without=frozenset()):
+def run_seed(seed, options):
     """Run one seed; return the error it ends with, and what happened; None if all is well."""
     from tests.simulation.runs import run
 
+    without = frozenset(options.without.split(",")) - {""}
     return run(seed, options.store, options.steps, without, options.mutant)
 
 
@@ -65,18 +66,32 @@ def report(seed, options, problem):
     """Tell how to run a seed again, and the shortest list of steps that still goes wrong."""
     from tests.simulation.runs import shortened
 
-    lines = [
-        f"seed {seed} fails at commit {_commit()}: {problem.summary}",
-        f"again: make simulate SEEDS={seed}:{seed + 1} STEPS={options.steps} STORE={options.store}",
-    ]
+    lines = [f"seed {seed} fails at commit {_commit()}: {problem.summary}"]
+    if not options.mutant:
+        lines.append(
+            f"again: make simulate SEEDS={seed}:{seed + 1} STEPS={options.steps} STORE={options.store}"
+        )
     if options.trace:
         lines.append("".join(traceback.format_exception(problem.error)))
     if options.shrink:
-        short = shortened(seed, options.store, options.steps, problem, options.shrink, options.mutant)
+        short, without = shortened(
+            seed, options.store, options.steps, problem, options.shrink, options.mutant
+        )
+        lines.append(f"shorter: {_command(seed, options, without)}")
         lines.append(f"{short.setting}")
         lines += [f"  {number or '--':>5} {what}" for number, what in short.happened]
         lines.append(f"ends with: {short.error}")
     return "\n".join(lines)
+
+
+def _command(seed, options, without):
+    """Return what runs a seed again, as it was run, and without some of what happens."""
+    command = (
+        f".venv/bin/python -m tests.simulation --seeds {seed} --steps {options.steps} --store {options.store}"
+    )
+    if options.mutant:
+        command += f" --mutant {options.mutant}"
+    return f"{command} --shrink 0 --without {','.join(sorted(without))}" if without else command
 
 
 def _options(arguments):
@@ -87,6 +102,7 @@ def _options(arguments):
     parser.add_argument("--shrink", type=int, default=300, help="runs to spend on a shorter list of steps")
     parser.add_argument("--mutant", help="plant a fault, by name")
     parser.add_argument("--mutants", choices=["recorded", "search"], help="try all planted faults")
+    parser.add_argument("--without", default="", help="steps and faults that do not happen, like s3,f1")
     parser.add_argument("--trace", action="store_true", help="show where the error was raised")
     parser.add_argument("--keep-going", action="store_true", help="do not stop at the first failure")
     parser.add_argument("--progress", type=int, default=0, help="tell how far it is, every so many seeds")

@@ -10,6 +10,7 @@ from shared.adapters.dynamo.keys import Keyspace
 from shared.adapters.quarantine import S3Quarantine
 from shared.app.read import REDIRECTS_MAX
 from shared.contract import (
+    PREFIX_RETRIES,
     PROFILES_SK,
     SK_BODY_PREFIX,
     SK_DELTA_PREFIX,
@@ -17,14 +18,12 @@ from shared.contract import (
     SK_PROFILE,
     TTL_ATTRIBUTE,
 )
-from shared.core.compile import Contribution
-from shared.core.control import is_control
 from shared.core.profile import Profile, canonical, expiry, missing_segments
-from shared.core.records import Rejection, read_record
 from shared.core.snapshot import Redirect
 from shared.core.times import parse_time
 from tests import oracle
 from tests.simulation.dynamo import IDENTIFIERS, PROFILES
+from tests.simulation.expected import Expected
 from tests.simulation.tuning import limits_of
 
 SETTLINGS_MAX = 5
@@ -50,28 +49,6 @@ def check(world):
     _check_profiles(world, stored, expected)
     if world.setting.store != "memory":
         _check_items(world, stored)
-
-
-class Expected:
-    """What the records of the stream give, read once and in order."""
-
-    def __init__(self, world):
-        self.contributions = []
-        self.rejected = Counter()
-        self.dropped = 0
-        tally = Counter()
-        for record in world.stream.records:
-            if is_control(record.data):
-                continue
-            for one in read_record(record.data, record.arrival, record.shard, record.sequence):
-                if isinstance(one, Rejection):
-                    self.rejected[record.shard, record.sequence] += 1
-                    continue
-                found = world.builder.contribute(one, tally)
-                if isinstance(found, Contribution):
-                    self.contributions.append(found)
-                else:
-                    self.dropped += 1
 
 
 def _check_profiles(world, stored, expected):
@@ -158,6 +135,7 @@ class _To:
 
 def _check_quarantine(world, expected):
     assert not world.given_up(world.active), "a batch that was given up stays undelivered"
+    assert not list(world.objects.list(PREFIX_RETRIES)), "events wait for another try for ever"
     found = Counter()
     for entry, _ in S3Quarantine(world.objects).list():
         if entry.version != world.active:

@@ -4,6 +4,7 @@ import contextlib
 import json
 
 from shared.adapters.dynamo.followups import ERRORS
+from shared.adapters.lambda_transformer import TransformationUnavailableError
 from shared.adapters.quarantine import S3Quarantine
 from shared.app import quarantine
 from shared.app.delivery import IngestionUnavailableError, VersionGoneError
@@ -25,6 +26,8 @@ EXPECTED_ERRORS = {
     "simulated",
 }
 """What a group of events may fail with; anything else is a mistake, however well it goes the next time."""
+LOST = (ProcessDiedError, SegmentGoneError, TransformationUnavailableError, VersionGoneError)
+"""What a whole batch may fail with, besides errors of services."""
 
 
 class Delivery:
@@ -101,7 +104,7 @@ class Delivery:
         """Deliver a batch; return how many of its records are done with."""
         try:
             outcome = self.invoke([record.envelope for record in batch], consumer.version)
-        except (ProcessDiedError, SegmentGoneError, VersionGoneError, *ERRORS):
+        except (*LOST, *ERRORS):
             return 0
         except Exception as error:  # noqa: BLE001 - Lambda would deliver it again; it is a mistake all the same
             self.problems.add(f"a batch failed with {type(error).__name__}: {error}")
@@ -176,8 +179,10 @@ class Delivery:
                 "events_quarantined",
                 "events_failed",
                 "events_parked",
+                "events_postponed",
             )
         )
         accounted += sum(count for name, count in tally.items() if name.startswith("dropped."))
-        if accounted < tally["events_in"]:
-            self.problems.add(f"{tally['events_in']} events came in, {accounted} are accounted for")
+        came = tally["events_in"] + tally["events_fanned_out"]
+        if accounted < came:
+            self.problems.add(f"{came} events came in, {accounted} are accounted for")

@@ -10,13 +10,10 @@ from unittest.mock import patch
 
 import msgspec
 
-from shared.adapters.dynamo.followups import ERRORS
 from shared.app.functions.dispatch import Due
 from shared.app.functions.failing import Backoff
 from shared.app.functions.results import input_of, since_of
 from shared.app.functions.run import Runs, UnavailableError
-from shared.app.ports import SegmentGoneError
-from shared.app.read import Reader
 from shared.core.compile import Builder
 from shared.core.history import events_of
 from shared.core.profile import Profile, expiry
@@ -25,7 +22,7 @@ from tests.simulation.checks import check
 from tests.simulation.scenario import setting_of, steps_of
 from tests.simulation.scheduler import SimulationError
 from tests.simulation.workers import VERSION, Clock
-from tests.simulation.world import BUILDERS, World, finish
+from tests.simulation.world import World, finish
 
 STEPS = 60
 BACKOFF = Backoff(attempts=6, first_s=30)
@@ -41,19 +38,18 @@ class HistoricWorld(World):
     """A world with functions; `window` is that of its builder."""
 
     def __init__(self, setting, window):
-        super().__init__(setting)
-        options = (("window", window), ("debounce", "0 seconds"))
-        definition = msgspec.structs.replace(BUILDERS[setting.kind].definition, profile_function=options)
-        self.builder = Builder(definition)
         self.window = window
         self.function = FakeFunction(counting)
+        super().__init__(setting)
 
-    def _read(self, store, identifier):
-        super()._read(store, identifier)
-        with contextlib.suppress(*ERRORS, SegmentGoneError, UnavailableError):
-            found = Reader(self.builder, store, lambda: self.now_ms).by_identifier(identifier)
-            if found is not None:
-                self._run_function(store, found)
+    def a_builder(self):
+        options = (("window", self.window), ("debounce", "0 seconds"))
+        return Builder(msgspec.structs.replace(super().a_builder().definition, profile_function=options))
+
+    def looked_at(self, store, profile):
+        with contextlib.suppress(UnavailableError):
+            if profile is not None:
+                self._run_function(store, profile)
 
     def _run_function(self, store, profile):
         clock = Clock(self, self.scheduler.current.process)

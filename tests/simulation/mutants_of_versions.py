@@ -2,7 +2,7 @@
 
 from unittest.mock import patch
 
-from shared.adapters.dynamo import sweep
+from shared.adapters.dynamo import loader, sweep
 from shared.app import archive
 from shared.app.rebuild import follow, link, plan, replay
 from shared.core.control import READER_ARCHIVE, control_of
@@ -75,6 +75,16 @@ def links_nobody():
     yield patch.object(link, "joined", lambda labels, *_: labels)
 
 
+def loads_over_what_is_there():
+    """A worker of Replay that was given up, and goes on late, writes over what has come since."""
+
+    def put(self, inserts):
+        for one in inserts:
+            self._client.put_item(TableName=one.table, Item=one.item)
+
+    yield patch.object(loader.DynamoLoader, "_call", put)
+
+
 MUTANTS_OF_VERSIONS = [
     lists_an_archive_that_is_not_complete,
     cuts_over_before_it_has_caught_up,
@@ -83,4 +93,5 @@ MUTANTS_OF_VERSIONS = [
     leaves_a_checkpoint_too_early,
     acknowledges_before_it_archives,
     links_nobody,
+    loads_over_what_is_there,
 ]

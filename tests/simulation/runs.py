@@ -63,7 +63,10 @@ def _run_once(seed, store, count, without):
 
 
 def shortened(seed, store, count, problem, runs_max, mutant=None):
-    """Leave out steps and faults as long as the run still goes wrong in the same way."""
+    """Leave out steps and faults as long as the run still goes wrong in the same way.
+
+    Returns the shortest run that was found, and what it is without.
+    """
     without, best = frozenset(), problem
     size = max(1, len(_numbers(best)) // 2)
     while runs_max > 0 and size:
@@ -80,7 +83,7 @@ def shortened(seed, store, count, problem, runs_max, mutant=None):
                 break
         else:
             size //= 2
-    return best
+    return best, without
 
 
 def _numbers(problem):

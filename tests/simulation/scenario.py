@@ -41,6 +41,7 @@ class Setting(NamedTuple):
     attempts_max: int
     is_hot: bool
     has_copies: bool
+    has_chain: bool
 
 
 class Step(NamedTuple):
@@ -80,6 +81,7 @@ def setting_of(seed, store="dynamo"):
         attempts_max=10**9 if is_ordered else random.choice([2, 4, 10**9]),
         is_hot=is_hot,
         has_copies=random.random() < 0.5,
+        has_chain=random.random() < 0.3,
     )
 
 
@@ -217,7 +219,8 @@ def _shown(value):
     try:
         return json.dumps(_brief(json.loads(text)))
     except ValueError:
-        return text.decode("utf-8", "replace")
+        lines = text.splitlines()
+        return " | ".join(map(_shown, lines)) if len(lines) > 1 else text.decode("utf-8", "replace")
 
 
 def _brief(value):

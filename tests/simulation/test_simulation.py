@@ -1,6 +1,7 @@
 """Worlds that go wrong in every way: a few seeds each time, many by `make soak`, and the planted faults."""
 
 import os
+import re
 import subprocess
 import sys
 
@@ -61,5 +62,18 @@ def test_a_failure_tells_how_to_repeat_it_and_a_shorter_way_there():
     run = simulate("--seeds", f"{SEEDS[name]}", "--mutant", name, "--shrink", "20")
     assert run.returncode == 1
     assert f"seed {SEEDS[name]} fails at commit" in run.stdout
-    assert f"make simulate SEEDS={SEEDS[name]}:{SEEDS[name] + 1}" in run.stdout
-    assert "ends with:" in run.stdout
+    [command] = re.findall(r"^shorter: \S+ -m tests.simulation (.*)$", run.stdout, re.MULTILINE)
+    assert "--without" in command
+    again = simulate(*command.split())
+    assert again.returncode == 1
+    assert again.stdout.splitlines()[0].partition(": ")[2] in run.stdout.splitlines()[-1]
+
+
+def test_a_seed_is_one_run_wherever_it_is_played():
+    """Whatever happens in it, in the same order, to the same end."""
+    name = "keeps_the_secondary"
+    first, second = (
+        simulate("--seeds", f"{SEEDS[name]}", "--mutant", name, "--shrink", "1") for _ in range(2)
+    )
+    assert "ends with:" in first.stdout
+    assert first.stdout == second.stdout

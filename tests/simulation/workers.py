@@ -5,6 +5,7 @@ from shared.app.batch import Batch
 from shared.app.ingest import Ingest
 from shared.app.markers import Markers
 from shared.app.retries import Retries
+from tests.simulation.chains import transformer_for
 from tests.simulation.network import Objects
 from tests.simulation.scheduler import Process
 
@@ -35,6 +36,7 @@ class Worker(Process):
                 S3Quarantine(objects),
                 Retries(objects, lambda: world.now_ms),
                 Markers(objects),
+                transformer_for(world, self),
             )
         return self._batches[version]
 

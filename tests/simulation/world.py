@@ -9,16 +9,20 @@ from unittest.mock import patch
 from shared.adapters.dynamo.followups import ERRORS
 from shared.adapters.dynamo.store import DynamoStore
 from shared.adapters.memory_store import MemoryStore
+from shared.adapters.quarantine import S3Quarantine
 from shared.app.ports import SegmentGoneError
+from shared.app.quarantine import FAILED_REPEATEDLY
 from shared.app.read import Reader
-from shared.contract import DEDUP_WINDOW_H, PREFIX_FAILED, version_alias
+from shared.contract import DEDUP_WINDOW_H, PREFIX_FAILED, PREFIX_RETRIES, version_alias
 from shared.core.compile import Builder
 from shared.core.identity.identifiers import Identifier
 from tests.fakes.objects import FakeObjects
 from tests.people import DAY, HOUR, T0, a_definition
+from tests.simulation.chains import ChainAlone
 from tests.simulation.checks import check
 from tests.simulation.delivery import Delivery
 from tests.simulation.dynamo import IDENTIFIERS, PROFILES, Dynamo
+from tests.simulation.expected import Reads, Sight
 from tests.simulation.memory import SimulatedMemoryStore
 from tests.simulation.network import LATE_TICKS_MAX, Client, Faults, late
 from tests.simulation.scenario import EPOCH_MS, EPOCHS_MAX
@@ -35,6 +39,12 @@ BUILDERS = {
     "limited": Builder(a_definition(limit=1)),
     "known only": Builder(a_definition(anonymous_profiles=False)),
 }
+
+
+PASSING = {FAILED_REPEATEDLY, "transform_retry", "transform_crash"}
+"""Why an event is in quarantine that is well when it is replayed."""
+ALL_ARE_DUE_H = 23
+"""After so many hours whatever waits for another try is due."""
 
 
 class FailedRunError(AssertionError):
@@ -56,7 +66,8 @@ class World(Delivery):
         self.dynamo = Dynamo(lambda: self.scheduler.now_us)
         self.memory = MemoryStore()
         self.objects = FakeObjects()
-        self.builder = BUILDERS[setting.kind]
+        self.builder = self.a_builder()
+        self.reads = Reads(self.builder, ChainAlone() if setting.has_chain else None)
         self.stream = Stream(setting.shards)
         self.consumers = [Consumer(version_alias("people", VERSION), self.stream, VERSION)]
         self.workers = []
@@ -66,6 +77,10 @@ class World(Delivery):
         """Whether TTL took anything."""
         self._epochs = 0
         self._count = 0
+
+    def a_builder(self):
+        """Return what says how profiles are made."""
+        return BUILDERS[self.setting.kind]
 
     @property
     def now_ms(self):
@@ -98,6 +113,21 @@ class World(Delivery):
         """Return the batches of a version that its mapping gave up, and nobody has delivered yet."""
         alias = version_alias("people", version).encode() + b'"'
         return [one.key for one in self.objects.list(PREFIX_FAILED) if alias in self.objects.get(one.key)[0]]
+
+    def is_waiting(self, version):
+        """Whether anything was set aside that a version may still count."""
+        if self.given_up(version) or any(self.objects.list(PREFIX_RETRIES)):
+            return True
+        entries = (one for one, _ in S3Quarantine(self.objects).list() if one.version == version)
+        return any(PASSING & one.reasons.keys() for one in entries)
+
+    def done_with(self, version):
+        """Return the records that a version has counted, or set aside; perhaps some more than these."""
+        alias = version_alias("people", version)
+        consumer = next((one for one in self.consumers if one.name == alias), None)
+        if consumer is None:
+            return []
+        return [record for shard in self.stream.shards for record in shard.records[: consumer.done(shard)]]
 
     def store_for(self, process, version=VERSION):
         if self.setting.store == "memory":
@@ -210,12 +240,11 @@ class World(Delivery):
         identifier = Identifier(kind, f"{kind.removesuffix('_id')}-{at // 2 % (self.setting.people + 1)}")
         self._count += 1
         process = Process(f"reader-{self._count}")
-        store = self.store_for(process, self.active)
-        self.scheduler.spawn(lambda: self._read(store, identifier), process)
+        self.scheduler.spawn(lambda: self._read(process, identifier), process)
 
     def drain(self, at=0):
         """Deliver again what the mapping gave up on."""
-        self._drain(self.now_ms + (at % 8) * HOUR)
+        self._drain(self.now_ms + (at % 24) * HOUR)
 
     def replay(self, at=0):
         """Replay all of quarantine."""
@@ -245,9 +274,9 @@ class World(Delivery):
         rate, self.faults.rate = self.faults.rate, 0
         self.settle()
         for _ in range(4):
-            if not self.given_up(self.active):
+            if not (self.given_up(self.active) or any(self.objects.list(PREFIX_RETRIES))):
                 break
-            self.drain()
+            self.drain(ALL_ARE_DUE_H)
             self.settle()
         self.replay()
         self.settle()
@@ -279,12 +308,22 @@ class World(Delivery):
     def check(self):
         """Check what only a world with more in it has."""
 
-    def _read(self, store, identifier):
-        reader = Reader(self.builder, store, lambda: self.now_ms)
+    def shown_as_active(self, process):
+        """Return the version that a process is told is the active one."""
+        del process
+        return VERSION
+
+    def _read(self, process, identifier):
         with contextlib.suppress(*ERRORS, SegmentGoneError):
-            found = reader.by_identifier(identifier)
-            if found is not None and identifier not in found.identifiers:
-                self.problems.add("a reader was shown somebody else")
+            version = self.shown_as_active(process)
+            store, sight = self.store_for(process, version), Sight(self, version, identifier)
+            found = Reader(self.builder, store, lambda: self.now_ms).by_identifier(identifier)
+            if self.shown_as_active(process) == version:  # else it may have been on its way out
+                self.problems.update(sight.problems_of(found))
+                self.looked_at(store, found)
+
+    def looked_at(self, store, profile):
+        """Have a process that found a profile, or None, go on with it."""
 
 
 def finish(world, steps, without=frozenset()):
