@@ -1,6 +1,7 @@
 """How builds end: verified and cut over, failed, cancelled, cleaned up."""
 
 import json
+from contextlib import suppress
 from dataclasses import replace
 from random import Random
 
@@ -8,6 +9,7 @@ import pytest
 
 from shared.app.rebuild.build import BuildEndedError, BuildFailedError, BuildName
 from shared.app.rebuild.clean_up import clean_up
+from shared.app.rebuild.cut_over import CutOver
 from shared.app.rebuild.fail import fail
 from shared.app.rebuild.plan import plan
 from shared.app.rebuild.results import Result
@@ -87,6 +89,28 @@ def test_cutting_over_twice_is_cutting_over_once_and_retires_the_old_version_and
     assert world.registry.version("people", OLD).status is Status.RETIRED
     assert list(world.consumers.mappings) == ["people-v2"]
     assert world.consumers.aliases == ["people-v2"]
+
+
+@pytest.mark.parametrize("reads", [1, 2])
+def test_two_that_cut_over_at_the_same_time_have_cut_over_and_neither_takes_the_version_for_failed(reads):
+    world = rebuilt([a_record(1, userId="u")])
+    world.follow()
+    world.mortals = 0
+    read, seen = world.registry.version, []
+
+    def version(builder, number):
+        found = read(builder, number)
+        seen.append(number)
+        if len(seen) == reads:
+            world.registry.version = read
+            world.cut_over()
+        return found
+
+    world.registry.version = version
+    with suppress(RegistryConflictError):  # then it is called again
+        world.cut_over()
+    assert world.cut_over() == CutOver(NEW, OLD)
+    assert world.registry.active() == {"people": NEW}
 
 
 def test_a_first_version_replaces_none():

@@ -5,7 +5,7 @@ from dataclasses import replace
 import msgspec
 
 from shared.app.consumers import Consumers
-from shared.app.rebuild.build import BuildName, ensure_building
+from shared.app.rebuild.build import BuildEndedError, BuildName, ensure_building
 from shared.app.rebuild.clean_up import to_clean_up
 from shared.app.registry import Registry, Status
 
@@ -27,9 +27,14 @@ def cut_over(registry: Registry, consumers: Consumers, name: BuildName, now: int
     halfway, and be taken up again late. BuildEndedError if it has been cancelled; RegistryConflictError if
     anything changes meanwhile.
     """
-    row = registry.version(name.builder, name.version)
-    if row is None or row.status not in (Status.ACTIVE, Status.RETIRED):
+    try:
         row = ensure_building(registry, name)
+    except BuildEndedError:
+        # Only now, as another call may make it active at any moment before.
+        ended = registry.version(name.builder, name.version)
+        if ended is None or ended.status is Status.FAILED:
+            raise
+    else:
         active = registry.active().get(name.builder)
         registry.activate(replace(row, finished_at=now), was=active)
     for old in registry.versions(name.builder):
