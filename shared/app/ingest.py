@@ -30,7 +30,7 @@ from shared.core.plan import ACTIONS_MAX
 from shared.core.profile import Profile
 from shared.core.writes import Note, Plan
 
-PARK_AFTER: Final = 5
+PARK_AFTER: Final = 3
 """Lost races after which a group's events are parked beside the contended profile."""
 ATTEMPTS_MAX: Final = 8
 """Lost races after which a group fails."""
