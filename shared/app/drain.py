@@ -1,7 +1,8 @@
 """The drain: batches that Lambda gave up on are delivered again, until ingestion or quarantine has them.
 
-So are events whose transformation asked for another attempt, once it is due (`shared/app/retries.py`). What
-was for a version that has ended is dropped: the archive holds it, and its successor counts it.
+So are events whose transformation asked for another attempt, once it is due, and records that lost too many
+races (`shared/app/retries.py`). What was for a version that has ended is dropped: the archive holds it, and
+its successor counts it.
 
 A batch's object goes last, so a crash at any point repeats work and loses nothing: ingestion counts once.
 """
@@ -29,7 +30,7 @@ GIVE_UP_AFTER_MS: Final = 6 * 3_600_000
 """With the longest age of a record on the stream, still well within the dedup window."""
 CALL_MS_MAX: Final = 130_000
 """What one call of ingestion may take; no call starts with less time left."""
-RETRIED: Final = "transformation retried"
+RETRIED: Final = "tried again"
 """Why an event is delivered again that Lambda has not given up on."""
 BATCHES_MAX: Final = 1000
 """Objects looked at in one run, the oldest first."""
