@@ -12,7 +12,7 @@ from shared.app.retries import Retries
 from tests.app.test_batch import BUILDER, World, event
 from tests.app.test_engine import FakeClock
 from tests.fakes.objects import FakeObjects
-from tests.kinesis import array_of, gzip_of, lines_of
+from tests.kinesis import ARRIVAL, array_of, gzip_of, lines_of
 
 
 class Direct:

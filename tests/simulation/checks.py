@@ -8,8 +8,10 @@ from msgspec.structs import replace
 from shared.adapters.dynamo.items import KIND, pointer_of
 from shared.adapters.dynamo.keys import Keyspace
 from shared.adapters.quarantine import S3Quarantine
+from shared.app.quarantine import prefix_of
 from shared.app.read import REDIRECTS_MAX
 from shared.contract import (
+    PREFIX_QUARANTINE,
     PREFIX_RETRIES,
     PROFILES_SK,
     SK_BODY_PREFIX,
@@ -137,12 +139,18 @@ def _check_quarantine(world, expected):
     assert not world.given_up(world.active), "a batch that was given up stays undelivered"
     assert not list(world.objects.list(PREFIX_RETRIES)), "events wait for another try for ever"
     found = Counter()
-    for entry, _ in S3Quarantine(world.objects).list():
-        if entry.version != world.active:
-            continue
+    for entry in quarantined(world, world.active):
         assert "failed_repeatedly" not in entry.reasons, "what was given up stays in quarantine"
         found[entry.shard, entry.sequence] += sum(entry.reasons.values())
     assert found == expected.rejected, "quarantine holds other events than those that cannot be read"
+
+
+def quarantined(world, version):
+    """Return the entries of a version that are in quarantine: read one by one, so that no task switches."""
+    store, objects = S3Quarantine(world.objects), world.objects
+    keys = [one.key for one in objects.list(PREFIX_QUARANTINE + prefix_of(world.builder.name, version))]
+    ids = [one.removeprefix(PREFIX_QUARANTINE).removesuffix(".json") for one in keys]
+    return [store.get(one).entry for one in ids]
 
 
 def _check_items(world, stored):

@@ -18,10 +18,12 @@ from shared.core.compile import Builder
 from shared.core.history import events_of
 from shared.core.profile import Profile, expiry
 from tests.fakes.functions import FakeFunction, counting
-from tests.simulation.checks import check
+from tests.simulation.checks import check, items_of
+from tests.simulation.dynamo import PROFILES
+from tests.simulation.publishing import PublishingWorld, tuned_for_publishing
 from tests.simulation.scenario import setting_of, steps_of
 from tests.simulation.scheduler import SimulationError
-from tests.simulation.workers import VERSION, Clock
+from tests.simulation.workers import Clock
 from tests.simulation.world import World, finish
 
 STEPS = 60
@@ -34,13 +36,13 @@ EVERYTHING, A_YEAR = "3650 days", "365 days"
 leave behind, so that chunks go by their TTL."""
 
 
-class HistoricWorld(World):
-    """A world with functions; `window` is that of its builder."""
+class Historic:
+    """The part of a world that has functions; `window` is that of its builder."""
 
     def __init__(self, setting, window):
         self.window = window
-        self.function = FakeFunction(counting)
         super().__init__(setting)
+        self.function = FakeFunction(counting)
 
     def a_builder(self):
         options = (("window", self.window), ("debounce", "0 seconds"))
@@ -54,14 +56,24 @@ class HistoricWorld(World):
     def _run_function(self, store, profile):
         clock = Clock(self, self.scheduler.current.process)
         runs = Runs(self.builder, 0, store, self.function, clock, BACKOFF, small_max=SMALL_MAX)
-        return runs.run(Due(self.builder.name, VERSION, profile.id, profile.rev))
+        return runs.run(Due(self.builder.name, self.active, profile.id, profile.rev))
+
+
+class HistoricWorld(Historic, World):
+    """A world of one version with functions."""
+
+
+class HistoricVersions(Historic, PublishingWorld):
+    """A world of several versions with functions, which their rebuilds run as well."""
 
 
 def run(seed, store, count, window):
     """Play a seed to its end; raises for whatever does not hold."""
     setting = setting_of(seed, store)
-    world = HistoricWorld(setting, window)
+    world = HistoricVersions(setting, window) if store == "versions" else HistoricWorld(setting, window)
+    tuning = tuned_for_publishing(world) if store == "versions" else contextlib.nullcontext()
     with (
+        tuning,
         patch("tests.simulation.world.check", _check),
         patch("shared.core.compaction.LARGE_BYTES", LARGE_BYTES),
     ):
@@ -70,8 +82,8 @@ def run(seed, store, count, window):
 
 def _check(world):
     check(world)
-    for profile_id in world.ask(lambda store: _live_ids(world, store)):
-        kept = world.ask(lambda store, one=profile_id: _history(world, store, one))
+    for profile_id in world.ask(lambda store: _live_ids(world, store), world.active):
+        kept = world.ask(lambda store, one=profile_id: _history(world, store, one), world.active)
         if kept is None:
             continue  # it has expired since
         profile, rows = kept
@@ -79,14 +91,14 @@ def _check(world):
             assert rows == profile.event_count, f"{profile_id} counted {profile.event_count}, and has {rows}"
         else:
             assert rows <= profile.event_count, f"{profile_id} has more events than it counted"
-        world.ask(lambda store, one=profile: world._run_function(store, one))
-        world.ask(lambda store, one=profile_id: _check_result(world, store, one))
+        world.ask(lambda store, one=profile: world._run_function(store, one), world.active)
+        world.ask(lambda store, one=profile_id: _check_result(world, store, one), world.active)
 
 
 def _live_ids(world, store):
     if world.setting.store == "memory":
         return sorted(one.id for one in world.memory.stored.values() if isinstance(one, Profile))
-    items = world.dynamo.tables["profiles"].values()
+    items = items_of(world, PROFILES, world.active)
     ids = [one["pk"]["S"].rpartition("#")[2] for one in items if "event_count" in one]
     return sorted(one.id for one in store.profiles(ids, fresh=True).values() if isinstance(one, Profile))
 

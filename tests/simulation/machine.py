@@ -41,6 +41,9 @@ TIMING = Timing(lead_s=1, marker_delay_s=1, poll_s=1)
 CONSUMER = {"MaximumRecordAgeInSeconds": 11 * 3600}
 STALLS_AFTER_TICKS_MAX = 150
 STALL_TICKS_MAX = 6000
+STALLS_AT_WRITES = 0.5
+WRITES = {"batch_execute_statement", "put_item"}
+"""How often a worker that was given up stands still before it writes profiles, if it ever does."""
 TWICE_RATE = 0.1
 """How often a call is given up and made again while the first one still works."""
 EXPECTED_ERRORS = {
@@ -211,20 +214,24 @@ class Machine:
     def _invoke(self, run, state, arguments, *, gives_up):
         world = self.world
         # A second CleanUp that works alone would leave its cursor, which goes by the bucket's lifecycle.
-        may_work_twice = world.faults.rate and state != "clean_up"
+        may_work_twice = world.works_twice and state != "clean_up"
         times = 2 if may_work_twice and world.random.random() < TWICE_RATE else 1
         tasks = [
             world.work(state, _Function(world, run.name, state, arguments, gives_up)) for _ in range(times)
         ]
         if len(tasks) > 1:
-            world.scheduler.spawn(lambda: self._stall(tasks[0].process))
+            world.scheduler.spawn(lambda: self._stall(tasks[0]))
         return world.scheduler.wait(tasks[-1])
 
-    def _stall(self, process):
+    def _stall(self, task):
         """Have a worker that was given up stand still somewhere, and go on when others have long gone on."""
-        random = self.world.random
-        self.world.scheduler.switch(random.randrange(STALLS_AFTER_TICKS_MAX))
-        self.world.scheduler.stall(process, random.randrange(STALL_TICKS_MAX))
+        random, scheduler = self.world.random, self.world.scheduler
+        if random.random() < STALLS_AT_WRITES:  # where it does most harm: others write there by then
+            while task.process.called not in WRITES and not task.is_done:
+                scheduler.switch(1)
+        else:
+            scheduler.switch(random.randrange(STALLS_AFTER_TICKS_MAX))
+        scheduler.stall(task.process, random.randrange(STALL_TICKS_MAX))
 
 
 class _Function:
@@ -265,7 +272,7 @@ class _Function:
     @property
     def build(self):
         row = ensure_building(self.registry, self.name)
-        return Build(self.world.builder, row.version, row.t0)
+        return Build(self.world.builder, row.version, row.t0, self.world.function)
 
     def may_go_on(self):
         return self.world.random.random() < 0.9

@@ -9,7 +9,7 @@ from unittest.mock import patch
 
 from shared.adapters.dynamo import followups, items, transactions, writes
 from shared.adapters.dynamo.client import Condition
-from shared.app import batch, loading
+from shared.app import batch, loading, read, retries
 from shared.core import life, memory, plan, profile
 from shared.core.aggregations.last import Last
 from shared.core.identity import resolve
@@ -180,6 +180,21 @@ def owns_nothing_through_redirects():
     yield patch.object(transactions, "may_point", lambda _: ANYTHING)
 
 
+def loses_who_waits():
+    """What a transformation wants to try again, and what lost too many races, is set aside nowhere."""
+    yield patch.object(retries.Retries, "put", lambda self, builder, version, waiting: None)
+
+
+def looks_but_once():
+    """A reader takes a profile that went between its two reads for none."""
+
+    def once(self, identifier):
+        pointer = self._store.pointers([identifier], fresh=True)[identifier]
+        return self._whole(self._follow(pointer.profile_id)) if pointer else None
+
+    yield patch.object(read.Reader, "by_identifier", once)
+
+
 MUTANTS = [
     writes_at_any_revision,
     points_over_any_pointer,
@@ -199,6 +214,8 @@ MUTANTS = [
     takes_any_order,
     keeps_the_secondary,
     owns_nothing_through_redirects,
+    loses_who_waits,
+    looks_but_once,
     *MUTANTS_OF_VERSIONS,
 ]
 

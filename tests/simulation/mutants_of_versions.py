@@ -3,11 +3,12 @@
 from unittest.mock import patch
 
 from shared.adapters.dynamo import loader, sweep
-from shared.app import archive
+from shared.app import archive, batch
 from shared.app.rebuild import follow, link, plan, replay
-from shared.core.control import READER_ARCHIVE, control_of
+from shared.core.control import READER_ARCHIVE, control_of, is_control
+from shared.core.event import Event
 from shared.core.memory import Memory
-from shared.core.records import kinesis_record
+from shared.core.records import kinesis_record, read_record
 
 
 def lists_an_archive_that_is_not_complete():
@@ -70,6 +71,20 @@ def acknowledges_before_it_archives():
     yield patch.object(archive.Archiver, "run", hasty)
 
 
+def cuts_by_event_time():
+    """What a version leaves to its rebuild is decided by when events happened, not by when they arrived."""
+
+    def own(self, envelope, records, tally):
+        del envelope, tally
+        return [one for one in records if not is_control(one.data) and _newest(one) >= self._t0]
+
+    yield patch.object(batch.Batch, "_own", own)
+
+
+def _newest(record):
+    return max((one.time for one in read_record(*record) if isinstance(one, Event)), default=record.arrival)
+
+
 def links_nobody():
     """What belongs to one person in several parts of the archive is replayed in several places."""
     yield patch.object(link, "joined", lambda labels, *_: labels)
@@ -92,6 +107,7 @@ MUTANTS_OF_VERSIONS = [
     leaves_pointers,
     leaves_a_checkpoint_too_early,
     acknowledges_before_it_archives,
+    cuts_by_event_time,
     links_nobody,
     loads_over_what_is_there,
 ]

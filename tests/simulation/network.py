@@ -122,6 +122,7 @@ class Client:
 
     def _send(self, name, kinds):
         """Let the request travel; return what goes wrong with it, unless it is over at that."""
+        self._process.called = name
         self._scheduler.switch()
         fault = self._faults.draw(f"{name} of {self._process.name}", kinds)
         if fault == "slow":

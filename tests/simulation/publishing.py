@@ -62,10 +62,14 @@ class PublishingWorld(World):
     """Version 1 of a builder is active; others are built."""
 
     ticks_max = 600_000
+    function = None
+    """The profile function of all versions, if they have one."""
 
     def __init__(self, setting, without=frozenset()):
         super().__init__(setting, without)
         self.processes = []
+        self.works_twice = setting.fault_rate > 0
+        """Whether workers are given up that still work: also while nothing else fails, but not at the end."""
         self.registry = _Registry(self)
         self.progress = FakeProgress()
         self.mappings = _Mappings(self)
@@ -221,6 +225,7 @@ class PublishingWorld(World):
     def finish(self):
         """Bring all of it to an end; then let one more version be built, which cleans up after all others."""
         super().finish()
+        self.works_twice = False
         check(self)
         for _ in range(ROUNDS_MAX):
             self.cancel(0)

@@ -30,6 +30,8 @@ class Process:
         self.skew_us = skew_us
         self.is_dead = False
         self.tasks = []
+        self.called = ""
+        """The call of DynamoDB that it made last, perhaps has just sent."""
 
 
 class Task:

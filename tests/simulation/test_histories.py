@@ -18,7 +18,7 @@ SEEDS = 25
 """Of one process."""
 
 
-@pytest.mark.parametrize("store", ["dynamo", "memory"])
+@pytest.mark.parametrize("store", ["dynamo", "memory", "versions"])
 @pytest.mark.parametrize(
     "first", [0, *(pytest.param(one, marks=pytest.mark.soak) for one in range(SEEDS, 2000, SEEDS))]
 )

@@ -9,7 +9,6 @@ from unittest.mock import patch
 from shared.adapters.dynamo.followups import ERRORS
 from shared.adapters.dynamo.store import DynamoStore
 from shared.adapters.memory_store import MemoryStore
-from shared.adapters.quarantine import S3Quarantine
 from shared.app.ports import SegmentGoneError
 from shared.app.quarantine import FAILED_REPEATEDLY
 from shared.app.read import Reader
@@ -19,7 +18,7 @@ from shared.core.identity.identifiers import Identifier
 from tests.fakes.objects import FakeObjects
 from tests.people import DAY, HOUR, T0, a_definition
 from tests.simulation.chains import ChainAlone
-from tests.simulation.checks import check
+from tests.simulation.checks import check, quarantined
 from tests.simulation.delivery import Delivery
 from tests.simulation.dynamo import IDENTIFIERS, PROFILES, Dynamo
 from tests.simulation.expected import Reads, Sight
@@ -118,8 +117,7 @@ class World(Delivery):
         """Whether anything was set aside that a version may still count."""
         if self.given_up(version) or any(self.objects.list(PREFIX_RETRIES)):
             return True
-        entries = (one for one, _ in S3Quarantine(self.objects).list() if one.version == version)
-        return any(PASSING & one.reasons.keys() for one in entries)
+        return any(PASSING & one.reasons.keys() for one in quarantined(self, version))
 
     def done_with(self, version):
         """Return the records that a version has counted, or set aside; perhaps some more than these."""
