@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from typing import Any
 
     from cli.backfill_files import FileSource
+    from cli.target import Target
     from shared.app.backfill import Added, Backfill, Progress
 
 
@@ -40,6 +41,7 @@ def backfill(
     An event arrives at its receivedAt, else at its timestamp. The same file again adds nothing;
     a run that broke off may be repeated. Lines that cannot be read, have no arrival or one in the
     future go to FILE.rejected (of S3: in this folder), each with its reason; they are no failure.
+    While a version is being built nothing is added, for it might find a part of a file.
     """
     import tempfile
 
@@ -50,6 +52,8 @@ def backfill(
     from shared.app.backfill import Backfill
 
     target = resolve(stage)
+    if not dry_run:
+        _ensure_nothing_is_built(target)
     s3 = target.client("s3")
     objects = S3Objects(s3, target.output(contract.OUTPUT_ARCHIVE_BUCKET))
     use_case = Backfill(objects, lambda: BackgroundPuts(objects), _now_ms(), dry_run=dry_run)
@@ -67,6 +71,21 @@ def backfill(
             added_any |= not (added.before or dry_run)
     if added_any and not as_json:
         typer.echo("`kith publish` builds the next version from it: those that exist do not change.")
+
+
+def _ensure_nothing_is_built(target: "Target") -> None:
+    """Failure while a version is being built: it might find a part of what is added, and miss the rest."""
+    from cli.publishing import registry_of
+    from shared.app.registry import Status
+
+    registry = registry_of(target)
+    for builder in registry.builders():
+        for one in registry.versions(builder):
+            if one.status is Status.BUILDING:
+                raise Failure(
+                    f"version {one.version} of {builder} is being built, and might find a part of what is "
+                    f"added: wait for it (`kith builds {builder} --watch`), or `kith cancel {builder}`"
+                )
 
 
 def _add(use_case: "Backfill", source: "FileSource", beside: Path, folder: Path) -> "Added":

@@ -13,12 +13,15 @@ from cli.backfill_files import FileSource, download
 from cli.main import app
 from shared import contract
 from shared.adapters.background import BackgroundPuts
+from shared.adapters.registry import DynamoRegistry
 from shared.adapters.s3 import S3Objects
+from shared.app.registry import Status
 from shared.core.archive import read_object
 from shared.runtime import aws
+from tests.app.rebuilding import a_version
 from tests.fakes.objects import FakeObjects
-from tests.moto_cloud import create_bucket, moto_clients
-from tests.unit.test_cli_cloud import FakeCloudFormation
+from tests.moto_cloud import create_bucket, create_registry_table, empty_registry_table, moto_clients
+from tests.unit.test_cli_cloud import NAMES, FakeCloudFormation
 
 REGION = "eu-central-1"
 EVENTS = [
@@ -32,6 +35,7 @@ def clients():
     with moto_clients(REGION) as client:
         for bucket in ("archive", "lake"):
             create_bucket(client("s3"), bucket, REGION)
+        create_registry_table(client("dynamodb"), NAMES[contract.OUTPUT_REGISTRY_TABLE])
         yield client
 
 
@@ -94,6 +98,22 @@ def test_the_same_events_again_add_nothing_compressed_or_not(archive, history, t
     assert len(told) == 2
     assert all(f"{history}: nothing to add: it was added at " in line for line in told)
     assert archived(archive) == EVENTS
+
+
+def test_nothing_is_added_while_a_version_is_being_built_which_might_find_a_part_of_it(
+    archive, clients, history
+):
+    registry = DynamoRegistry(NAMES[contract.OUTPUT_REGISTRY_TABLE], REGION)
+    registry.add(a_version("people", 1, Status.ACTIVE))
+    registry.add(a_version("people", 2, Status.BUILDING))
+    try:
+        result = kith(history)
+        assert kith(history, "--dry-run").exit_code == 0
+    finally:
+        empty_registry_table(clients("dynamodb"), NAMES[contract.OUTPUT_REGISTRY_TABLE])
+    assert result.exit_code == 1
+    assert result.stderr.startswith("kith: version 2 of people is being built, and might find a part of")
+    assert archived(archive) == []
 
 
 def test_a_dry_run_adds_nothing(archive, history):
