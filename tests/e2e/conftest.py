@@ -183,6 +183,13 @@ def live(cloud: LocalCloud) -> Live:
     return Live(cloud)
 
 
+@pytest.fixture(scope="session")
+def guarded(cloud: LocalCloud) -> Live:
+    """The deployed cloud, restarted with the engine's IAM enforcement on; it stays on afterwards."""
+    cloud.restart_enforcing_iam()
+    return Live(cloud)
+
+
 @pytest.fixture
 def person() -> Person:
     return Person()

@@ -4,7 +4,6 @@ What follows a write (segments to delete, pointers to move) may fail without fai
 that is missing there shows in what stays behind.
 """
 
-import json
 import re
 import time
 from collections.abc import Iterator
@@ -14,19 +13,16 @@ from uuid import uuid4
 
 import pytest
 
-from local.cloud import LocalCloud
 from shared import contract
 from shared.adapters.dynamo.keys import Keyspace
 from shared.adapters.dynamo.layout import MERGED_AT
 from shared.adapters.kinesis import KinesisShards
-from shared.app.frozen import freeze
 from shared.app.markers import put_markers
 from shared.core.control import READER_ARCHIVE
-from shared.core.grammar import parse_definition
 from shared.core.identity.identifiers import Identifier
 from tests.e2e.conftest import BUILDER, VERSION, Live, Person, eventually
 from tests.e2e.functions import DEFINITION, FunctionVisitors
-from tests.kinesis import envelope
+from tests.e2e.unpublished import ingest, unpublished
 
 pytestmark = pytest.mark.e2e
 
@@ -37,13 +33,6 @@ BATCHES = MERGED_AT + 2
 """More than the small segments that become a large one."""
 COOKIES = 110
 """More than one transaction takes (100), so that a profile with as many leaves a redirect."""
-
-
-@pytest.fixture(scope="module")
-def guarded(cloud: LocalCloud) -> Live:
-    """The deployed cloud, restarted with the engine's IAM enforcement on; it stays on afterwards."""
-    cloud.restart_enforcing_iam()
-    return Live(cloud)
 
 
 def test_permissions_are_checked_at_all(guarded: Live):
@@ -281,41 +270,20 @@ def transform(event, context):
 
 @pytest.fixture
 def chained(guarded: Live) -> Iterator[str]:
-    """A version of a builder with a chain, which no mapping consumes and which is not active: its alias."""
-    definition = parse_definition(
+    """A version of a builder with a chain, which nothing consumes: its alias."""
+    definition = (
         "name: chained\nidentifiers: {user_id: {from: userId, known: true}}\n"
         "attributes: {orders: {aggregation: count}}"
     )
-    data, sha256 = freeze(definition, {"transform.py": CHAIN})
-    key = contract.definition_key("chained", "1", sha256)
-    bucket = guarded.outputs[contract.OUTPUT_ARCHIVE_BUCKET]
-    guarded.client("s3").put_object(Bucket=bucket, Key=key, Body=data)
-    row = {contract.REGISTRY_PK: {"S": "chained"}, contract.REGISTRY_SK: {"S": contract.registry_version(1)}}
-    held = {"definition_key": {"S": key}, "sha256": {"S": sha256}, "t0": {"N": "0"}}
-    table = guarded.outputs[contract.OUTPUT_REGISTRY_TABLE]
-    dynamodb, lambda_ = guarded.client("dynamodb"), guarded.client("lambda")
-    dynamodb.put_item(TableName=table, Item=row | held)
-    alias = {"FunctionName": guarded.function("IngestFunction"), "Name": contract.version_alias("chained", 1)}
-    lambda_.create_alias(**alias, FunctionVersion="$LATEST")
-    yield alias["Name"]
-    lambda_.delete_alias(**alias)
-    dynamodb.delete_item(TableName=table, Key=row)
+    with unpublished(guarded, definition, {"transform.py": CHAIN}) as alias:
+        yield alias
 
 
 def test_a_chain_is_run_where_it_can_harm_nobody_and_waits_where_it_must(
     guarded: Live, person: Person, chained: str
 ):
     events = [person.order(total, userId=person.user_id) for total in (0, 1, 2, 3)]
-    records = [
-        envelope(json.dumps(event).encode(), arrival=time.time_ns() // 1_000_000, sequence=f"{number:056}")
-        for number, event in enumerate(events, 1)
-    ]
-    answer = guarded.client("lambda").invoke(
-        FunctionName=guarded.function("IngestFunction"),
-        Qualifier=chained,
-        Payload=json.dumps({"Records": records}),
-    )
-    assert json.loads(answer["Payload"].read()) == {"batchItemFailures": []}
+    assert ingest(guarded, chained, events) == {"batchItemFailures": []}
     assert _chained(guarded, person)["event_count"] == 3
     assert _chained(guarded, person)["identifiers"] == {
         "custom_id": [f"c-{person.user_id}"],
