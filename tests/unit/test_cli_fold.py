@@ -102,20 +102,6 @@ def test_bad_lines_go_beside_the_file_with_their_reason(workers):
     assert not Path("events.jsonl.rejected").exists(), "those of an earlier run are gone"
 
 
-@pytest.mark.parametrize("workers", [1, 2])
-def test_values_that_could_not_be_used_are_counted(workers):
-    at = {"timestamp": "2026-01-01T00:00:00Z", "userId": "ann"}
-    order = {"type": "track", "event": "Order Completed", "properties": {"total": "many"}}
-    events = [at | order, at | order, at | {"anonymousId": "x" * 2000}, at]
-    Path("odd.jsonl").write_text("".join(json.dumps(one) + "\n" for one in events))
-    result = kith("odd.jsonl", workers=workers)
-    unused = "max_order_value (2), min_order_value (2), total_order_value (2), cookie_id too_long (1)"
-    assert result.stderr.splitlines() == [
-        "4 events, 1 profile, 1 duplicate",
-        f"values that could not be used: {unused}",
-    ]
-
-
 @pytest.mark.parametrize("compressed", [False, True])
 @pytest.mark.parametrize("workers", [1, 3])
 @pytest.mark.parametrize("transformed", [False, True])
