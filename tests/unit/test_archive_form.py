@@ -122,7 +122,11 @@ def test_an_object_cut_short_is_damage(missing):
         list(read_object(data[:-missing]))
 
 
-@pytest.mark.parametrize("data", [b"", b"not gzip", b"\x1f\x8b" + b"\0" * 30, gzip.compress(b"")])
+@pytest.mark.parametrize(
+    "data",
+    [b"", b"not gzip", b"\x1f\x8b" + b"\0" * 30, gzip.compress(b"")],
+    ids=["empty", "no gzip", "zeros", "nothing"],
+)
 def test_an_object_that_is_not_compressed_or_empty_is_damage(data):
     with pytest.raises(DamagedArchiveError):
         list(read_object(data))
