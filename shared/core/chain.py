@@ -110,9 +110,9 @@ class Chain:
         """Run one function on one event: the text that it goes on as, or those that it becomes."""
         # Decoding the text again is the copy: nothing is quicker that is still a copy.
         try:
-            event = _decode(text)
-        except Exception as error:  # noqa: BLE001 - the function before returned what is no JSON
-            raise _FailedError(_unfit(error)) from None
+            event = decode_any(text)
+        except Exception:  # noqa: BLE001 - the function before returned what is no JSON, or not yet
+            event = _decode_whole(text)
         try:
             result = function(event, self._context)
         except KeyboardInterrupt:
@@ -187,11 +187,11 @@ def failed(event: Event, failure: Failure) -> Rejection:
     return msgspec.structs.replace(reject(event, failure.detail), reason=failure.reason)
 
 
-def _decode(text: bytes) -> Any:
+def _decode_whole(text: bytes) -> Any:
     try:
-        return decode_any(text)
-    except msgspec.DecodeError:
         return decode_any(whole(text))
+    except Exception as error:  # noqa: BLE001 - JSON that user code wrote itself may be none
+        raise _FailedError(_unfit(error)) from None
 
 
 def _finished(text: bytes, given: bytes) -> bytes:

@@ -16,10 +16,10 @@ from shared.core.values import EXPONENT_MIN, canonical_number
 json_raw: Final = msgspec.json.Encoder(decimal_format="number", order="deterministic").encode
 """Returns what is JSON unless a Decimal in it is no number; raises what an encoder does."""
 _check: Final = msgspec.json.Decoder(msgspec.Raw).decode
-_DECIMALS: Final = re.compile(rb"\.[0-9]{%d}" % (1 - EXPONENT_MIN))
-_LOWER_EXPONENT: Final = re.compile(rb"e-[0-9]+(?:[,}\]]|$)")
-_UPPER_EXPONENT: Final = re.compile(rb"E-[0-9]+(?:[,}\]]|$)")
-"""What a number of too many decimals has in it, or behind it; other text may, too. Two, as a pattern that
+_find_decimals: Final = re.compile(rb"\.[0-9]{%d}" % (1 - EXPONENT_MIN)).search
+_find_lower_exponent: Final = re.compile(rb"e-[0-9]+(?:[,}\]]|$)").search
+_find_upper_exponent: Final = re.compile(rb"E-[0-9]+(?:[,}\]]|$)").search
+"""What a number of too many decimals has in it, or behind it; other text may, too. Two for exponents, as what
 begins with plain text is found ten times as fast."""
 _TOKEN: Final = re.compile(
     rb'"[^"\\]*(?:\\.[^"\\]*)*"|(?P<none>-?(?:s?NaN[0-9]*|Infinity))|(?P<number>-?[0-9][0-9.eE+-]*)'
@@ -40,9 +40,11 @@ def json_rounded(value: Any) -> bytes:
 
 
 def whole(text: bytes) -> bytes:
-    """Return what `json_raw` made as JSON, with null for what is no number."""
-    if b"NaN" in text or b"Infinity" in text:
-        text = _TOKEN.sub(_null, text)  # Decimals are written as they call themselves
+    """Return what `json_raw` made as JSON, with null for what is no number; raises what a decoder does."""
+    try:
+        _check(text)  # hot: to read it all takes less than to look for what Decimals call themselves
+    except msgspec.DecodeError:
+        text = _TOKEN.sub(_null, text)
         _check(text)
     return text
 
@@ -68,11 +70,7 @@ def rounded(text: bytes, given: bytes = b"") -> bytes:
 
 def _may_be_long(text: bytes) -> bool:
     # Hot: nearly all text is told by what it has not.
-    return (
-        _DECIMALS.search(text) is not None
-        or (b"e-" in text and _LOWER_EXPONENT.search(text) is not None)
-        or (b"E-" in text and _UPPER_EXPONENT.search(text) is not None)
-    )
+    return bool(_find_decimals(text) or _find_lower_exponent(text) or _find_upper_exponent(text))
 
 
 def _long_numbers(text: bytes) -> frozenset[Decimal]:
