@@ -4,6 +4,7 @@ Frames on both pipes: four bytes of length, then what it holds. One that begins 
 store, which is answered at once.
 """
 
+import fcntl
 import os
 import select
 import signal
@@ -12,7 +13,7 @@ import sys
 import time
 from collections.abc import Callable, Mapping
 from contextlib import suppress
-from typing import Final, Literal, NamedTuple, TypeVar
+from typing import Any, Final, Literal, NamedTuple, TypeVar
 
 import msgspec
 
@@ -26,12 +27,17 @@ from shared.core.user_store import Ask, Told
 
 FRAME_BYTES_MAX: Final = 2**25
 """An answer is far smaller."""
-_READ_BYTES: Final = 2**16
+_PIPE_BYTES: Final = 2**18
+_GATHER_S: Final = 0.002
+"""How long answers gather to be read together: to be woken for each takes longer than to read it."""
 _living: Final[set[int]] = set()
 """The processes of all sandboxes, by their ids."""
 _GARBLED: Final = "the process wrote what is no answer"
 
 _Message = TypeVar("_Message", Answer, FunctionAnswer, Loaded)
+_DECODERS: Final[dict[type, msgspec.json.Decoder[Any]]] = {
+    kind: msgspec.json.Decoder(kind) for kind in (Answer, FunctionAnswer, Loaded)
+}
 
 
 class Limits(NamedTuple):
@@ -69,6 +75,9 @@ class Process:
     def __init__(self, program: Program, limits: Limits, outside: Outside) -> None:
         hide_process()  # it holds the credentials of the function
         self._buffer = bytearray()
+        self._taken = 0
+        """Bytes of the buffer that were read as frames."""
+        self._asks = False
         self._answered = 0
         self._idle_s = limits.idle_s
         self._desk = _desk(program, outside)
@@ -87,6 +96,7 @@ class Process:
             start_new_session=True,  # what user code starts ends with it
         )
         _living.add(self._child.pid)
+        _widen(self._child)
         os.set_blocking(self._stdin, False)
         try:
             self.write(msgspec.json.encode(start), limits.load_s)
@@ -123,9 +133,12 @@ class Process:
                     raise LostError("busy", f"the process took nothing for {time_s:g} s")
                 left = left[os.write(self._stdin, left) :]
 
-    def answer(self, time_s: float, kind: "type[_Message]") -> _Message:
-        """Return the next answer; LostError if it takes too long, or there is none."""
-        answer = self._read(time_s, kind)
+    def answer(self, time_s: float, kind: "type[_Message]", *, more: bool = False) -> _Message:
+        """Return the next answer; LostError if it takes too long, or there is none.
+
+        Where `more` are to come soon, some of them may be waited for, to be read together.
+        """
+        answer = self._read(time_s, kind, gather=more and not self._asks)
         if isinstance(answer, Loaded) or answer.number != self._answered:
             raise LostError("crash", _GARBLED)
         self._answered += 1
@@ -142,15 +155,18 @@ class Process:
             if pipe is not None:
                 pipe.close()
 
-    def _read(self, time_s: float, kind: "type[_Message]") -> _Message:
+    def _read(self, time_s: float, kind: "type[_Message]", *, gather: bool = False) -> _Message:
         end = time.monotonic() + time_s
+        self._asks = False
         try:
-            while (frame := self._frame(end, time_s)).startswith(ASK):
+            while (frame := self._frame(end, time_s, gather=gather)).startswith(ASK):
+                self._asks, gather = True, False  # its process waits for what it is told
                 told = self._desk(msgspec.json.decode(frame[len(ASK) :], type=Ask))
                 self._tell(told, end, time_s)
-            return msgspec.json.decode(frame, type=kind)
+            found: _Message = _DECODERS[kind].decode(frame)
         except (msgspec.MsgspecError, UnicodeError, RecursionError):
             raise LostError("crash", _GARBLED) from None
+        return found
 
     def _tell(self, told: Told, end: float, time_s: float) -> None:
         """Answer a question; LostError if it asks and then takes no answer."""
@@ -159,27 +175,38 @@ class Process:
         except LostError:
             raise LostError("timeout", _too_long(time_s)) from None
 
-    def _frame(self, end: float, time_s: float) -> bytes:
+    def _frame(self, end: float, time_s: float, *, gather: bool) -> bytearray:
         while True:
-            if len(self._buffer) >= LENGTH.size:
-                whole = LENGTH.size + LENGTH.unpack_from(self._buffer)[0]
-                if whole > FRAME_BYTES_MAX:
+            start = self._taken + LENGTH.size
+            if len(self._buffer) >= start:
+                whole = start + LENGTH.unpack_from(self._buffer, self._taken)[0]
+                if whole - start > FRAME_BYTES_MAX:
                     raise LostError("crash", _GARBLED)
                 if len(self._buffer) >= whole:
-                    frame = bytes(self._buffer[LENGTH.size : whole])
-                    del self._buffer[:whole]
-                    return frame
-            self._fill(end, time_s)
+                    self._taken = whole
+                    return self._buffer[start:whole]
+            self._fill(end, time_s, gather=gather)
 
-    def _fill(self, end: float, time_s: float) -> None:
+    def _fill(self, end: float, time_s: float, *, gather: bool) -> None:
         assert self._child.stdout is not None  # noqa: S101 - asked for above
         left_s = end - time.monotonic()
         if left_s <= 0 or not select.select([self._child.stdout], [], [], left_s)[0]:
             raise LostError("timeout", _too_long(time_s))
-        data = os.read(self._child.stdout.fileno(), _READ_BYTES)
+        if gather:
+            time.sleep(_GATHER_S)
+        data = os.read(self._child.stdout.fileno(), _PIPE_BYTES)
         if not data:
             raise LostError("crash", f"the process ended ({_how(self._child)})")
+        del self._buffer[: self._taken]
+        self._taken = 0
         self._buffer += data
+
+
+def _widen(child: "subprocess.Popen[bytes]") -> None:
+    """Have the pipe of the answers take as many as gather in it."""
+    assert child.stdout is not None  # noqa: S101 - asked for above
+    with suppress(OSError, AttributeError):  # it is as good a pipe where this cannot be
+        fcntl.fcntl(child.stdout, fcntl.F_SETPIPE_SZ, _PIPE_BYTES)
 
 
 def _desk(program: Program, outside: Outside) -> Callable[[Ask], Told]:

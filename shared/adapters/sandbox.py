@@ -128,7 +128,7 @@ class Sandbox:
             if time.monotonic() >= end:
                 self.close()  # it would go on with what nobody waits for
                 return
-            answer = process.answer(self._limits.event_s, Answer)
+            answer = process.answer(self._limits.event_s, Answer, more=len(answers) + 1 < len(events))
             answers.append(answer)
             if answer.worn:
                 self.close()

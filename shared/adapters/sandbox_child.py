@@ -31,6 +31,7 @@ ASK: Final = b"?"
 LINES_MAX: Final = 20
 """Lines of its log that are kept of one event, or one run of a profile function."""
 _decode_events: Final = msgspec.json.Decoder(list[msgspec.Raw]).decode
+_encode: Final = msgspec.json.Encoder().encode
 _decode_told: Final = msgspec.json.Decoder(Told).decode
 
 
@@ -55,7 +56,7 @@ class _Parent:
         """Answer."""
         with self._lock:
             self._runs = False
-            _write(self._outgoing, msgspec.json.encode(message))
+            _write(self._outgoing, _encode(message))
 
     def ask(self, ask: Ask) -> Told:
         """Ask the store."""

@@ -206,11 +206,21 @@ def test_only_losses_in_a_row_make_the_rest_wait(sandbox):
 
 
 def test_whatever_a_run_raises_no_answer_of_it_is_taken_for_another_events(sandbox, monkeypatch):
-    monkeypatch.setattr("shared.adapters.sandbox.Process.answer", lambda *_: 1 / 0)
+    monkeypatch.setattr("shared.adapters.sandbox.Process.answer", lambda *_, **__: 1 / 0)
     with pytest.raises(ZeroDivisionError):
         run(sandbox, "a")
     monkeypatch.undo()
     assert became(run(sandbox, "b")[0])["do"] == "b"
+
+
+def test_no_time_is_spent_on_gathering_what_an_event_alone_becomes(sandbox, monkeypatch):
+    run(sandbox, "a")
+    monkeypatch.setattr("shared.adapters.process._GATHER_S", -1.0)  # which no process sleeps for
+    assert became(run(sandbox, "b")[0])["do"] == "b"
+    with pytest.raises(ValueError, match="non-negative"):
+        run(sandbox, "c", "d")
+    monkeypatch.undo()
+    assert [became(one)["do"] for one in run(sandbox, "e", "f", "g")] == ["e", "f", "g"]
 
 
 def test_where_time_is_up_the_rest_waits(sandbox):

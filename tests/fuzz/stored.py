@@ -185,7 +185,7 @@ def answers(data):
     """What a process that runs user code writes into its pipe."""
     for kind in (Answer, FunctionAnswer):
         process = Process.__new__(Process)
-        process._buffer, process._answered = bytearray(data), 0
+        process._buffer, process._taken, process._answered, process._asks = bytearray(data), 0, 0, False
         process._fill = _nothing_more
         process._desk = StoreDesk(MemoryUserValues(), "people", 1, lambda: 1_700_000_000_000)
         process.write = bytes
@@ -196,5 +196,5 @@ def answers(data):
                 assert kind is Answer or isinstance(answer.outcome, FunctionOutcome)
 
 
-def _nothing_more(_end, _time_s):
+def _nothing_more(_end, _time_s, **_gather):
     raise LostError("crash", "nothing more")
