@@ -1,7 +1,8 @@
 """Reads as little as planning needs, and says which contributions must be planned together."""
 
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from functools import partial
+from operator import attrgetter
 from typing import Final, TypeVar
 
 from msgspec.structs import replace
@@ -22,6 +23,7 @@ REDIRECTS_MAX: Final = 8
 
 _Place = TypeVar("_Place", bound=Place)
 _Held = TypeVar("_Held")
+_ORDER_OF: Final = attrgetter("order")
 
 Group = list[Contribution]
 """Contributions that must be planned together, in the order in which they are taken."""
@@ -59,7 +61,7 @@ class Loading:
         contributions = list(contributions)
         while True:
             wanted = [
-                [one for each in group for one in each.identifiers] for group in self._shared(contributions)
+                [one for each in _each_once(group) for one in each] for group in self._shared(contributions)
             ]
             self._read_pointers({identifiers[0] for identifiers in wanted})
             for identifiers in wanted:
@@ -92,7 +94,7 @@ class Loading:
             try:
                 return plan(self.builder, group, snapshot, rev_floor, actions_max)
             except NotLoadedError as error:
-                self._read_segments(set(error.names))
+                self._read_segments(group, set(error.names))
             except Exception as error:
                 raise UnplannableError from error
 
@@ -104,12 +106,16 @@ class Loading:
 
     def _places(self, group: Group) -> set[Place]:
         """Return all that planning a group comes to: identifiers, profiles, what is parked beside them."""
-        identifiers = {identifier for one in group for identifier in one.identifiers}
-        pointers = (self.snapshot.pointers.get(one) for one in identifiers)
-        ids = {one for pointer in pointers for one in profile_of(self.snapshot, pointer)[0]}
+        identifiers = {identifier for each in _each_once(group) for identifier in each}
+        ids = self._ids(identifiers)
         found = (self.snapshot.profiles.get(one) for one in ids)
         parked = {name for one in found if isinstance(one, Profile | Tombstone) for name in one.parked}
         return {*identifiers, *ids, *parked}
+
+    def _ids(self, identifiers: Iterable[Identifier]) -> set[str]:
+        """Return the ids of the profiles that identifiers lead to, or by way of."""
+        pointers = (self.snapshot.pointers.get(one) for one in identifiers)
+        return {one for pointer in pointers for one in profile_of(self.snapshot, pointer)[0]}
 
     def _of(self, group: Group) -> Snapshot:
         """Return the snapshot with those deltas alone of which nothing is left once this group is written.
@@ -131,8 +137,8 @@ class Loading:
         if planned is not None:
             ids |= {one.profile.id for one in planned.puts} | {one.profile.id for one in planned.removes}
             ids |= {one.tombstone.id for one in planned.buries} | planned.checks.keys()
-        for contribution in group:
-            for identifier in contribution.identifiers:
+        for identifiers in _each_once(group):
+            for identifier in identifiers:
                 ids.update(profile_of(snapshot, snapshot.pointers.pop(identifier, None))[0])
         for one in ids:
             stored = snapshot.profiles.pop(one, None)
@@ -144,16 +150,16 @@ class Loading:
     def _shared(contributions: list[Contribution]) -> list[Group]:
         """Group by shared identifiers alone."""
         components = Components()
-        for contribution in contributions:
-            components.join(contribution.identifiers)
+        for identifiers in _each_once(contributions):
+            components.join(identifiers)
         return _by_component(contributions, components)
 
     def _together(self, contributions: list[Contribution]) -> list[Group]:
         """Group by shared identifiers, by profiles reached through them, and by what is parked there."""
         components = Components()
-        for contribution in contributions:
-            components.join(contribution.identifiers)
-            for identifier in contribution.identifiers:
+        for identifiers in _each_once(contributions):
+            components.join(identifiers)
+            for identifier in identifiers:
                 pointer = self.snapshot.pointers.get(identifier)
                 if pointer is not None:
                     components.join((identifier, *profile_of(self.snapshot, pointer)[0]))
@@ -240,12 +246,15 @@ class Loading:
         self._parked_in.update((id(one), name) for name, each in found.items() for one in each)
         return [one for each in found.values() for one in each]
 
-    def _read_segments(self, names: set[str]) -> None:
-        for profile_id, stored in self.snapshot.profiles.items():
+    def _read_segments(self, group: Group, names: set[str]) -> None:
+        """Load segments of the profiles that a group leads to: no others are planned with it."""
+        snapshot = self.snapshot
+        for profile_id in self._ids(one for each in _each_once(group) for one in each):
+            stored = snapshot.profiles.get(profile_id)
             if isinstance(stored, Profile):
                 wanted = names.intersection(missing_segments(self.builder, stored))
                 if wanted:
-                    self.snapshot.profiles[profile_id] = self.store.load(self.builder, stored, wanted)
+                    snapshot.profiles[profile_id] = self.store.load(self.builder, stored, wanted)
 
     def _pointers(
         self, identifiers: Collection[Identifier], *, fresh: bool
@@ -266,8 +275,17 @@ class Loading:
         return found
 
 
+def _each_once(contributions: Iterable[Contribution]) -> Collection[tuple[Identifier, ...]]:
+    """Return whose events these are, each tuple of identifiers once.
+
+    Hot: the builder gives the same tuple again and again, and its identity is told faster than what it holds.
+    """
+    return {id(one.identifiers): one.identifiers for one in contributions}.values()
+
+
 def _by_component(contributions: list[Contribution], components: Components) -> list[Group]:
-    groups: dict[object, Group] = {}
-    for contribution in sorted(contributions, key=lambda one: one.order):
-        groups.setdefault(components.find(contribution.identifiers[0]), []).append(contribution)
+    roots = {id(one): components.find(one[0]) for one in _each_once(contributions)}
+    groups: dict[int, Group] = {}
+    for contribution in sorted(contributions, key=_ORDER_OF):
+        groups.setdefault(roots[id(contribution.identifiers)], []).append(contribution)
     return list(groups.values())

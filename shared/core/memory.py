@@ -69,8 +69,7 @@ class Memory:
         self.segments = segments
         self.evicted = 0
         """Events forgotten by this object that were still within the window of the newest."""
-        for minute, hashed in traces:
-            self._put(minute, hashed)
+        self._put_all(traces)
 
     def __len__(self) -> int:
         return self._size
@@ -85,6 +84,8 @@ class Memory:
 
     def traces(self) -> list[Trace]:
         """Return what is loaded, oldest first."""
+        if self._size == len(self._minutes):  # hot: no id came again, which is nearly always so
+            return sorted(zip(self._minutes.values(), self._minutes.keys(), strict=True))  # type: ignore[arg-type]
         found: list[Trace] = []
         for hashed, minutes in self._minutes.items():
             if isinstance(minutes, int):
@@ -178,10 +179,20 @@ class Memory:
     def load(self, traces: Iterable[Trace], names: set[str]) -> None:
         """Put back what loaded segments hold, in place of the segments."""
         self.segments = tuple(segment for segment in self.segments if segment.name not in names)
-        for minute, hashed in traces:
-            self._put(minute, hashed)
+        self._put_all(traces)
         if self._size > REMEMBERED_MAX:  # those beyond it are beyond it among all traces, too
             self._forget()
+
+    def _put_all(self, traces: Iterable[Trace]) -> None:
+        some = list(traces)
+        new = {hashed: minute for minute, hashed in some}
+        if len(new) < len(some) or self._oldest_first is not None or not new.keys().isdisjoint(self._minutes):
+            for minute, hashed in some:
+                self._put(minute, hashed)
+        elif new:  # hot: what the above comes to where no id came again
+            self._minutes.update(new)
+            self._size += len(new)
+            self._newest = max(self._newest, *new.values())
 
     def _put(self, minute: int, hashed: int) -> None:
         known = self._minutes.get(hashed)
@@ -204,7 +215,8 @@ class Memory:
         while self._size > REMEMBERED_MAX:
             minute, hashed = heappop(self._oldest_first)
             known = self._minutes.pop(hashed)
-            if not isinstance(known, int) and len(known) > 1:
-                self._minutes[hashed] = tuple(one for one in known if one != minute)
+            if not isinstance(known, int):
+                first, *rest = (one for one in known if one != minute)
+                self._minutes[hashed] = (first, *rest) if rest else first
             self._size -= 1
             self.evicted += minute >= self._newest - WINDOW_MINUTES

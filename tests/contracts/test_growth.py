@@ -2,6 +2,7 @@
 
 from collections import Counter
 from random import Random
+from unittest.mock import patch
 
 import pytest
 
@@ -13,6 +14,7 @@ from shared.core.aggregations.base import LIST_LENGTH_MAX
 from shared.core.compile import Builder
 from shared.core.memory import REMEMBERED_MAX
 from shared.core.profile import Profile, missing_segments
+from tests.contracts.test_faults import FaultyClient
 from tests.contracts.worlds import FakeClock, assert_consistent, lines, live
 from tests.people import T0, a_definition, an_event, contributions_of
 
@@ -126,6 +128,31 @@ def test_a_memory_beyond_its_maximum_still_tells_duplicates_and_forgets_the_olde
     )
     forgotten = sorted(events, key=_trace)[:10]
     assert ingest(store, forgotten).tally["events_folded"] == 10
+    assert_tidy(dynamo)
+
+
+def test_a_batch_that_touches_many_profiles_loads_and_writes_the_segments_of_each_once(dynamo):
+    dynamo.reset()
+    people = [f"u{number}" for number in range(4)]
+    calls, loaded = [], []
+
+    def count(name, arguments, call):
+        calls.append(name)
+        return call(**arguments)
+
+    batches = [
+        [one for user in people for one in visits(60, start, user=user, anonymousId=f"c-{user}")]
+        for start in (0, 60)
+    ]
+    for batch in batches:
+        calls.clear()
+        store = dynamo.store(BUILDER, FaultyClient(dynamo.client, count))
+        with patch.object(store, "load", wraps=store.load) as load:
+            ingest(store, batch)
+        loaded += [call.args[1].id for call in load.call_args_list]
+        assert calls.count("batch_write_item") == 1
+    assert sorted(loaded) == sorted(one.id for one in live(dynamo, BUILDER))
+    assert lines(dynamo, BUILDER) == expected_lines(batches)
     assert_tidy(dynamo)
 
 

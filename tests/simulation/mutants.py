@@ -110,8 +110,8 @@ def forgets_pointers_of_the_merged():
 def creates_before_it_points():
     """A new profile is written before the pointer to it."""
 
-    def create(self, planned):
-        result = self._put_each(planned.puts)
+    def create(self, planned, prepared):
+        result = self._put_each(prepared)
         if isinstance(result, writes.Committed):
             point = planned.points[0]
             item = self._items.pointer(point, point.until)
@@ -129,8 +129,8 @@ def withdraws_what_is_listed():
 
     def withdraw(self, prepared, found, *, is_known):
         del found
-        if prepared.written and is_known:
-            self._follow_ups.best_effort(lambda: self._bodies.delete(prepared.id, prepared.written))
+        if prepared.names and is_known:
+            self._follow_ups.best_effort(lambda: self._bodies.delete(prepared.id, prepared.names))
 
     yield patch.object(writes.Writes, "_withdraw", withdraw)
 

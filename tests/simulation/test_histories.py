@@ -8,6 +8,7 @@ from unittest.mock import patch
 
 import pytest
 
+from shared.adapters.dynamo.histories import Histories
 from shared.adapters.dynamo.store import DynamoStore
 from shared.app.ports import Committed
 from shared.core import compaction
@@ -49,10 +50,10 @@ def withdraws_what_it_wrote():
     """A writer that lost a race, or does not know whether it did, deletes its chunks."""
     commit = DynamoStore._commit
 
-    def withdraw(store, plan, *, chunked=True):
-        result = commit(store, plan, chunked=chunked)
+    def withdraw(store, plan, prepared, *, is_alone):
+        result = commit(store, plan, prepared, is_alone=is_alone)
         if not isinstance(result, Committed):
-            items = [item for put in plan.puts for item in store._histories._items.of(put)]
+            items = store._histories.items(plan)
             keys = [({name: item[name] for name in ("pk", "sk")}, 1) for item in items]
             store._client.write(store._tables.profiles, [], keys)
         return result
@@ -97,16 +98,15 @@ def puts_together_what_a_large_chunk_leads_to():
 @contextmanager
 def writes_chunks_last():
     """The profile names chunks that are not there yet, and never may be."""
-    commit = DynamoStore._commit
+    commit, chunks = DynamoStore._commit, Histories.items
 
-    def late(store, plan, *, chunked=True):
-        del chunked
-        result = commit(store, plan, chunked=False)
+    def late(store, plan, prepared, *, is_alone):
+        result = commit(store, plan, prepared, is_alone=is_alone)
         if isinstance(result, Committed):
-            store._histories.write([plan])
+            store._put_all(chunks(store._histories, plan))
         return result
 
-    with patch.object(DynamoStore, "_commit", late):
+    with patch.object(Histories, "items", lambda *_: []), patch.object(DynamoStore, "_commit", late):
         yield
 
 

@@ -1,6 +1,7 @@
 """Body items: segments and chunks beside a profile. They never change: what is known of them stays true."""
 
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from itertools import chain
 from typing import Any, Final
 
 from shared.adapters.dynamo.cache import Lru
@@ -33,13 +34,12 @@ class Bodies:
         self._known: Lru[tuple[str, str], Sequence[Any]] = Lru(PIECES_KNOWN_MAX)
         self._sizes: Lru[tuple[str, str], int] = Lru(BODIES_KNOWN_MAX)
 
-    def write(self, profile_id: str, bodies: Mapping[str, Item], until: int) -> None:
-        """Write body items by name, to live until then (ms UTC)."""
-        puts = [
+    def items(self, profile_id: str, bodies: Mapping[str, Item], until: int) -> list[Item]:
+        """Return body items, given by name, as they are to be written, to live until then (ms UTC)."""
+        return [
             {**self._keyspace.body(profile_id, name), **item, TTL_ATTRIBUTE: seconds(until)}
             for name, item in bodies.items()
         ]
-        self._client.write(self._table, puts, [])
 
     def delete(self, profile_id: str, names: Iterable[str]) -> None:
         """Delete body items that nothing lists any more."""
@@ -105,7 +105,7 @@ class Bodies:
         remembered = [one.name for one in loaded.memory.segments if one.name in names]
         if remembered:
             held = contents(remembered)
-            loaded.memory.load((trace for pieces in held.values() for trace in pieces), set(remembered))
+            loaded.memory.load(chain.from_iterable(held.values()), set(remembered))
             # What is forgotten at this point was forgotten, and counted, when it was one too many.
             loaded.memory.evicted = 0
         return loaded

@@ -74,6 +74,7 @@ class Action(NamedTuple):
 
 def dynamo_client(endpoint: str | None = None) -> Any:
     """Return a DynamoDB client for many small calls at once, on the environment's region and endpoint."""
+    session = botocore.session.get_session()
     config = Config(
         connect_timeout=3,
         read_timeout=10,
@@ -81,8 +82,9 @@ def dynamo_client(endpoint: str | None = None) -> Any:
         parameter_validation=False,  # a third of the time of a call; the store's own tests check its calls
         retries={"mode": "standard", "total_max_attempts": ATTEMPTS_MAX},
         tcp_keepalive=True,
+        user_agent=session.user_agent(),  # unless it is given, it is put together anew, twice for each call
     )
-    return botocore.session.get_session().create_client("dynamodb", endpoint_url=endpoint, config=config)
+    return session.create_client("dynamodb", endpoint_url=endpoint, config=config)
 
 
 class Client:

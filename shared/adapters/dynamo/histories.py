@@ -4,7 +4,7 @@ They never change, and nothing deletes one but its TTL: what a lost race has wri
 or a retry of the same call, has made part of the history. What no profile names is never read.
 """
 
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Collection, Iterator
 from typing import Final
 
 from shared.adapters.dynamo.client import Client
@@ -73,11 +73,9 @@ class Histories:
         self._keyspace = keyspace
         self._items = HistoryItems(builder, keyspace)
 
-    def write(self, plans: Iterable[Plan]) -> None:
-        """Write the chunks of plans. Raises as the client does; what is written already does no harm."""
-        items = [item for plan in plans for put in plan.puts for item in self._items.of(put)]
-        if items:
-            self._client.write(self._table, items, [])
+    def items(self, plan: Plan) -> list[Item]:
+        """Return the chunks of a plan as they are to be written: written already, they do no harm."""
+        return [item for put in plan.puts for item in self._items.of(put)]
 
     def chunks(self, profile: Profile, since_ms: int) -> dict[Head, bytes]:
         """Return the chunks of a profile, as far back as events since then may be.

@@ -109,13 +109,17 @@ class Layout:
         """
         lists, memory = self._lists(profile), self._memory(profile)
         heaps = [*lists.values(), memory]
-        item, size = self._item(profile, lists, memory)
-        spilling = _spilling(heaps, size)
-        if spilling:
-            self._write({heap: heap.spill() for heap in spilling})
-            self._merge(heaps)
+        cuts = _cuts(heaps)
+        if not any(cut.is_due for cut in cuts.values()):
             item, size = self._item(profile, lists, memory)
-        return item, size
+            freed = sum(cut.spilled_bytes for cut in cuts.values())
+            if write_units(size) <= write_units(size - freed + ROOM_BYTES):
+                return item, size
+        for heap, cut in cuts.items():
+            heap.tail = cut.kept
+        self._write({heap: cut.spilled for heap, cut in cuts.items()})
+        self._merge(heaps)
+        return self._item(profile, lists, memory)
 
     def _lists(self, profile: Profile) -> dict[int, "_Heap"]:
         """Return what the lists hold, by column, without what was only loaded."""
@@ -225,17 +229,25 @@ class _Heap:
         if not loaded:
             return
         standing = set(self.tail)
-        # Counted: an event that comes again after the window gives an entry just like its first one.
-        returned: Counter[Any] = Counter()
+        returned: list[Any] = []
         for segment in loaded:
             pieces = known(segment.name)
             if pieces is not None and not standing.isdisjoint(pieces):
                 self.segments.append(segment)
-                returned.update(pieces)
+                returned += pieces
+        self._take_out(returned, are_different=len(standing) == len(self.tail))
+
+    def _take_out(self, returned: Sequence[Any], *, are_different: bool) -> None:
+        different = set(returned)
+        if are_different and len(different) == len(returned):  # hot: nearly always so
+            self.tail = [piece for piece in self.tail if piece not in different]
+            return
+        # Counted: an event that comes again after the window gives an entry just like its first one.
+        left = Counter(returned)
         kept: list[Any] = []
         for piece in self.tail:
-            if returned[piece]:
-                returned[piece] -= 1
+            if left[piece]:
+                left[piece] -= 1
             else:
                 kept.append(piece)
         self.tail = kept
@@ -263,12 +275,6 @@ class _Heap:
         is_due = light > tail.pieces_max or light_bytes > tail.bytes_max
         return _Cut(kept[::-1], spilled[::-1], spilled_bytes, is_due)
 
-    def spill(self) -> list[Any]:
-        """Take all but the newest pieces out of the tail."""
-        cut = self.cut()
-        self.tail = cut.kept
-        return cut.spilled
-
     def take(self, bodies: Collection[str]) -> list[str]:
         """Take out references to parts of these bodies, or to all parts where they hold too much.
 
@@ -294,17 +300,11 @@ class _Heap:
         self.segments = [one for one in self.segments if is_relevant(one)]
 
 
-def _spilling(heaps: Iterable[_Heap], size: int) -> list[_Heap]:
-    """Return those that are to spill, given the size of an item that holds all tails; mostly none."""
-    spilling: list[_Heap] = []
-    freed = 0
-    is_due = False
+def _cuts(heaps: Iterable[_Heap]) -> dict[_Heap, _Cut]:
+    """Return what those would spill that can give anything: all of them do, or none."""
+    cuts: dict[_Heap, _Cut] = {}
     for heap in heaps:
         cut = heap.cut()
         if cut.spilled and (cut.is_due or cut.spilled_bytes >= heap.pile.tail.worth):
-            spilling.append(heap)
-            freed += cut.spilled_bytes
-            is_due = is_due or cut.is_due
-    if is_due or write_units(size) > write_units(size - freed + ROOM_BYTES):
-        return spilling
-    return []
+            cuts[heap] = cut
+    return cuts

@@ -5,19 +5,19 @@ commit point. What a profile lists is written before it; what nothing lists any 
 goes wrong then costs storage until its TTL, nothing else.
 """
 
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
 from botocore.exceptions import ClientError
 
 from shared.adapters.dynamo.access import Access, Tables
 from shared.adapters.dynamo.bodies import Bodies
-from shared.adapters.dynamo.client import Client, Condition
+from shared.adapters.dynamo.client import WRITE_ITEMS_MAX, Client, Condition, chunks
 from shared.adapters.dynamo.deltas import DELTA_BYTES_MAX, contributions_of, delta
 from shared.adapters.dynamo.failures import FailureItems
-from shared.adapters.dynamo.followups import ERRORS, FollowUps
+from shared.adapters.dynamo.followups import FollowUps
 from shared.adapters.dynamo.histories import Histories
 from shared.adapters.dynamo.items import KIND, Items, seconds
 from shared.adapters.dynamo.keys import Keyspace, delta_name
@@ -25,7 +25,7 @@ from shared.adapters.dynamo.reads import Reads
 from shared.adapters.dynamo.state import UnknownFormatError
 from shared.adapters.dynamo.units import Units, size_of
 from shared.adapters.dynamo.wire import Item, Wire
-from shared.adapters.dynamo.writes import Writes
+from shared.adapters.dynamo.writes import Prepared, Writes
 from shared.app.damage import DamagedError
 from shared.app.functions.failing import Failing
 from shared.app.ports import Clock, Committed, Conflict, Damaged, Failed, Result, SegmentGoneError
@@ -38,6 +38,8 @@ from shared.core.profile import Profile
 from shared.core.retention import DAY_MS
 from shared.core.snapshot import Pointer, Stored
 from shared.core.writes import Plan
+
+T = TypeVar("T")
 
 WRITERS: Final = 16
 FOLLOWERS: Final = 8
@@ -156,15 +158,10 @@ class DynamoStore:
     def commit(self, plans: Sequence[Plan]) -> list[Result]:
         """Write plans, each on its own, at once."""
         if len(plans) == 1:
-            return [self._commit(plans[0])]
-        chunked = any(put.chunks for plan in plans for put in plan.puts)
-        if chunked:
-            try:
-                self._histories.write(plans)  # all together: these are many small items
-                chunked = False
-            except ERRORS:
-                pass  # each with its own plan: one that cannot be written must not stop the others
-        return list(self._writers.map(partial(self._commit, chunked=chunked), plans))
+            return [self._commit(plans[0], self._prepared(plans[0]), is_alone=True)]
+        prepared = list(self._writers.map(self._prepared, plans))
+        is_alone = not self._write_beside(plans, prepared)
+        return list(self._writers.map(partial(self._commit, is_alone=is_alone), plans, prepared))
 
     def park(self, profile_id: str, name: str, contributions: Sequence[Contribution]) -> bool:
         """Leave contributions beside a live profile; False when it is not live, or they are too many."""
@@ -183,25 +180,64 @@ class DynamoStore:
         key = self._keyspace.profile(profile_id)
         return self._client.update(self._tables.profiles, key, change, Condition(is_live, values), 0)
 
-    def _commit(self, plan: Plan, *, chunked: bool = True) -> Result:
-        """Write a plan; `chunked` if the chunks of histories are still to be written."""
+    def _prepared(self, plan: Plan) -> list[Prepared] | Result:
+        """Lay out the profiles of a plan, or say why that cannot be."""
+        return _tried(plan, partial(self._writes.prepare, plan))
+
+    def _write_beside(self, plans: Sequence[Plan], prepared: Sequence[list[Prepared] | Result]) -> bool:
+        """Write what the profiles of many plans will list; False when it is left to each plan.
+
+        All together, as these are many small items; but one that cannot be written must not stop the others.
+        """
         try:
-            if chunked:
-                self._histories.write([plan])
-            for one in plan.extends:
-                self._follow_ups.extend(one)
-            result = self._writes.write(plan)
-        except SegmentGoneError:
-            result = Conflict()
-        except UnknownFormatError:
-            result = Damaged(_ids(plan))
-        except Exception as error:  # noqa: BLE001 - what one plan cannot do must not stop the others
-            result = Failed(_reason(error))
+            items = [
+                item
+                for plan, each in zip(plans, prepared, strict=True)
+                if isinstance(each, list)
+                for item in self._beside(plan, each)
+            ]
+            for _ in self._writers.map(self._put_all, chunks(items, WRITE_ITEMS_MAX)):
+                pass
+        except Exception:  # noqa: BLE001 - whatever it is, the plan that it is about fails of it
+            return False
+        return True
+
+    def _beside(self, plan: Plan, prepared: Sequence[Prepared]) -> list[Item]:
+        """Return what the profiles of a plan will list: chunks of histories, and bodies."""
+        return self._histories.items(plan) + [item for one in prepared for item in one.bodies]
+
+    def _put_all(self, items: Sequence[Item]) -> None:
+        self._client.write(self._tables.profiles, items, [])
+
+    def _commit(self, plan: Plan, prepared: list[Prepared] | Result, *, is_alone: bool) -> Result:
+        """Write a plan; `is_alone` if what its profiles will list is still to be written."""
+        result = prepared
+        if isinstance(result, list):
+            result = _tried(plan, partial(self._write, plan, result, is_alone=is_alone))
         if isinstance(result, Committed):
             self._follow_ups.follow(plan)
         else:
             self._reads.forget(plan)
         return result
+
+    def _write(self, plan: Plan, prepared: Sequence[Prepared], *, is_alone: bool) -> Result:
+        if is_alone:
+            self._put_all(self._beside(plan, prepared))
+        for one in plan.extends:
+            self._follow_ups.extend(one)
+        return self._writes.write(plan, prepared)
+
+
+def _tried(plan: Plan, work: Callable[[], T]) -> T | Result:
+    """Return what some work on a plan gives, or what it comes to when it cannot be done."""
+    try:
+        return work()
+    except SegmentGoneError:
+        return Conflict()
+    except UnknownFormatError:
+        return Damaged(_ids(plan))
+    except Exception as error:  # noqa: BLE001 - what one plan cannot do must not stop the others
+        return Failed(_reason(error))
 
 
 def _ids(plan: Plan) -> list[str]:

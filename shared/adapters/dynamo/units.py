@@ -14,7 +14,8 @@ CONTAINER_BYTES: Final = 3
 
 def size_of(item: Item) -> int:
     """Return the bytes that DynamoDB counts for an item: names in UTF-8 and values."""
-    return sum(len(name.encode()) + _size(wire) for name, wire in item.items())
+    # Hot: every write needs it. Whole collections are looked at in one go, not value by value.
+    return len("".join(item).encode()) + sum(map(_size, item.values()))
 
 
 def _size(wire: Mapping[str, Any]) -> int:  # noqa: PLR0911 - one return per type
@@ -31,9 +32,10 @@ def _size(wire: Mapping[str, Any]) -> int:  # noqa: PLR0911 - one return per typ
         data: bytes = value
         return len(data)
     if letter == "L":
-        return CONTAINER_BYTES + sum(1 + _size(one) for one in value)
+        return CONTAINER_BYTES + len(value) + sum(map(_size, value))
     if letter == "M":
-        return CONTAINER_BYTES + sum(1 + len(name.encode()) + _size(one) for name, one in value.items())
+        names = len("".join(value).encode())
+        return CONTAINER_BYTES + len(value) + names + sum(map(_size, value.values()))
     if letter == "SS":
         return sum(len(str(one).encode()) for one in value)
     return 1  # BOOL and NULL

@@ -1,6 +1,6 @@
 """Plans as conditional writes: one per profile where that is enough, one transaction where it is not."""
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable, Sequence
 from typing import NamedTuple
 
 from shared.adapters.dynamo.access import Access
@@ -27,7 +27,7 @@ from shared.core.writes import Plan, Put
 
 
 class Prepared(NamedTuple):
-    """A profile's write: its item, what that replaces, and what is already written beside it."""
+    """A profile's write: its item, what that replaces, and the bodies that must be written before it."""
 
     put: Put
     item: Item
@@ -35,7 +35,8 @@ class Prepared(NamedTuple):
     before: Listed
     after: Listed
     new: dict[str, NewSegment]
-    written: set[str]
+    names: set[str]
+    bodies: list[Item]
 
     @property
     def id(self) -> str:
@@ -64,50 +65,58 @@ class Writes:
         self._follow_ups = follow_ups
         self._clock = clock
 
-    def write(self, plan: Plan) -> Result:
-        """Write a plan, whole.
+    def prepare(self, plan: Plan) -> list[Prepared]:
+        """Lay out the profiles of a plan. Nothing is written yet, neither they nor their bodies.
 
         Raises `SegmentGoneError` when a rival has rewritten a profile whose segments were to be merged, and
         whatever the client raises when DynamoDB does not answer.
         """
-        if plan.is_creation:
-            return self._create(plan)
-        if plan.is_structural:
-            return self._transact(plan)
-        return self._put_each(plan.puts)
+        is_together = plan.is_structural and not plan.is_creation
+        bytes_max = item_bytes_max(plan, ITEM_BYTES_MAX) if is_together else ITEM_BYTES_MAX
+        return [self._prepare(put, bytes_max) for put in plan.puts]
 
-    def _put_each(self, puts: Iterable[Put]) -> Result:
+    def write(self, plan: Plan, prepared: Sequence[Prepared]) -> Result:
+        """Write a plan, whole, once the bodies of its profiles are written.
+
+        Raises `SegmentGoneError` when what was found instead is being rewritten, and whatever the client
+        raises when DynamoDB does not answer.
+        """
+        if plan.is_creation:
+            return self._create(plan, prepared)
+        if plan.is_structural:
+            return self._transact(plan, prepared)
+        return self._put_each(prepared)
+
+    def _put_each(self, prepared: Iterable[Prepared]) -> Result:
         """Write profiles that do not depend on each other. Those written stay: their memory tells a retry."""
         found: dict[str, Stored | None] = {}
-        for put in puts:
-            prepared = self._prepare(put, ITEM_BYTES_MAX)
+        for one in prepared:
             try:
-                self._put(prepared)
+                self._put(one)
             except ConditionFailedError as error:
-                found[prepared.id] = self._lost(prepared, error.found)
+                found[one.id] = self._lost(one, error.found)
             else:
-                self._won(prepared)
+                self._won(one)
         return Conflict(found) if found else Committed()
 
-    def _create(self, plan: Plan) -> Result:
+    def _create(self, plan: Plan, prepared: Sequence[Prepared]) -> Result:
         """Write the pointer to a new profile, then the profile: a crash in between leaves nothing there."""
-        put, point = plan.puts[0], plan.points[0]
+        point = plan.points[0]
         item = self._items.pointer(point, point.until)
         try:
             # Not even over a pointer just like it: by now that may have been extended.
             self._client.put(self._tables.identifiers, item, ABSENT, size_of(item))
         except ConditionFailedError:  # somebody else was faster, or an earlier attempt at just this
             self._reads.pointed.drop(point.identifier)
+            self._delete_bodies(prepared[0])
             return Conflict()
-        result = self._put_each([put])
+        result = self._put_each(prepared)
         if isinstance(result, Committed):
             self._reads.pointed.put(point.identifier, point.pointer)
         return result
 
-    def _transact(self, plan: Plan) -> Result:
+    def _transact(self, plan: Plan, prepared: Sequence[Prepared]) -> Result:
         """Write all of a plan in one transaction."""
-        bytes_max = item_bytes_max(plan, ITEM_BYTES_MAX)
-        prepared = [self._prepare(put, bytes_max) for put in plan.puts]
         actions = actions_of(
             plan,
             [(one.item, one.larger_size) for one in prepared],
@@ -140,7 +149,7 @@ class Writes:
         return Committed()
 
     def _prepare(self, put: Put, bytes_max: int) -> Prepared:
-        """Lay a profile out, and write what its item will list."""
+        """Lay a profile out."""
         profile = put.profile
         before = self._reads.listed_at(profile.id, put.expected)
         attempt = f"{put.expected} {profile.rev} {self._clock.now_us()}"
@@ -158,10 +167,10 @@ class Writes:
             item, parts = overflow(item, attempt)
             bodies.update(parts)
             size = size_of(item)
-        if bodies:
-            self._bodies.write(profile.id, bodies, max(profile.children_until, profile.kept_until))
         after = listed(self._builder, profile, chunk_names(item), size)
-        return Prepared(put, item, size, before, after, layout.new, set(bodies))
+        until = max(profile.children_until, profile.kept_until)
+        beside = self._bodies.items(profile.id, bodies, until)
+        return Prepared(put, item, size, before, after, layout.new, set(bodies), beside)
 
     def _put(self, prepared: Prepared) -> None:
         self._client.put(
@@ -190,10 +199,15 @@ class Writes:
         Their names are those of this attempt alone. It has lost, so nobody can come to list them from now
         on; it may have won before, when its answer was lost and the call made again.
         """
-        if not prepared.written or not is_known:
+        if not prepared.names or not is_known:
             return
         stored = None if found is None else self._reads.stored(found)
         kept: set[str] = set()
         if isinstance(stored, Profile):
             kept = self._reads.listed_at(stored.id, stored.rev).names
-        self._follow_ups.best_effort(lambda: self._bodies.delete(prepared.id, prepared.written - kept))
+        self._delete_bodies(prepared, kept)
+
+    def _delete_bodies(self, prepared: Prepared, kept: Collection[str] = ()) -> None:
+        names = prepared.names.difference(kept)
+        if names:
+            self._follow_ups.best_effort(lambda: self._bodies.delete(prepared.id, names))
