@@ -45,6 +45,8 @@ def reach(context):
 TRANSFORM = f"""\
 {REFUSED}
 def transform(event, context):
+    if event["type"] == "screen":
+        raise type("named_" + context.env["KEY"], (Exception,), {{}})
     seen = (context.store.get(event["userId"]) or 0) + 1
     context.store.set(event["userId"], seen, "1h")
     properties = {{"seen": seen, "length": len(context.env["KEY"]), "refused": reach(context)}}
@@ -96,6 +98,25 @@ def test_user_code_uses_store_secrets_and_network_as_far_as_it_may(
         return profile.get("computed", {}).get("traits")
 
     eventually(lambda: traits() == expected)
+
+
+def test_no_log_shows_a_secret(guarded: Live, reaching: str, person: Person):
+    """Not even where an error has its name from one."""
+    failing = [person.event("screen", userId=person.user_id)]
+    assert ingest(guarded, reaching, failing) == {"batchItemFailures": []}
+    logs = guarded.client("logs")
+    groups = [one["logGroupName"] for one in logs.describe_log_groups()["logGroups"]]
+
+    def lines() -> list[str]:
+        pages = (
+            page
+            for group in groups
+            for page in logs.get_paginator("filter_log_events").paginate(logGroupName=group)
+        )
+        return [event["message"] for page in pages for event in page["events"]]
+
+    eventually(lambda: any("named_*** at transform.py" in line for line in lines()))
+    assert not [line for line in lines() if SECRET in line or PASSWORD in line]
 
 
 def test_user_code_may_read_no_other_secret_and_no_other_table(guarded: Live, reaching: str):
