@@ -3,6 +3,7 @@
 import json
 import time
 from collections.abc import Callable, Collection, Iterator
+from contextlib import contextmanager
 from typing import Any, TypeVar
 from uuid import uuid4
 
@@ -125,6 +126,18 @@ class Live:
         """Run a function to its end; it must not fail."""
         answer = self.client("lambda").invoke(FunctionName=self.function(part), Payload=b"{}")
         assert "FunctionError" not in answer, answer["Payload"].read()
+
+    @contextmanager
+    def misled(self, part: str, variable: str) -> Iterator[None]:
+        """Have a function look for something where nothing is: it fails, and whoever needs it waits."""
+        client, name = self.client("lambda"), self.function(part)
+        environment = client.get_function_configuration(FunctionName=name)["Environment"]
+        misled = {"Variables": environment["Variables"] | {variable: "nowhere"}}
+        client.update_function_configuration(FunctionName=name, Environment=misled)
+        try:
+            yield
+        finally:
+            client.update_function_configuration(FunctionName=name, Environment=environment)
 
     def _item(self, output: str, key: dict[str, str]) -> dict[str, Any] | None:
         answer = self.client("dynamodb").get_item(
