@@ -1,7 +1,7 @@
 """`kith verify`: compare two versions of a builder, and explain what differs."""
 
 import sys
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Final, NamedTuple
 
@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
     from cli.target import Target
     from shared.adapters.dynamo.store import DynamoStore
+    from shared.app.backfill import Manifest
     from shared.app.compare import Comparison, Scanned
     from shared.app.differences import Known
     from shared.app.frozen import Frozen
@@ -194,14 +195,33 @@ def _scanned(target: "Target", left: Side, right: Side) -> "Iterator[Scanned]":
 def _known(target: "Target", left: Side, right: Side, now: int) -> "Known":
     from cli.losses import begin_of_archive
     from shared.app.differences import Known, changes_between
+    from shared.app.unseen import unseen_by
 
     waiting = _quarantined(target, left), _quarantined(target, right)
+    added = list(_added(target))
+    unseen = unseen_by(left.version, added), unseen_by(right.version, added)
     return Known(
         changes=changes_between(left.frozen, right.frozen),
         followed=(_followed(target, left.version, now), _followed(target, right.version, now)),
         quarantined=waiting[0] ^ waiting[1],
         archive_begins=begin_of_archive(target, now),
+        unseen=(unseen[0] - unseen[1], unseen[1] - unseen[0]),
     )
+
+
+def _added(target: "Target") -> "Iterator[Manifest]":
+    """Yield the manifests of all files that were added to the archive, as far as they can be read."""
+    import msgspec
+
+    from shared.adapters.s3 import S3Objects
+    from shared.app.backfill import Manifest
+
+    objects = S3Objects(target.client("s3"), target.output(contract.OUTPUT_ARCHIVE_BUCKET))
+    for listed in objects.list(contract.PREFIX_BACKFILL):
+        found = objects.get(listed.key)
+        with suppress(msgspec.MsgspecError):  # somebody has changed it: what it added is not known
+            if found is not None:
+                yield msgspec.json.decode(found[0], type=Manifest)
 
 
 def _followed(target: "Target", version: "Version", now: int) -> int:

@@ -12,6 +12,7 @@ import msgspec
 
 from shared.app.frozen import PROFILE_FILE, TRANSFORM_FILE, Frozen
 from shared.app.shown import Shown, differing, identifiers_of, values_of
+from shared.app.unseen import Span
 from shared.core.compile import Builder
 from shared.core.identity.identifiers import Identifier
 from shared.core.memory import REMEMBERED_MAX
@@ -36,7 +37,8 @@ class Cause(StrEnum):
     QUARANTINE = "quarantine"
     """Events of this person wait in the quarantine of one version."""
     ARCHIVE = "archive"
-    """The profile began before the archive does."""
+    """What one version was built from did not hold all of this profile: the archive begins later, or had not
+    got yet what was added to it since."""
     LIMITS = "limits"
     """The profile is at a limit, and what is over it depends on the order of arrival."""
     EXPIRY = "expiry"
@@ -62,13 +64,15 @@ class Known(msgspec.Struct, frozen=True):
     """What is known of the two versions, left and right, beside their profiles. Times ms UTC.
 
     `followed` is until when each has folded what arrived; `quarantined` are identifiers in events that wait
-    in the quarantine of just one of them.
+    in the quarantine of just one of them; `unseen` is when records arrived that each, but not the other, was
+    not built from.
     """
 
     changes: "Changes"
     followed: tuple[int, int]
     quarantined: frozenset[Identifier] = frozenset()
     archive_begins: int | None = None
+    unseen: tuple[frozenset[Span], frozenset[Span]] = (frozenset(), frozenset())
 
 
 class Changes(msgspec.Struct, frozen=True):
@@ -154,6 +158,7 @@ def _cause(place: str, of_events: Cause | None, known: Known) -> Cause:
 def _of_events(left: Shown | None, right: Shown | None, known: Known) -> Cause:
     """Attribute that two versions have other events, or other identifiers, for the same profile."""
     both = [one for one in (left, right) if one is not None]
+    unseen = known.unseen[0] | known.unseen[1]
     checks: list[tuple[Cause, Callable[[], bool]]] = [
         (Cause.DEFINITION, lambda: known.changes.identity),
         (Cause.TO_BE_FOLLOWED, lambda: _is_to_be_followed(left, right, known)),
@@ -163,9 +168,13 @@ def _of_events(left: Shown | None, right: Shown | None, known: Known) -> Cause:
             lambda: any(not known.quarantined.isdisjoint(identifiers_of(one)) for one in both),
         ),
         (Cause.ARCHIVE, lambda: any(_time(one, "created_at") < (known.archive_begins or 0) for one in both)),
+        (Cause.ARCHIVE, lambda: _has_seen_more(left, right, known.unseen[1])),
+        (Cause.ARCHIVE, lambda: _has_seen_more(right, left, known.unseen[0])),
         (Cause.LIMITS, lambda: _is_at_a_limit(both, known)),
         (Cause.EXPIRY, lambda: _began_anew(both)),
         (Cause.DUPLICATES, lambda: any(one["event_count"] > REMEMBERED_MAX for one in both)),
+        # Events that only one version has seen may have made one person of two.
+        (Cause.ARCHIVE, lambda: len(both) == 1 and any(one.surely for one in unseen)),
     ]
     return next((cause for cause, holds in checks if holds()), Cause.UNEXPLAINED)
 
@@ -177,6 +186,14 @@ def _is_to_be_followed(left: Shown | None, right: Shown | None, known: Known) ->
         _time(right, "updated_at") if right is not None else 0,
     )
     return seen[0] >= known.followed[1] or seen[1] >= known.followed[0]
+
+
+def _has_seen_more(one: Shown | None, other: Shown | None, unseen: frozenset[Span]) -> bool:
+    """Say whether one side has more events, in a time of which the other side has not seen all."""
+    if one is None or (other is not None and one["event_count"] <= other["event_count"]):
+        return False
+    began, ended = _time(one, "created_at"), _time(one, "updated_at")
+    return any(began <= span.last and span.first <= ended for span in unseen)
 
 
 def _is_at_a_limit(both: list[Shown], known: Known) -> bool:

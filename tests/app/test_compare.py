@@ -1,16 +1,21 @@
 """Two versions, profile by profile: all that differs is found, counted once, and attributed."""
 
+from dataclasses import replace
 from random import Random
 
 import msgspec
 import pytest
 
+from shared.app.backfill import Manifest
 from shared.app.compare import LEFT, RIGHT, Scanned, compare
 from shared.app.differences import Cause, Changes, Known, changes_between, differences
 from shared.app.frozen import Frozen
+from shared.app.registry import Status
+from shared.app.unseen import Span, unseen_by
 from shared.core.grammar import parse_definition
 from shared.core.identity.identifiers import Identifier
 from shared.core.times import format_time
+from tests.app.rebuilding import a_version
 from tests.people import DAY, HOUR, T0
 
 NOTHING_CHANGED = Changes(frozenset(), retention=False, identity=False, limited=frozenset())
@@ -109,6 +114,67 @@ def test_the_newest_event_says_which_version_is_behind():
         ("event_count", Cause.TO_BE_FOLLOWED),
         ("attributes.orders", Cause.TO_BE_FOLLOWED),
     }
+
+
+def unseen(*spans, side=RIGHT):
+    """Files with records of these times were added when one side had been built."""
+    sides = [frozenset(), frozenset()]
+    sides[side] = frozenset(spans)
+    return known(unseen=tuple(sides))
+
+
+@pytest.mark.parametrize("began", [T0, T0 + DAY // 2, T0 + 90 * DAY])
+def test_what_was_added_to_the_archive_since_explains_that_one_version_has_more(began):
+    """However much earlier its life begins by it: that is no expiry."""
+    what = unseen(Span(T0 - DAY, T0), Span(T0 + 900 * DAY, T0 + 901 * DAY))
+    without = fewer(created_at=format_time(began))
+    assert {cause for _, cause in causes(a_profile(), without, what)} == {Cause.ARCHIVE}
+    assert causes(a_profile(), None, what) == {("profile", Cause.ARCHIVE)}
+    other_way = unseen(Span(T0 - DAY, T0), side=LEFT)
+    assert {cause for _, cause in causes(without, a_profile(), other_way)} == {Cause.ARCHIVE}
+
+
+@pytest.mark.parametrize(
+    "what",
+    [
+        unseen(Span(T0 - DAY, T0 - 1), Span(T0 + HOUR + 1, T0 + DAY)),
+        unseen(Span(T0, T0 + HOUR), side=LEFT),
+    ],
+    ids=["of another time", "seen by the version that has less"],
+)
+def test_what_was_added_to_the_archive_explains_nothing_else(what):
+    assert {cause for _, cause in causes(a_profile(), fewer(), what)} == {Cause.UNEXPLAINED}
+    same_events = a_profile(attributes={})
+    assert causes(a_profile(), same_events, unseen(Span(0, T0 + DAY))) == {
+        ("attributes.orders", Cause.UNEXPLAINED)
+    }
+
+
+def test_somebody_whom_added_events_made_one_with_another_is_no_longer_there_for_that():
+    for surely, cause in ((True, Cause.ARCHIVE), (False, Cause.UNEXPLAINED)):
+        what = unseen(Span(0, 1, surely=surely), side=LEFT)
+        assert causes(a_profile(), None, what) == {("profile", cause)}
+
+
+def a_file(name, *, added_at, first=None, last=None):
+    added, begins, ends = (time and format_time(time) for time in (added_at, first, last))
+    return Manifest(name, name, added, 1, 1, {}, begins, ends, [])
+
+
+def test_a_version_has_seen_the_files_that_were_added_before_it_was_published():
+    files = [
+        a_file("before", added_at=T0 - 1, first=1, last=2),
+        a_file("after", added_at=T0 + 1, first=3, last=4),
+        a_file("of nothing", added_at=T0 + 1),
+    ]
+    version = replace(a_version("people", 2, Status.ACTIVE), created_at=T0, t0=T0 + HOUR)
+    assert unseen_by(version, files) == {Span(3, 4)}
+
+
+def test_a_version_that_a_deploy_made_has_seen_what_the_stream_had():
+    version = replace(a_version("people", 1, Status.ACTIVE), created_at=T0, t0=0)
+    files = [a_file("before", added_at=T0 - 1, first=1, last=2)]
+    assert unseen_by(version, files) == {Span(1, 2), Span(0, T0 - 7 * DAY, surely=False)}
 
 
 def test_lives_that_began_far_from_each_other_come_of_an_expiry():

@@ -5,10 +5,12 @@ from dataclasses import replace
 
 import pytest
 
+from cli.publishing import now_ms
 from shared import contract
 from shared.app.registry import Status
 from shared.core.compile import Builder
 from shared.core.grammar import parse_definition
+from shared.core.times import format_time
 from tests.people import HOUR, an_event
 from tests.unit.test_cli_cloud import NAMES, NOW, ingest
 from tests.unit.test_cli_publishing import YAML, clients, cloud, kith
@@ -84,6 +86,26 @@ def test_what_only_one_version_has_is_told_with_its_cause(two_versions):
     assert told["causes"] == {"to be followed": 1, "unexplained": 1}
     assert told["places"]["profile"] == {"unexplained": 1}
     assert told["places"]["attributes.orders"] == {"to be followed": 1}
+
+
+def test_what_was_backfilled_between_two_versions_is_told_as_that(two_versions, tmp_path):
+    registry, name = two_versions.cloud.registry, two_versions.name
+    first, second = registry.versions(name)
+    published = now_ms()
+    registry.replace(first, replace(first, t0=NOW, created_at=published - HOUR))
+    history = tmp_path / "history.jsonl"
+    since = json.dumps({"type": "track", "userId": "u", "timestamp": format_time(NOW - 10 * HOUR)})
+    history.write_text(since + "\n")
+    assert kith("backfill", history).exit_code == 0
+    registry.replace(second, replace(registry.version(name, 2), t0=NOW, created_at=published + HOUR))
+    two_versions.ingest(an_event(messageId="1", userId="u", arrival=NOW - HOUR))
+    two_versions.ingest(an_event(messageId="2", userId="u", arrival=NOW - 10 * HOUR), versions=[2])
+    try:
+        told = json.loads(kith("verify", name, "--json").stdout)
+    finally:
+        for one in two_versions.cloud.objects.list(contract.PREFIX_BACKFILL):
+            two_versions.cloud.objects.delete(one.key)
+    assert told["causes"] == {"archive": 1}
 
 
 def test_a_version_that_was_cleaned_up_cannot_be_compared(two_versions):
