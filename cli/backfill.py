@@ -70,7 +70,10 @@ def backfill(
             _report(added, as_json=as_json, dry_run=dry_run)
             added_any |= not (added.before or dry_run)
     if added_any and not as_json:
-        typer.echo("`kith publish` builds the next version from it: those that exist do not change.")
+        typer.echo(
+            "The next version is built from it: `kith publish` makes one of a draft, `kith rollback` of the\n"
+            "active version where nothing else is to change. Those that exist stay as they are."
+        )
 
 
 def _ensure_nothing_is_built(target: "Target") -> None:

@@ -82,7 +82,8 @@ def test_a_file_is_added_and_told(archive, history):
     assert result.stdout == (
         f"{history}: added 5 events that arrived 2024-01-01T00:00:00.000Z to 2024-01-01T04:00:00.000Z,"
         " in 5 objects\n"
-        "`kith publish` builds the next version from it: those that exist do not change.\n"
+        "The next version is built from it: `kith publish` makes one of a draft, `kith rollback` of the\n"
+        "active version where nothing else is to change. Those that exist stay as they are.\n"
     )
     assert archived(archive) == EVENTS
     assert len(list(archive.list(contract.PREFIX_BACKFILL))) == 1
