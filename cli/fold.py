@@ -52,7 +52,7 @@ def fold(
     files = list(dict.fromkeys(files))
     try:
         check_inputs(files)
-        check_out(out, files)
+        check_out(out, files, [builder / name for name in chosen.files])
         folded = _fold(files, chosen, workers)
         for path in files:
             _write_rejected(path, folded.rejected[path])

@@ -27,8 +27,11 @@ def check_inputs(files: Sequence[Path]) -> None:
                 raise Failure(f"{path} is where rejected lines of {other} go: rename it, or fold it alone")
 
 
-def check_out(out: Path, files: Sequence[Path]) -> None:
-    """Refuse a place that cannot be written, or must not be; raises Failure."""
+def check_out(out: Path, files: Sequence[Path], definition: Sequence[Path]) -> None:
+    """Refuse a place that cannot be written, or must not be; raises Failure.
+
+    Not to be overwritten are the files of events, and those of the builder's definition.
+    """
     if str(out) == STDOUT:
         return
     if out.is_dir():
@@ -40,9 +43,10 @@ def check_out(out: Path, files: Sequence[Path]) -> None:
         raise Failure(f"cannot fold: there is no folder {out.parent} for --out")
     if not os.access(target.parent, os.W_OK):
         raise Failure(f"cannot fold: the folder {out.parent} of --out cannot be written")
-    for path in files:
+    for path in (*files, *definition):
         if _is_same(path, target) or _is_same(path, _partial(target)):
             raise Failure(f"cannot fold: --out {out} would overwrite {path}, which is to be read")
+    for path in files:
         if beside(path).resolve() in (target, _partial(target)):
             raise Failure(f"cannot fold: --out {out} is where rejected lines of {path} go")
 
