@@ -9,6 +9,7 @@ from shared.app.frozen import BUILDER_FILE, PROFILE_FILE, TRANSFORM_FILE, comple
 from shared.core.chain_check import ChainProblem, chain_problems, function_problems, syntax_problem
 from shared.core.definition import Definition
 from shared.core.grammar import DefinitionError, parse_definition
+from shared.core.user_code import TOO_DEEP
 
 _OPTIONS: Final = re.compile(r"""^["']?profile_function\b""", re.MULTILINE)
 
@@ -81,9 +82,12 @@ def missing_problems(definition: Definition, files: Mapping[str, str]) -> list[C
 
 def python_problems(file: str, text: str) -> list[ChainProblem]:
     """Say what is wrong with a file of a folder, as far as that shows without running it."""
-    if file == TRANSFORM_FILE:
-        return chain_problems(text, file)
-    if file == PROFILE_FILE:
-        return function_problems(text, file)
-    problem = syntax_problem(text, file) if file.endswith(".py") else None
+    try:
+        if file == TRANSFORM_FILE:
+            return chain_problems(text, file)
+        if file == PROFILE_FILE:
+            return function_problems(text, file)
+        problem = syntax_problem(text, file) if file.endswith(".py") else None
+    except (RecursionError, MemoryError):  # Python's parser says the one or the other
+        return [ChainProblem(1, TOO_DEEP)]
     return [problem] if problem else []

@@ -9,6 +9,9 @@ TRANSFORM_FILE: Final = "transform.py"
 PROFILE_FILE: Final = "profile.py"
 """What tracebacks call them."""
 
+TOO_DEEP: Final = "nests too deep to be read"
+"""What is wrong with a file that is more than Python's parser or its stack can take."""
+
 _numbers: Final = count()
 
 
@@ -31,6 +34,8 @@ def run_file(source: str, file: str) -> dict[str, Any]:
         raise UserCodeError(error.msg, error.lineno or 1) from None
     except ValueError as error:  # NUL bytes, before Python 3.12
         raise UserCodeError(str(error)) from None
+    except (RecursionError, MemoryError):
+        raise UserCodeError(TOO_DEEP) from None
     sys.modules[module.__name__] = module
     try:
         exec(code, module.__dict__)  # noqa: S102 - running the user's code is what this is for

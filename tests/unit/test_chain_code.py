@@ -21,6 +21,7 @@ NO_CHAINS = {
     "import missing_module": (1, "ModuleNotFoundError"),
     "\nx = {}['key']": (2, "KeyError"),
     "raise SystemExit(0)": (1, "SystemExit"),
+    f"x = {'-' * 100_000}1": (1, "nests too deep"),
 }
 
 

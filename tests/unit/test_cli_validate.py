@@ -95,6 +95,16 @@ def test_python_files_must_be_python(builders):
     assert "builders/customers/transform.py:2: " in result.stderr
 
 
+@pytest.mark.parametrize("name", ["transform.py", "profile.py"])
+@pytest.mark.parametrize("deep", ["-" * 100_000 + "1", "a" + ".a" * 20_000, "a" + ".a" * 2000])
+def test_a_python_file_that_nests_too_deep_is_a_problem_like_any_other(builders, name, deep):
+    (builders / "customers" / name).write_text(f"x = {deep}\n")
+    result = kith()
+    assert result.exit_code == 1
+    assert result.stderr == f"builders/customers/{name}:1: nests too deep to be read\n"
+    assert "builders/accounts: ok" in result.stdout
+
+
 @pytest.mark.parametrize("content", [None, b"\xff\xfe"])
 def test_a_folder_without_a_readable_definition_is_a_problem(builders, content):
     (builders / "empty").mkdir()
