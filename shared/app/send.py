@@ -132,7 +132,7 @@ def send(
     """
     sent = Sent()
     started_s = clock.now_s()
-    records_max = BATCH_RECORDS_MAX if rate is None else max(1, min(BATCH_RECORDS_MAX, int(rate * PACE_S)))
+    records_max = BATCH_RECORDS_MAX if rate is None else max(1, int(min(BATCH_RECORDS_MAX, rate * PACE_S)))
     records = _records(lines, keys, sent)
     for batch in cut(records, lambda one: one.size, BATCH_BYTES_MAX, records_max):
         if rate is not None:

@@ -116,6 +116,13 @@ def test_lines_that_are_no_event_are_skipped_with_line_and_reason():
     ]
 
 
+def test_a_rate_without_bounds_waits_for_nothing():
+    stream, clock = FakeStream(), FakeClock()
+    assert send(events(1000), stream, keys(), clock, rate=float("inf")).records == 1000
+    assert [len(call) for call in stream.calls] == [BATCH_RECORDS_MAX, BATCH_RECORDS_MAX]
+    assert clock.slept == []
+
+
 @pytest.mark.parametrize("rate", [7, 100, 5000])
 def test_a_rate_is_never_exceeded(rate):
     clock = FakeClock()
