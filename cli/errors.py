@@ -1,5 +1,6 @@
 """How a command fails as expected: a message on stderr, exit code 1, no traceback."""
 
+import errno
 import sys
 
 import typer
@@ -24,6 +25,8 @@ class Commands(TyperGroup):
             told = _told_by_registry(error) if "shared.app.registry" in sys.modules else None
             if told is None and "botocore" in sys.modules:
                 told = _told_by_aws(error)
+            if told is None and isinstance(error, OSError) and error.errno == errno.ENOSPC:
+                told = f"what was to be written is not written whole: {error.strerror}"
             if told is None:
                 raise
             message = told

@@ -49,7 +49,8 @@ def list_entries(
 
     found = False
     damaged = _Damaged()
-    for stored in _store(resolve(stage)).list(builder, reason, _time(since), damaged):
+    since_ms = _time(since)
+    for stored in _store(resolve(stage)).list(builder, reason, since_ms, damaged):
         found = True
         if as_json:
             typer.echo(_json(_facts(stored.entry)))
@@ -111,11 +112,12 @@ def replay(
         raise typer.BadParameter("give IDs, or --all")
     if entry_ids and (builder or reason or since):
         raise typer.BadParameter("--builder, --reason and --since select among all: use them with --all")
+    since_ms = _time(since)
     target = resolve(stage)
     store = _store(target)
     damaged = _Damaged()
     entries = (
-        store.list(builder, reason, _time(since), damaged)
+        store.list(builder, reason, since_ms, damaged)
         if everything
         else (_entry(store, one) for one in entry_ids or [])
     )

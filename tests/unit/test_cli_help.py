@@ -2,6 +2,7 @@
 
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 from botocore.exceptions import ClientError, EndpointConnectionError, NoCredentialsError, NoRegionError
@@ -9,6 +10,8 @@ from typer.testing import CliRunner
 
 from cli import errors, target
 from cli.main import app
+
+CUSTOMERS = Path(__file__).parents[2] / "builders" / "customers"
 
 COMMANDS = [
     [],
@@ -115,6 +118,22 @@ def test_without_a_cloud_a_command_says_how_to_get_one(tmp_path, monkeypatch):
     assert result.exit_code == 1
     assert "make run" in result.stderr
     assert "--stage" in result.stderr
+
+
+@pytest.mark.parametrize("arguments", [["list"], ["replay", "--all"]], ids=" ".join)
+def test_wrong_usage_is_told_without_a_cloud_as_well(arguments, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    assert kith("quarantine", *arguments, "--since", "yesterday").exit_code == 2
+
+
+def test_what_could_not_be_printed_is_told_in_a_sentence():
+    command = [sys.executable, "-c", "from cli.main import main; main()", "validate", str(CUSTOMERS)]
+    with Path("/dev/full").open("wb") as full:
+        ended = subprocess.run(  # noqa: S603 - our own command
+            command, stdout=full, stderr=subprocess.PIPE, text=True, check=False, timeout=60
+        )
+    assert ended.returncode == 1
+    assert ended.stderr == "kith: what was to be written is not written whole: No space left on device\n"
 
 
 def test_the_local_cloud_is_found_from_a_folder_below(local_cloud):
