@@ -15,13 +15,15 @@ from shared.app.fold import Scan, fold_people, link, scan
 from shared.app.frozen import TRANSFORM_FILE
 from shared.app.functions.local import local_profile_function
 from shared.app.functions.ports import ProfileFunction
-from shared.app.functions.samples import sample_input
+from shared.app.functions.samples import Sample, sample_input
+from shared.app.local_code import Reach
 from shared.app.reading import Transformer
 from shared.app.transform import local_transformer
 from shared.core.canonical import canonical_json
-from shared.core.chain import Chain, Failure
+from shared.core.chain import Chain, Failure, made_id
 from shared.core.compile import Builder
 from shared.core.containers import decode_object
+from shared.core.event import message_id
 from shared.core.functions import FunctionFailure
 from shared.core.user_context import UserContext
 
@@ -32,7 +34,6 @@ ARRIVAL: Final = "2026-01-01T00:00:00Z"
 """When events arrive that do not say it."""
 
 JsonEvent = Mapping[str, Any]
-_Transform = Callable[[JsonEvent], list[dict[str, Any]]]
 
 
 class TransformationError(AssertionError):
@@ -50,44 +51,44 @@ def builder() -> ReadBuilder:
 
 
 @pytest.fixture
-def context(builder: ReadBuilder) -> Context:
-    """Return a context as functions get it; what it logs is shown for a test that fails."""
-    return _context(builder)
+def kith_reach() -> Reach:
+    """Return what code reaches: one store for all that a test runs, and for no other test."""
+    return local_reach()
 
 
 @pytest.fixture
-def transform(builder: ReadBuilder) -> Callable[[JsonEvent], list[dict[str, Any]]]:
+def context(builder: ReadBuilder, kith_reach: Reach) -> Context:
+    """Return a context as functions get it; what it logs is shown for a test that fails."""
+    return _context(builder, kith_reach)
+
+
+@pytest.fixture
+def transform(builder: ReadBuilder, kith_reach: Reach) -> Callable[[JsonEvent], list[dict[str, Any]]]:
     """Run the chain on an event: the events that it becomes, none if it is dropped.
 
     TransformationError if it fails, or asks to be tried again.
     """
-    chain = Chain(builder.files.get(TRANSFORM_FILE, "def transform(event, context): pass"), _context(builder))
+    chain = _chain(builder, kith_reach)
 
     def run(event: JsonEvent) -> list[dict[str, Any]]:
-        text = canonical_json(dict(event))
-        outcome = chain.run(text)
-        if isinstance(outcome, Failure):
-            raise TransformationError(f"{outcome.reason}: {outcome.detail}")
-        if outcome is None:
-            return [decode_object(text)]
-        return [decode_object(bytes(one.text)) for one in outcome]
+        return [one.body for one in _made(chain, event)]
 
     return run
 
 
 @pytest.fixture
-def profile(builder: ReadBuilder, transform: _Transform) -> Callable[..., dict[str, Any] | None]:
+def profile(builder: ReadBuilder, kith_reach: Reach) -> Callable[..., dict[str, Any] | None]:
     """Run the profile function on events, through the chain, as if they were all of one profile.
 
     What it returns: `traits`, and `profile_id`, `destination_id` and `table_name` if it names them; None if
     it returns nothing. FunctionError if it fails. What is named is told to it of its user: `traits={...}`.
     """
-    function = _function(builder)
+    chain, function = _chain(builder, kith_reach), _function(builder, kith_reach)
     if function is None:
         raise FunctionError(f"{builder.folder} has no profile.py")
 
     def run(events: Iterable[JsonEvent], **user: Any) -> dict[str, Any] | None:
-        made = [one for event in events for one in transform(event)]
+        made = [one for event in events for one in _made(chain, event)]
         [outcome] = function.run([sample_input(made, user)])
         if isinstance(outcome, FunctionFailure):
             raise FunctionError(f"{outcome.reason}: {outcome.detail}")
@@ -104,7 +105,9 @@ def profile(builder: ReadBuilder, transform: _Transform) -> Callable[..., dict[s
 
 
 @pytest.fixture
-def profiles(builder: ReadBuilder) -> Callable[[Iterable[JsonEvent]], list[dict[str, Any]]]:
+def profiles(
+    builder: ReadBuilder, kith_reach: Reach
+) -> Callable[[Iterable[JsonEvent]], list[dict[str, Any]]]:
     """Fold events, with the builder's code: the profiles in canonical form, by profile_id.
 
     Events arrive in their order: at `receivedAt`, else `timestamp`, else on 1 January 2026.
@@ -114,12 +117,12 @@ def profiles(builder: ReadBuilder) -> Callable[[Iterable[JsonEvent]], list[dict[
     def run(events: Iterable[JsonEvent]) -> list[dict[str, Any]]:
         lines = [canonical_json({"timestamp": ARRIVAL, **event}) for event in events]
         scanned = Scan()
-        scan(compiled, lines, scanned, _transformer(builder))
+        scan(compiled, lines, scanned, _transformer(builder, kith_reach))
         if scanned.rejected:
             raise TransformationError("\n".join(f"{one.reason}: {one.detail}" for one in scanned.rejected))
         groups = scanned.groups
         people = ([each for group in person for each in groups[group]] for person in link(groups))
-        finished = fold_people(compiled, people, Counter(), _function(builder))
+        finished = fold_people(compiled, people, Counter(), _function(builder, kith_reach))
         return [decode_object(one.line) for one in sorted(finished)]
 
     return run
@@ -138,16 +141,34 @@ def _samples() -> list[Path]:
     return sorted((Path(os.environ[FOLDER]) / "samples").glob("*.jsonl"))
 
 
-def _transformer(builder: ReadBuilder) -> Transformer | None:
-    return local_transformer(builder.files, builder.definition, _print, _wait, local_reach())
+def _chain(builder: ReadBuilder, reach: Reach) -> Chain:
+    source = builder.files.get(TRANSFORM_FILE, "def transform(event, context): pass")
+    return Chain(source, _context(builder, reach))
 
 
-def _function(builder: ReadBuilder) -> ProfileFunction | None:
-    return local_profile_function(builder.files, builder.definition, _print, local_reach())
+def _made(chain: Chain, event: JsonEvent) -> list[Sample]:
+    """Run the chain on an event: the events that it becomes, by the ids that tell them apart."""
+    text = canonical_json(dict(event))
+    outcome = chain.run(text)
+    if isinstance(outcome, Failure):
+        raise TransformationError(f"{outcome.reason}: {outcome.detail}")
+    given = message_id(event.get("messageId"))
+    if outcome is None:
+        return [Sample(given, decode_object(text))]
+    bodies = [(one.suffix, decode_object(bytes(one.text))) for one in outcome]
+    return [Sample(made_id(given, given, suffix, body), body) for suffix, body in bodies]
 
 
-def _context(builder: ReadBuilder) -> UserContext:
-    return local_reach().context(builder.definition, _print, {})
+def _transformer(builder: ReadBuilder, reach: Reach) -> Transformer | None:
+    return local_transformer(builder.files, builder.definition, _print, _wait, reach)
+
+
+def _function(builder: ReadBuilder, reach: Reach) -> ProfileFunction | None:
+    return local_profile_function(builder.files, builder.definition, _print, reach)
+
+
+def _context(builder: ReadBuilder, reach: Reach) -> UserContext:
+    return reach.context(builder.definition, _print, {})
 
 
 def _print(level: str, text: str) -> None:
@@ -158,4 +179,4 @@ def _wait(_attempt: int) -> None:
     """Never wait: nothing that tests ask for is busy."""
 
 
-__all__ = ["builder", "context", "profile", "profiles", "samples", "transform"]
+__all__ = ["builder", "context", "kith_reach", "profile", "profiles", "samples", "transform"]

@@ -94,7 +94,7 @@ def _fold_at_once(parts: "Sequence[Part]", chosen: ReadBuilder) -> _Folded:
     from shared.core.compile import Builder
 
     builder = Builder(chosen.definition)
-    transformer, function = chosen.transformer(), chosen.profile_function()
+    transformer, function = chosen.code()
     scanned = Scan()
     rejected: dict[Path, list[Rejected]] = {}
     with _no_garbage_collection():
@@ -130,8 +130,7 @@ def _fold_together(parts: "Sequence[Part]", chosen: ReadBuilder, spools: Path, w
 
     # A forked process has imported all there is to import; only Linux forks safely.
     context = get_context("fork" if sys.platform == "linux" else "spawn")
-    chosen.transformer()  # here user code that cannot be run is told as it should be
-    chosen.profile_function()
+    chosen.code()  # here user code that cannot be run is told as it should be
     try:
         with (
             _no_garbage_collection(),

@@ -348,7 +348,8 @@ class Worker:
 def chosen_worker(chosen: ReadBuilder, parts: Sequence[Part], spools: Path) -> Worker:
     """Return a worker that runs what the folder of a builder says."""
     builder = Builder(chosen.definition)
-    return Worker(builder, chosen.transformer(), parts, spools, chosen.profile_function())
+    transformer, function = chosen.code()
+    return Worker(builder, transformer, parts, spools, function)
 
 
 class Process:

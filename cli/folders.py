@@ -10,6 +10,7 @@ from cli.errors import Failure
 
 if TYPE_CHECKING:
     from shared.app.functions.ports import FunctionInput, ProfileFunction
+    from shared.app.local_code import Reach
     from shared.app.reading import Transformer
     from shared.core.definition import Definition
     from shared.core.functions import FunctionOutcome
@@ -25,12 +26,18 @@ class ReadBuilder(NamedTuple):
     definition: "Definition"
     files: Mapping[str, str]
 
-    def transformer(self) -> "Transformer | None":
-        """Return what runs the folder's chain, if it has one; Failure if that cannot be run.
+    def code(self) -> "tuple[Transformer | None, ProfileFunction | None]":
+        """Return what runs the folder's chain and its profile function; Failure if one cannot be run.
 
-        What the functions log goes to stderr.
+        They have one store, as in the cloud. What they log goes to stderr, and so does why the profile
+        function failed for a profile.
         """
         from cli.reach import local_reach
+
+        reach = local_reach()
+        return self._transformer(reach), self._profile_function(reach)
+
+    def _transformer(self, reach: "Reach") -> "Transformer | None":
         from shared.adapters.clock import SystemClock
         from shared.app.frozen import TRANSFORM_FILE
         from shared.app.transform import local_transformer
@@ -39,17 +46,12 @@ class ReadBuilder(NamedTuple):
         path = self.folder / TRANSFORM_FILE
         try:
             return local_transformer(
-                self.files, self.definition, _Logged(path).write, SystemClock().pause, local_reach()
+                self.files, self.definition, _Logged(path).write, SystemClock().pause, reach
             )
         except UserCodeError as error:
             raise Failure(f"{path}:{error.line}: {error}") from None
 
-    def profile_function(self) -> "ProfileFunction | None":
-        """Return what runs the folder's profile function, if it has one; Failure if that cannot be run.
-
-        What it logs goes to stderr, and so does why it failed for a profile.
-        """
-        from cli.reach import local_reach
+    def _profile_function(self, reach: "Reach") -> "ProfileFunction | None":
         from shared.app.frozen import PROFILE_FILE
         from shared.app.functions.local import local_profile_function
         from shared.core.user_code import UserCodeError
@@ -57,7 +59,7 @@ class ReadBuilder(NamedTuple):
         path = self.folder / PROFILE_FILE
         logged = _Logged(path)
         try:
-            function = local_profile_function(self.files, self.definition, logged.write, local_reach())
+            function = local_profile_function(self.files, self.definition, logged.write, reach)
         except UserCodeError as error:
             raise Failure(f"{path}:{error.line}: {error}") from None
         return None if function is None else _Told(function, logged)

@@ -156,7 +156,7 @@ def _side(frozen: "Frozen", told_as: str) -> "Side":
     repeatable(frozen.files)
     read = ReadBuilder(Path(told_as), frozen.definition, frozen.files)
     mask = Mask(local_reach().hidden(frozen.definition))
-    return Side(Builder(frozen.definition), read.transformer(), read.profile_function(), mask)
+    return Side(Builder(frozen.definition), *read.code(), mask)
 
 
 def _watched(side: "Side") -> "tuple[Side, dict[str, Watched]]":

@@ -64,8 +64,7 @@ def run_tests(
         builder = read_builder(one)
         _check(one, builder.files)
         # Failure with path and line, if any of them cannot be read or run.
-        builder.transformer()
-        builder.profile_function()
+        builder.code()
         checked.append((one, local_reach().hidden(builder.definition)))
     given = [one.resolve() for one in events or ()]
     # One after the other, each in a process of its own: their modules have the same names.

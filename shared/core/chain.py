@@ -8,7 +8,7 @@ What it returns becomes JSON at once, and so is read as an event from outside is
 
 import inspect
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from decimal import Decimal
 from typing import Any, Final, NamedTuple
 
@@ -175,11 +175,20 @@ def events_made(event: Event, made: Sequence[Made]) -> list[Event] | Rejection:
         except UnreadableError as error:
             return failed(event, Failure("transform_result", f"the result is no event: {error.reason}"))
         one = event_of(body, len(data), event.arrival, Position(shard, sequence, index + EVENTS_MAX * number))
-        own = message_id(body.get("messageId"))
-        if own is None or own == given:
-            one.id = message_id(event.id + suffix) or event.id
+        one.id = made_id(event.id, given, suffix, body) or event.id
         events.append(one)
     return events
+
+
+def made_id(event_id: str | None, given: str | None, suffix: str, body: Mapping[str, Any]) -> str | None:
+    """Return the id of an event that was made of one with an id; `given` is the `messageId` of that one.
+
+    It is its own `messageId` if that is another, else the id of that one with the suffix, if there is one.
+    """
+    own = message_id(body.get("messageId"))
+    if own is None or own == given:
+        return None if event_id is None else message_id(event_id + suffix)
+    return own
 
 
 def failed(event: Event, failure: Failure) -> Rejection:

@@ -59,6 +59,35 @@ def test_traits_that_cannot_be_kept_are_counted():
     assert all("a" not in one["traits"] and one["traits"]["b"] == 1 for one in profiles)
 
 
+def test_the_chain_and_the_function_have_one_store():
+    chain = "def transform(event, context):\n    context.store.set('latest', event['messageId'])\n"
+    source = "def profile(events, user, context): return {'traits': {'at': context.store.get('latest')}}"
+    assert kith(SAMPLES, builder=a_builder(transform=chain, profile=source)).exit_code == 0
+    latest = json.loads(SAMPLES.read_bytes().splitlines()[-1])["messageId"]
+    assert {one["traits"]["at"] for one in profiles_in("out.jsonl")} == {latest}
+
+
+def test_what_a_function_does_to_its_user_changes_no_profile():
+    event = {
+        "type": "identify",
+        "userId": "u1",
+        "timestamp": "2026-01-01T00:00:00Z",
+        "traits": {"tags": ["a"], "plan": "gold"},
+    }
+    Path("events.jsonl").write_text(json.dumps(event))
+    source = """
+def profile(events, user, context):
+    user.traits["tags"].append("b")
+    user.identifiers["user_id"].clear()
+    del user.traits["plan"]
+    return {"traits": {"n": 1}}
+"""
+    assert kith("events.jsonl", builder=a_builder(profile=source)).exit_code == 0
+    [profile] = profiles_in("out.jsonl")
+    assert profile["traits"] == {"tags": ["a"], "plan": "gold", "n": 1}
+    assert profile["identifiers"] == {"user_id": ["u1"]}
+
+
 def test_parts_processes_and_a_chain_change_not_one_byte_of_the_results():
     builder = a_builder("def transform(event, context):\n    return event\n", profile=COUNTING)
     assert kith(SAMPLES, builder=builder).exit_code == 0

@@ -170,6 +170,43 @@ def test_secrets_come_from_the_environment_and_are_not_seen_in_what_tests_print(
     assert "KEY: if builder.yaml says that it is a secret, set it in the environment" in result.stdout
 
 
+COPYING = """
+def transform(event, context):
+    context.store.set("seen", (context.store.get("seen") or 0) + 1)
+    return [event, {**event, "event": "copy"}]
+"""
+LISTING = """
+def profile(events, user, context):
+    names = [one["event"] for one in events]
+    return {"traits": {"names": names, "seen": context.store.get("seen")}}
+"""
+OF_COPIES = """
+ORDER = {"event": "order", "messageId": "m1", "timestamp": "2026-01-01T00:00:00Z"}
+
+def test_each_of_a_fan_out_counts_once(profile):
+    assert profile([ORDER, ORDER])["traits"]["names"] == ["order", "copy"]
+
+def test_chain_function_and_test_have_one_store(profile, profiles, context):
+    context.store.set("seen", 5)
+    assert profile([ORDER])["traits"]["seen"] == 6
+    [folded] = profiles([{**ORDER, "userId": "u1"}])
+    assert folded["traits"]["seen"] == context.store.get("seen") == 7
+
+def test_another_test_has_another(context):
+    assert context.store.get("seen") is None
+"""
+
+
+def test_tests_see_what_a_cloud_would_give():
+    kith("init", "orders")
+    Path("orders/tests/test_profile.py").unlink()
+    Path("orders/tests/test_transform.py").write_text(OF_COPIES)
+    Path("orders/transform.py").write_text(COPYING)
+    Path("orders/profile.py").write_text(LISTING)
+    result = kith_test("orders")
+    assert result.returncode == 0, result.stdout
+
+
 def test_where_no_builder_has_tests_it_is_told():
     assert "no builder in builders/ has a folder tests/" in kith("test").stderr
     Path("empty").mkdir()

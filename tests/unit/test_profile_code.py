@@ -2,7 +2,7 @@
 
 import pytest
 
-from shared.app.functions.samples import sample_input
+from shared.app.functions.samples import Sample, sample_input
 from shared.core.chain_check import function_problems
 from shared.core.history import events_of
 from shared.core.profile_code import ProfileCode
@@ -43,7 +43,7 @@ def test_a_function_is_one_with_and_without_running_it(source):
 
 
 def test_samples_that_say_neither_time_nor_id_stay_in_their_order():
-    given = sample_input([{"n": number} for number in range(120)], {})
+    given = sample_input([Sample(None, {"n": number}) for number in range(120)], {})
     assert [one["n"] for one in events_of(given.chunks, 0)] == list(range(120))
 
 

@@ -7,8 +7,9 @@ from shared.app.functions.ports import FunctionInput, ProfileFunction
 from shared.app.local_code import LocalCode, Reach
 from shared.core.containers import decode_any
 from shared.core.definition import Definition
-from shared.core.functions import FunctionFailure, FunctionOutcome, result_of
+from shared.core.functions import FunctionFailure, FunctionOutcome, User, result_of
 from shared.core.profile_code import ProfileCode
+from shared.core.sandbox import read_run, run_frame
 from shared.core.user_context import Sink
 
 
@@ -32,12 +33,18 @@ class LocalProfileFunction:
         """Run the function for each profile alone; what became of each, in their order."""
         del time_s
         with self._local.running() as code:
-            return [self._outcome(code.run(one.user, one.chunks, one.since_ms)) for one in inputs]
+            return [self._outcome(code.run(_own(one.user), one.chunks, one.since_ms)) for one in inputs]
 
     def _outcome(self, result: bytes | FunctionFailure | None) -> FunctionOutcome:
         if isinstance(result, FunctionFailure):
             return FunctionFailure(result.reason, self._local.mask(result.detail))
         return None if result is None else result_of(decode_any(result))
+
+
+def _own(user: User) -> User:
+    """Return a user as a process of its own is given it: what code does to it changes no profile."""
+    run, _ = read_run(run_frame(user, 0, []))
+    return run.user
 
 
 def local_profile_function(
