@@ -59,3 +59,7 @@ def main() -> None:
     """Run the command line."""
     own_process()
     app(prog_name="kith")
+
+
+if __name__ == "__main__":
+    main()
