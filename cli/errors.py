@@ -1,6 +1,7 @@
 """How a command fails as expected: a message on stderr, exit code 1, no traceback."""
 
 import errno
+import os
 import sys
 
 import typer
@@ -17,7 +18,8 @@ class Commands(TyperGroup):
     def invoke(self, ctx):  # type: ignore[no-untyped-def] # noqa: ANN001, ANN201 - typer hides click's types
         """Run the command; end with a message and exit code 1 if it fails as expected."""
         try:
-            return super().invoke(ctx)
+            result = super().invoke(ctx)
+            sys.stdout.flush()  # what does not fit is told of below, and not by Python as it ends
         except Failure as failure:
             message = str(failure)
         except Exception as error:
@@ -27,11 +29,22 @@ class Commands(TyperGroup):
                 told = _told_by_aws(error)
             if told is None and isinstance(error, OSError) and error.errno == errno.ENOSPC:
                 told = f"what was to be written is not written whole: {error.strerror}"
+                _give_up_output()
             if told is None:
                 raise
             message = told
+        else:
+            return result
         typer.echo(f"kith: {message}", err=True)
         raise typer.Exit(1)
+
+
+def _give_up_output() -> None:
+    """Drop what stdout cannot take: Python would try once more as it ends, and fail in words of its own."""
+    try:
+        sys.stdout.flush()
+    except OSError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def _told_by_registry(error: Exception) -> str | None:

@@ -1,5 +1,6 @@
 """Every command has help, plain in a pipe; usage errors exit with 2, failures with 1 and a sentence."""
 
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -126,11 +127,18 @@ def test_wrong_usage_is_told_without_a_cloud_as_well(arguments, tmp_path, monkey
     assert kith("quarantine", *arguments, "--since", "yesterday").exit_code == 2
 
 
-def test_what_could_not_be_printed_is_told_in_a_sentence():
+@pytest.mark.parametrize("unbuffered", ["", "1"], ids=["at its end", "at once"])
+def test_what_could_not_be_printed_is_told_in_a_sentence(unbuffered):
     command = [sys.executable, "-c", "from cli.main import main; main()", "validate", str(CUSTOMERS)]
     with Path("/dev/full").open("wb") as full:
         ended = subprocess.run(  # noqa: S603 - our own command
-            command, stdout=full, stderr=subprocess.PIPE, text=True, check=False, timeout=60
+            command,
+            env={**os.environ, "PYTHONUNBUFFERED": unbuffered},
+            stdout=full,
+            stderr=subprocess.PIPE,
+            text=True,
+            check=False,
+            timeout=60,
         )
     assert ended.returncode == 1
     assert ended.stderr == "kith: what was to be written is not written whole: No space left on device\n"
