@@ -28,3 +28,15 @@ def test_each_object_of_the_archive_is_read_once_and_each_finished_profile_writt
     assert {key: read[key] for key in archived} == dict.fromkeys(archived, 1)
     assert Counter(world.loader.inserted) == dict.fromkeys(shown_by_id(world, NEW), 1)
     assert world.verified.profiles == 12
+
+
+def test_an_archive_of_thousands_of_objects_is_built_whole():
+    minutes = [a_record(number, T0 + number * 60_000, userId=f"u{number % 500}") for number in range(8000)]
+    world = a_world(minutes)
+    world.mortals = 0
+    world.plan(LATER)
+    world.rebuild()
+    counts = world.progress.progress("people", NEW)
+    assert counts["scan.objects"] == counts["plan.objects"] > 2500
+    assert counts["plan.parts"] > 4, "as many objects as a part may have, at the product's own limit"
+    assert (world.verified.folded, world.verified.profiles) == (8000, 500)
