@@ -27,7 +27,7 @@ from pathlib import Path
 from typing import BinaryIO, Final, NamedTuple
 
 from cli.folders import ReadBuilder
-from cli.lines import BOM
+from cli.lines import BOM, is_cut, rest_of_line
 from shared.app.fold import Cut, Rejected, Scan, Survey, fold_people, link, read_again, scan, survey
 from shared.app.functions.ports import ProfileFunction
 from shared.app.reading import Transformer
@@ -49,7 +49,6 @@ COUNTED_BYTES: Final = 2**20
 """Of a file whose lines are counted, so many at a time."""
 
 _GZIP: Final = b"\x1f\x8b"
-"""What some editors begin a file of UTF-8 with; no part of its first line."""
 _OFFSETS: Final = "Q"
 """The array type of places in a file."""
 
@@ -138,7 +137,7 @@ def _first_line(file: BinaryIO, start: int) -> int:
         return 0
     # The line that begins before this part belongs to the part before; it may end right here.
     file.seek(start - 1)
-    return start - 1 + sum(map(len, _pieces(file)))
+    return start - 1 + sum(map(len, rest_of_line(file)))
 
 
 def _lines_between(file: BinaryIO, at: int, end: int) -> Iterator[bytes]:
@@ -160,18 +159,10 @@ def _lines_until(file: BinaryIO, at: int, end: int) -> Iterator[bytes]:
 def _lines(file: BinaryIO) -> Iterator[bytes]:
     """Yield lines; of one that is too long for an event its beginning, for it may not fit in memory."""
     for line in iter(partial(file.readline, LINE_BYTES_MAX), b""):
-        if len(line) == LINE_BYTES_MAX and not line.endswith(b"\n"):
-            yield Cut(line, LINE_BYTES_MAX + sum(map(len, _pieces(file))))
+        if is_cut(line):
+            yield Cut(line, LINE_BYTES_MAX + sum(map(len, rest_of_line(file))))
         else:
             yield line
-
-
-def _pieces(file: BinaryIO) -> Iterator[bytes]:
-    """Yield what is left of a line, in pieces."""
-    while piece := file.readline(LINE_BYTES_MAX):
-        yield piece
-        if piece.endswith(b"\n"):
-            return
 
 
 def is_read_again(part: Part, transformer: Transformer | None) -> bool:

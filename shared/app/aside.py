@@ -6,7 +6,7 @@ from typing import Final
 
 from shared.app.delivery import Envelope
 from shared.app.quarantine import Entry, QuarantineStore, entries_of, is_part, size_of
-from shared.app.reading import Read
+from shared.app.reading import Read, count_quarantined
 from shared.app.retries import DELAYS_S, Retries, Retry, attempts_of, retry_of
 from shared.core.records import ENVELOPE_EXTRA, Rejection
 
@@ -102,5 +102,4 @@ def _index_of(envelope: Envelope) -> int | None:
 def _count_as_bad(rejections: Sequence[Rejection], tally: Counter[str]) -> None:
     for one in rejections:
         tally["events_postponed"] -= 1
-        tally["events_quarantined"] += 1
-        tally[f"quarantined.{one.reason}"] += 1
+        count_quarantined(one, tally)

@@ -12,7 +12,7 @@ from shared.app.delivery import Envelope
 from shared.app.ingest import CONTENDED, Ingest, Outcome
 from shared.app.markers import Markers
 from shared.app.quarantine import QuarantineStore, is_archived, is_part
-from shared.app.reading import Read, Reader, Transformer
+from shared.app.reading import Read, Reader, Transformer, count_quarantined
 from shared.app.retries import Retries, has_waited, retry_of_contended
 from shared.core.compile import Builder
 from shared.core.containers import EVENTS_MAX, TEXT_BYTES_MAX, Reason
@@ -160,8 +160,7 @@ class Batch:
         for one in portion:
             rejections = _rejected(one.records, unfolded) if unfolded else []
             for each in rejections:
-                tally["events_quarantined"] += 1
-                tally[f"quarantined.{each.reason}"] += 1
+                count_quarantined(each, tally)
             if is_part(one.envelope):
                 # All of it at once: what is left of it takes the place of its entry.
                 one.read.rejections += rejections

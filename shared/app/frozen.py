@@ -63,12 +63,18 @@ def freeze(definition: Definition, files: Mapping[str, str]) -> tuple[bytes, str
     return data, hashlib.sha256(data).hexdigest()
 
 
-def thaw(data: bytes, sha256: str) -> Frozen:
-    """Return the definition that `freeze` wrote; DamagedDefinitionError if the bytes are not the same."""
+def thaw(data: bytes, sha256: str, key: str = "") -> Frozen:
+    """Return the definition that `freeze` wrote; DamagedDefinitionError if the bytes are not the same.
+
+    It names the object, if the bytes are said to be of one.
+    """
+    named = f"{key}: " if key else ""
     found = hashlib.sha256(data).hexdigest()
     if found != sha256:
-        raise DamagedDefinitionError(f"the frozen definition has SHA-256 {found}, the registry says {sha256}")
+        raise DamagedDefinitionError(
+            f"{named}the frozen definition has SHA-256 {found}, the registry says {sha256}"
+        )
     try:
         return _DECODER.decode(data)
     except (msgspec.MsgspecError, ValueError, RecursionError) as error:
-        raise DamagedDefinitionError("this release cannot read the frozen definition") from error
+        raise DamagedDefinitionError(f"{named}this release cannot read the frozen definition") from error

@@ -11,7 +11,7 @@ from shared import contract
 from shared.app.deploy import DEPLOYED_BY
 from shared.app.executions import Executions
 from shared.app.folders import Candidate
-from shared.app.frozen import DamagedDefinitionError, DefinitionObjects, Frozen, thaw
+from shared.app.frozen import DefinitionObjects, Frozen, thaw
 from shared.app.registry import Draft, Registry, RegistryConflictError, Status, Version
 
 CANCELLED: Final = "cancelled by "
@@ -112,7 +112,7 @@ class Publisher:
 
     def frozen(self, row: Draft | Version) -> Frozen:
         """Return what a draft or a version says; DamagedDefinitionError if its object was changed."""
-        return _thawed(row, self._read(row))
+        return thaw(self._read(row), row.sha256, row.definition_key)
 
     def _publish(self, source: Draft | Version, asked: Asked) -> Version:
         versions = self.registry.versions(source.builder)
@@ -147,7 +147,7 @@ class Publisher:
     def _build(self, source: Draft | Version, number: int, asked: Asked) -> Version:
         """Add a version, frozen under a key of its own, and start to build it."""
         data = self._read(source)
-        _thawed(source, data)
+        thaw(data, source.sha256, source.definition_key)
         builder = source.builder
         key = contract.definition_key(builder, str(number), source.sha256)
         self.objects.put(key, data)
@@ -228,14 +228,6 @@ class Publisher:
             return f"builder {builder} has no draft; its version {building.version} is building"
         advice = f"`kith draft builders/{builder}` makes one of its folder"
         return f"builder {builder} has no draft: {advice}" if versions else f"no builder {builder}: {advice}"
-
-
-def _thawed(source: Draft | Version, data: bytes) -> Frozen:
-    """Return what a draft or a version says; DamagedDefinitionError that names its object."""
-    try:
-        return thaw(data, source.sha256)
-    except DamagedDefinitionError as error:
-        raise DamagedDefinitionError(f"{source.definition_key}: {error}") from None
 
 
 def _building(versions: list[Version]) -> Version | None:

@@ -177,6 +177,11 @@ def _text_bytes(item: Event | Rejection) -> int:
 
 
 def _reject(rejection: Rejection, read: Read, tally: Counter[str]) -> None:
+    count_quarantined(rejection, tally)
+    read.rejections.append(rejection)
+
+
+def count_quarantined(rejection: Rejection, tally: Counter[str]) -> None:
+    """Count what goes to quarantine, by its reason as well."""
     tally["events_quarantined"] += 1
     tally[f"quarantined.{rejection.reason}"] += 1
-    read.rejections.append(rejection)

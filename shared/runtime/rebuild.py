@@ -249,9 +249,9 @@ class Rebuild(Generic[S]):
             if found is None:
                 raise BuildFailedError(f"the frozen definition is gone: {row.definition_key}")
             try:
-                frozen = thaw(found[0], row.sha256)
+                frozen = thaw(found[0], row.sha256, row.definition_key)
             except DamagedDefinitionError as error:
-                raise BuildFailedError(f"{row.definition_key}: {error}") from None
+                raise BuildFailedError(str(error)) from None
             self._definitions[row.sha256] = Known(frozen, Builder(frozen.definition))
         return self._definitions[row.sha256]
 

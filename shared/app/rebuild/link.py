@@ -19,7 +19,7 @@ from shared.app.rebuild.build import MAP_ITEMS_MAX, SCAN, BuildName, ensure_buil
 from shared.app.rebuild.formats import compress, decompress, fetch, fetch_json
 from shared.app.rebuild.plan import Extent
 from shared.app.rebuild.ports import Objects
-from shared.app.rebuild.results import Linked, Result
+from shared.app.rebuild.results import Linked, results_of
 from shared.app.registry import Progress, Registry
 
 PARTITION_BYTES: Final = 2**27
@@ -115,12 +115,8 @@ def partitions(weights: Array, target: int) -> Array:
 
 def _keys(name: BuildName, objects: Objects, parts: int) -> list[str]:
     """Return the keys of the links of all parts."""
-
-    def key(part: int) -> str:
-        return name.links(part, fetch_json(objects, name.result(SCAN, part), Result).digest)
-
-    with ThreadPoolExecutor(READERS, "kith-result") as readers:
-        return list(readers.map(key, range(parts)))
+    results = results_of(objects, name, SCAN, parts)
+    return [name.links(part, result.digest) for part, result in enumerate(results)]
 
 
 def _measure(objects: Objects, keys: Sequence[str]) -> tuple[list[int], Array, int]:

@@ -1,7 +1,7 @@
 """What states found: one object for each worker, written whole. Nothing else is ever added up."""
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from typing import Final
 
@@ -58,9 +58,14 @@ def collect(objects: Objects, name: BuildName, state: str, count: int) -> tuple[
     """Add up the results of all workers of a state. BuildFailedError that names one that is missing."""
     tally: Counter[str] = Counter()
     sample: list[str] = []
+    for result in results_of(objects, name, state, count):
+        tally.update(result.tally)
+        sample += result.sample
+    return tally, sample
+
+
+def results_of(objects: Objects, name: BuildName, state: str, count: int) -> Iterator[Result]:
+    """Yield the results of all workers of a state. BuildFailedError that names one that is missing."""
     keys = [name.result(state, number) for number in range(count)]
     with ThreadPoolExecutor(READERS, "kith-results") as readers:
-        for result in readers.map(lambda key: fetch_json(objects, key, Result), keys):
-            tally.update(result.tally)
-            sample += result.sample
-    return tally, sample
+        yield from readers.map(lambda key: fetch_json(objects, key, Result), keys)

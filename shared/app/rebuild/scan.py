@@ -18,7 +18,7 @@ from typing import Final
 import msgspec
 
 from shared.app.quarantine import ARCHIVED, Entry, QuarantineStore, entries_of, size_of
-from shared.app.reading import Postponed, Reader, Transformer
+from shared.app.reading import Postponed, Reader, Transformer, count_quarantined
 from shared.app.rebuild.build import SCAN, Build, BuildFailedError
 from shared.app.rebuild.formats import (
     SpoolWriter,
@@ -180,8 +180,7 @@ class _Scanning:
             self._reach()
         for one in self._postponed:
             self._set_aside([one.rejection])
-            self._tally["events_quarantined"] += 1
-            self._tally[f"quarantined.{one.rejection.reason}"] += 1
+            count_quarantined(one.rejection, self._tally)
         del self._tally["events_postponed"]
         self._leave_aside()
         return self._tally
