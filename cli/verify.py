@@ -74,7 +74,10 @@ def verify(
             show_default=False,
         ),
     ] = None,
-    limit: Annotated[int, typer.Option(metavar="N", min=0, help="Profiles that are shown, at most.")] = 10,
+    limit: Annotated[
+        int,
+        typer.Option(metavar="N", min=0, help="Profiles that are shown, at most; unexplained ones first."),
+    ] = 10,
     as_json: AsJson = False,
     stage: Stage = None,
 ) -> None:
@@ -295,7 +298,8 @@ def _print(left: Side, right: Side, comparison: "Comparison") -> None:
         if not side.version.finished_at:
             typer.echo(f"{name} is still being built: what it lacks may be to come")
     typer.echo(f"{counted(comparison.different, 'profile')} different:")
-    for cause, count in comparison.causes.most_common():
+    # First what somebody has to look at, then by number.
+    for cause, count in sorted(comparison.causes.items(), key=lambda one: (one[0] != "unexplained", -one[1])):
         typer.echo(f"  {cause}: {counted(count, 'profile')}")
         places = [(one[0], found) for one, found in comparison.places.most_common() if one[1] == cause]
         for place, found in places[:PLACES_SHOWN]:

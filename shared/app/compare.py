@@ -17,7 +17,7 @@ from typing import BinaryIO, Final, NamedTuple
 
 import msgspec
 
-from shared.app.differences import Difference, Known, differences, in_motion
+from shared.app.differences import Cause, Difference, Known, differences, in_motion
 from shared.app.shown import shown_of
 
 RANGES: Final = 256
@@ -49,7 +49,8 @@ class Comparison(msgspec.Struct):
     """What came of it: how many profiles each side has, how many are equal, how many differ.
 
     `settled` are among the equal ones: they were in motion. `causes` counts, per cause, the profiles that
-    differ for it, `places` the same per value; `some` are the first profiles that differ.
+    differ for it, `places` the same per value; `some` are the first profiles that differ, those before the
+    others of which nothing explains a value.
     """
 
     profiles: list[int] = msgspec.field(default_factory=lambda: [0, 0])
@@ -147,5 +148,14 @@ def _explain(
     comparison.different += 1
     comparison.causes.update({one.cause.value for one in found})
     comparison.places.update({(one.place, one.cause.value) for one in found})
-    if len(comparison.some) < some_max:
-        comparison.some.append(Different(profile_id, found))
+    _keep(Different(profile_id, found), comparison, some_max)
+
+
+def _keep(one: Different, comparison: Comparison, some_max: int) -> None:
+    """Show it if there is room: what nothing explains before the rest, each in the order of being found."""
+    some = comparison.some
+    if any(each.cause is Cause.UNEXPLAINED for each in one.found):
+        some.insert(comparison.causes[Cause.UNEXPLAINED] - 1, one)
+        del some[some_max:]
+    elif len(some) < some_max:
+        some.append(one)

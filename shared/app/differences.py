@@ -13,6 +13,7 @@ import msgspec
 from shared.app.frozen import PROFILE_FILE, TRANSFORM_FILE, Frozen
 from shared.app.shown import Shown, differing, identifiers_of, values_of
 from shared.app.unseen import Span
+from shared.contract import DEDUP_WINDOW_H
 from shared.core.compile import Builder
 from shared.core.identity.identifiers import Identifier
 from shared.core.memory import REMEMBERED_MAX
@@ -23,6 +24,7 @@ from shared.core.times import parse_time
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+DEDUP_WINDOW_MS: Final = DEDUP_WINDOW_H * 3_600_000
 NEAR: Final = 0.9
 """How near to a limit a profile is that may have been over it at another time."""
 
@@ -47,7 +49,8 @@ class Cause(StrEnum):
     """The profile function of one version has not run since the last event, has failed, or has returned
     something else for the same events, as one may that reads a clock or fetches."""
     DUPLICATES = "duplicates"
-    """So many events came within a day that their ids were no longer all remembered."""
+    """So many events came within a day that their ids were no longer all remembered; or an event came in
+    several shards, and each version counted another of its copies, which arrived at another time."""
     UNEXPLAINED = "unexplained"
 
 
@@ -173,6 +176,7 @@ def _of_events(left: Shown | None, right: Shown | None, known: Known) -> Cause:
         (Cause.LIMITS, lambda: _is_at_a_limit(both, known)),
         (Cause.EXPIRY, lambda: _began_anew(both)),
         (Cause.DUPLICATES, lambda: any(one["event_count"] > REMEMBERED_MAX for one in both)),
+        (Cause.DUPLICATES, lambda: _counted_other_copies(both)),
         # Events that only one version has seen may have made one person of two.
         (Cause.ARCHIVE, lambda: len(both) == 1 and any(one.surely for one in unseen)),
     ]
@@ -211,6 +215,17 @@ def _began_anew(both: list[Shown]) -> bool:
     """Say whether the two lives began so far from each other that an expiry fits in between."""
     began = sorted(_time(one, "created_at") for one in both)
     return len(began) > 1 and began[1] - began[0] >= SHORTEST_MONTH_MS
+
+
+def _counted_other_copies(both: list[Shown]) -> bool:
+    """Say whether two versions have as many events of the same people, which arrived at other times.
+
+    Of an event that producers sent twice, in two shards, a version counts the one that it meets first.
+    """
+    if len(both) == 1 or any(both[0][name] != both[1][name] for name in ("event_count", "identifiers")):
+        return False
+    apart = (abs(_time(both[0], name) - _time(both[1], name)) for name in ("created_at", "updated_at"))
+    return all(one < DEDUP_WINDOW_MS for one in apart)
 
 
 def _saw_other_events(left: Shown, right: Shown) -> bool:

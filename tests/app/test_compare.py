@@ -192,6 +192,28 @@ def test_profiles_near_a_limit_and_with_more_events_than_are_remembered_are_told
     assert ("event_count", Cause.DUPLICATES) in causes(a_profile(event_count=3000), fewer(), KNOWN)
 
 
+def test_an_event_of_which_each_version_counted_another_copy_is_told():
+    """It was sent twice, in two shards, and which one came first was up to them."""
+    later = a_profile(created_at=format_time(T0 + 4), expires_at=format_time(T0 + 400 * DAY + 4))
+    assert causes(a_profile(), later) == {
+        ("created_at", Cause.DUPLICATES),
+        ("expires_at", Cause.DUPLICATES),
+    }
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        a_profile(created_at=format_time(T0 - DAY)),
+        a_profile(created_at=format_time(T0 + 4), event_count=10),
+        a_profile(created_at=format_time(T0 + 4), identifiers={"user_id": ["ann", "bob"]}),
+    ],
+    ids=["after the window", "of more events", "of other identifiers"],
+)
+def test_other_arrivals_are_no_copies(other):
+    assert {cause for _, cause in causes(a_profile(), other)} == {Cause.UNEXPLAINED}
+
+
 def frozen(text: str, **files: str) -> Frozen:
     return Frozen(parse_definition(text), {"builder.yaml": text} | files)
 
@@ -286,3 +308,13 @@ def test_only_some_of_those_that_differ_are_kept(tmp_path):
     left = [a_profile(f"p{number}") for number in range(50)]
     told = compared(left, [], tmp_path, some_max=7)
     assert (told.different, len(told.some)) == (50, 7)
+
+
+def test_what_nothing_explains_is_kept_before_anything_else(tmp_path):
+    """It is what somebody has to look at, however much else there is, and wherever it comes."""
+    explained = [a_profile(f"p{number}", event_count=3000) for number in range(50)]
+    other = [one | {"event_count": 2999} for one in explained]
+    fault = a_profile("p-fault")
+    told = compared([*explained, fault], [*other, fault | {"attributes": {}}], tmp_path, some_max=3)
+    assert told.different == 51
+    assert [one.profile_id == "p-fault" for one in told.some] == [True, False, False]
