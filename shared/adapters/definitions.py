@@ -6,7 +6,7 @@ Only botocore clients and msgspec: PynamoDB would double the cold start.
 from typing import Any, Final, NamedTuple
 
 from shared import contract
-from shared.adapters.dynamo.cache import Lru
+from shared.adapters.lru import Lru
 from shared.app.frozen import Frozen, thaw
 from shared.app.registry import Status
 

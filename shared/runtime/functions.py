@@ -11,10 +11,10 @@ from typing import Any, Final
 from shared import contract
 from shared.adapters.clock import SystemClock
 from shared.adapters.definitions import KEPT_MAX, Definitions
-from shared.adapters.dynamo.cache import Lru
 from shared.adapters.dynamo.client import dynamo_client
 from shared.adapters.dynamo.store import DynamoStore
 from shared.adapters.function_errors import S3FunctionErrors
+from shared.adapters.lru import Lru
 from shared.adapters.s3 import S3Objects
 from shared.adapters.sqs import SqsQueue
 from shared.app.functions.deliver import BuildingError, Deliver, Delivery, Message

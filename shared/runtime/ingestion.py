@@ -8,9 +8,9 @@ from typing import Any, Final
 from shared import contract
 from shared.adapters.clock import SystemClock
 from shared.adapters.definitions import KEPT_MAX, Definitions
-from shared.adapters.dynamo.cache import Lru
 from shared.adapters.dynamo.client import dynamo_client
 from shared.adapters.dynamo.store import DynamoStore
+from shared.adapters.lru import Lru
 from shared.adapters.quarantine import S3Quarantine
 from shared.adapters.s3 import S3Objects
 from shared.app.batch import Batch, BatchOutcome

@@ -12,9 +12,9 @@ from weakref import WeakSet
 import pytest
 
 from shared import contract
-from shared.adapters.dynamo.cache import Lru
 from shared.adapters.dynamo.client import ThrottledError
 from shared.adapters.dynamo.followups import FollowUps
+from shared.adapters.lru import Lru
 from shared.adapters.registry import DynamoRegistry
 from shared.app.frozen import freeze
 from shared.app.registry import Status, Version

@@ -4,7 +4,6 @@ from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from itertools import chain
 from typing import Any, Final
 
-from shared.adapters.dynamo.cache import Lru
 from shared.adapters.dynamo.client import Client
 from shared.adapters.dynamo.items import Items, seconds
 from shared.adapters.dynamo.keys import Keyspace, body_name
@@ -12,6 +11,7 @@ from shared.adapters.dynamo.parts import body_of, part_name
 from shared.adapters.dynamo.piles import segmented
 from shared.adapters.dynamo.units import WRITE_UNIT_BYTES, size_of
 from shared.adapters.dynamo.wire import Item
+from shared.adapters.lru import Lru
 from shared.app.ports import SegmentGoneError
 from shared.contract import TTL_ATTRIBUTE
 from shared.core.compile import Builder

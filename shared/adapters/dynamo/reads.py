@@ -5,7 +5,6 @@ from concurrent.futures import Executor
 from typing import Final
 
 from shared.adapters.dynamo.access import Access
-from shared.adapters.dynamo.cache import Lru
 from shared.adapters.dynamo.client import GET_KEYS_MAX, chunks
 from shared.adapters.dynamo.items import pointer_of
 from shared.adapters.dynamo.layout import Listed, listed
@@ -14,6 +13,7 @@ from shared.adapters.dynamo.state import UnknownFormatError
 from shared.adapters.dynamo.transactions import removed
 from shared.adapters.dynamo.units import size_of
 from shared.adapters.dynamo.wire import Item
+from shared.adapters.lru import Lru
 from shared.app.damage import DamagedError
 from shared.app.ports import SegmentGoneError
 from shared.core.identity.identifiers import Identifier

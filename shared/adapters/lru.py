@@ -1,4 +1,4 @@
-"""What a warm process remembers of the store: bounded, thread-safe, least recently used goes first."""
+"""What a warm process remembers: bounded, thread-safe, least recently used goes first."""
 
 from collections import OrderedDict
 from collections.abc import Hashable
