@@ -8,7 +8,7 @@ from shared.app.delivery import Envelope
 from shared.app.quarantine import Entry, QuarantineStore, entries_of, is_part, size_of
 from shared.app.reading import Read, count_quarantined
 from shared.app.retries import DELAYS_S, Retries, Retry, attempts_of, retry_of
-from shared.core.records import ENVELOPE_EXTRA, Rejection
+from shared.core.records import ENVELOPE_EXTRA, Rejection, name_of_parts
 
 HELD_BYTES_MAX: Final = 2**25
 """What waits to be set aside together; a batch may hold many times what the process may."""
@@ -75,13 +75,16 @@ class Aside:
         self._bad, self._again, self._held_bytes = [], [], 0
 
     def write_again(self, failed: set[str]) -> None:
-        """Write what was set aside before, but nothing of records with these sequence numbers."""
+        """Write what was set aside before, but nothing of records with these sequence numbers.
+
+        What is to wait comes first: what is bad replaces an entry that held it as well.
+        """
         bad = [entry for entry in self._bad_before if entry.sequence not in failed]
         again = [retry for sequence, retry in self._again_before if sequence not in failed]
-        if bad:
-            self._quarantine.put(bad)
         if again:
             self._retries.put(self._builder, self._version, again)
+        if bad:
+            self._quarantine.put(bad)
 
     def _entries(
         self, envelope: Envelope, rejections: Sequence[Rejection], *, named_anew: bool
@@ -89,8 +92,7 @@ class Aside:
         if not rejections:
             return []
         if named_anew and is_part(envelope):
-            extra = envelope[ENVELOPE_EXTRA] | {"index": rejections[0].position.index}
-            envelope = {**envelope, ENVELOPE_EXTRA: extra}
+            envelope = {**envelope, ENVELOPE_EXTRA: name_of_parts(rejections)}
         return entries_of(self._builder, self._version, envelope, rejections)
 
 

@@ -17,6 +17,8 @@ from shared.core.records import (
     envelope_of,
     envelope_of_parts,
     kinesis_record,
+    name_of_parts,
+    named_as,
 )
 from shared.core.times import format_time
 
@@ -55,12 +57,14 @@ class Entry:
 
     @property
     def id(self) -> str:
-        """Name the entry: the same at every delivery, so that the same rejection is kept once.
+        """Name the entry: the same at every delivery, so that the same rejections are kept once.
 
-        A whole record and events of it never share a name: one may come of the replay of the other.
+        Nothing else has this name. One delivery of a record may set aside more of it than another, and is
+        not followed by a third that sees to the rest: what was set aside is only written over by just that.
         """
         day = format_time(self.arrival)[:10]
-        place = f"{self.shard}-{self.sequence}" + (f"-{self.index}" if is_part(self.envelope) else "")
+        name = named_as(self.envelope).values() if is_part(self.envelope) else ()
+        place = "-".join(map(str, (self.shard, self.sequence, *name)))
         return f"{prefix_of(self.builder, self.version)}dt={day}/{place}"
 
 
@@ -159,23 +163,22 @@ def _entries_of(
     builder: str, version: int, delivered: Envelope, rejections: Sequence[Rejection]
 ) -> list[Entry]:
     if is_part(delivered):
-        index = delivered[ENVELOPE_EXTRA]["index"]
-        return [_entry_of_parts(builder, version, rejections, index)]
+        return [_entry_of_parts(builder, version, rejections, named_as(delivered))]
     first = rejections[0]
     if first.whole:
         return [entry_of(builder, version, envelope_of(first), first.reason, first.detail)]
-    return [
-        _entry_of_parts(builder, version, part, part[0].position.index) for part in _replayable(rejections)
-    ]
+    return [_entry_of_parts(builder, version, part, name_of_parts(part)) for part in _replayable(rejections)]
 
 
-def _entry_of_parts(builder: str, version: int, rejections: Sequence[Rejection], index: int) -> Entry:
+def _entry_of_parts(
+    builder: str, version: int, rejections: Sequence[Rejection], name: Mapping[str, Any]
+) -> Entry:
     first = rejections[0]
     detail = first.detail
     if len(rejections) > 1:
         detail = f"{len(rejections)} events of one record; of the first: {detail}"
     reasons = Counter[str](one.reason for one in rejections)
-    envelope = envelope_of_parts(rejections, index)
+    envelope = envelope_of_parts(rejections, name)
     return entry_of(builder, version, envelope, first.reason, detail, reasons)
 
 

@@ -2,6 +2,7 @@
 
 from base64 import b64decode, b64encode
 from collections.abc import Mapping, Sequence
+from hashlib import blake2b
 from typing import Any, Final, NamedTuple
 
 import msgspec
@@ -12,6 +13,8 @@ from shared.core.times import TIME_MS_MAX
 
 ENVELOPE_EXTRA: Final = "kith"
 """The key of an envelope under which replayed parts of a record say where in the record they stood."""
+_INDEX: Final = "index"
+_OTHERS: Final = "others"
 
 _ENCODER: Final = msgspec.json.Encoder(decimal_format="number")
 
@@ -112,7 +115,7 @@ def kinesis_record(envelope: Mapping[str, Any]) -> Record:
         arrival=round(arrival),
         shard=shard,
         sequence=kinesis["sequenceNumber"],
-        first_index=0 if extra is None else extra.get("index", 0),
+        first_index=0 if extra is None else extra.get(_INDEX, 0),
         is_part=extra is not None,
     )
 
@@ -148,20 +151,37 @@ def envelope_of(rejection: Rejection) -> dict[str, Any]:
         },
     }
     if index or not rejection.whole:
-        envelope[ENVELOPE_EXTRA] = {"index": index}
+        envelope[ENVELOPE_EXTRA] = {_INDEX: index}
     return envelope
 
 
-def envelope_of_parts(rejections: Sequence[Rejection], index: int) -> dict[str, Any]:
+def name_of_parts(rejections: Sequence[Rejection]) -> dict[str, Any]:
+    """Return what an envelope says to name some events of one record: no others of it have this name.
+
+    One event is named by its index; several by the first one's, and a hash of the others'.
+    """
+    first, *others = (one.position.index for one in rejections)
+    if not others:
+        return {_INDEX: first}
+    return {_INDEX: first, _OTHERS: blake2b(repr(others).encode(), digest_size=4).hexdigest()}
+
+
+def named_as(envelope: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the name of an envelope of parts, which they keep when there are fewer of them."""
+    extra = envelope[ENVELOPE_EXTRA]
+    return {key: extra[key] for key in (_INDEX, _OTHERS) if key in extra}
+
+
+def envelope_of_parts(rejections: Sequence[Rejection], name: Mapping[str, Any]) -> dict[str, Any]:
     """Return one envelope with which some events of one record are read again, and none of its others.
 
-    Each keeps its own place in the record; `index` is the envelope's, which need not be one of theirs.
+    Each keeps its own place in the record; `name` is the envelope's, which need not say where they stand.
     """
     envelope = envelope_of(rejections[0])
-    if len(rejections) == 1 and rejections[0].position.index == index:
-        return envelope | {ENVELOPE_EXTRA: {"index": index}}
+    if len(rejections) == 1 and rejections[0].position.index == name[_INDEX]:
+        return envelope | {ENVELOPE_EXTRA: dict(name)}
     parts = [{"index": one.position.index, "data": b64encode(one.data).decode("ascii")} for one in rejections]
     return envelope | {
         "kinesis": envelope["kinesis"] | {"data": ""},
-        ENVELOPE_EXTRA: {"index": index, "parts": parts},
+        ENVELOPE_EXTRA: {**name, "parts": parts},
     }

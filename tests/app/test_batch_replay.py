@@ -2,6 +2,8 @@
 
 import json
 
+import pytest
+
 from shared.adapters.quarantine import S3Quarantine
 from shared.app.batch import Batch
 from shared.app.ingest import Ingest
@@ -11,6 +13,7 @@ from shared.app.quarantine import replay
 from shared.app.retries import Retries
 from tests.app.test_batch import BUILDER, World, event
 from tests.app.test_engine import FakeClock
+from tests.fakes.crashes import Crash, crash
 from tests.fakes.objects import FakeObjects
 from tests.kinesis import ARRIVAL, array_of, gzip_of, lines_of
 
@@ -93,4 +96,20 @@ def test_a_replay_that_fails_keeps_all_of_its_entry_even_if_some_of_it_is_still_
     assert list(quarantine.list()) == [stored]
     world.store.commit = commit
     assert replay(quarantine, Direct(world), [stored]).still_bad == [stored.entry.id]
+    assert [profile["event_count"] for profile in world.profiles()] == [2]
+
+
+def test_what_was_set_aside_stays_if_the_record_comes_again_and_dies_where_less_of_it_is_bad(monkeypatch):
+    world, tripping = World(), Tripping(monkeypatch)
+    quarantine = a_real_quarantine(world)
+    data = array_of([b"7", event(messageId="m1"), event(messageId="m2")])
+    tripping.ids = {"m1"}
+    world.run(data)
+    tripping.ids = set()
+    monkeypatch.setattr(world.store, "commit", crash)
+    with pytest.raises(Crash):
+        world.run(data)
+    assert sum(one.entry.reasons.get("not_processed", 0) for one in quarantine.list()) == 1
+    monkeypatch.undo()
+    replay(quarantine, Direct(world), list(quarantine.list()))
     assert [profile["event_count"] for profile in world.profiles()] == [2]

@@ -21,6 +21,7 @@ from shared.core.compile import Builder
 from shared.core.profile import Profile, present
 from shared.core.times import format_time
 from tests.app.test_engine import FakeClock
+from tests.fakes.crashes import Crash, crash
 from tests.fakes.objects import FakeObjects
 from tests.kinesis import ARRIVAL, array_of, envelope, json_of
 from tests.people import a_definition
@@ -213,6 +214,28 @@ def test_events_of_one_retry_that_part_ways_all_reach_quarantine():
         cloud.drain(delay_s + 60)
     assert cloud.waiting() == []
     assert sorted(one.entry.index for one in cloud.quarantine.list()) == [0, 1, 2]
+
+
+def test_an_event_that_is_to_wait_stays_in_quarantine_if_the_replay_dies_before_it_does(monkeypatch):
+    cloud = Cloud()
+    cloud.bad = {"a", "b"}
+    cloud.ingest(BUILDER.name, 1, one_record("a", "b", "c"))
+    [stored] = cloud.quarantine.list()
+    cloud.bad, cloud.busy = {"a"}, {"b": None}
+    put = cloud.objects.put
+
+    def put_once(key, data):
+        monkeypatch.setattr(cloud.objects, "put", crash)
+        put(key, data)
+
+    monkeypatch.setattr(cloud.objects, "put", put_once)
+    with pytest.raises(Crash):
+        replay(cloud.quarantine, cloud, [stored])
+    monkeypatch.undo()
+    cloud.bad, cloud.busy = set(), {}
+    replay(cloud.quarantine, cloud, list(cloud.quarantine.list()))
+    cloud.drain(DELAYS_S[0] + 60)
+    assert cloud.counts() == [3]
 
 
 def test_a_batch_that_comes_again_leaves_an_event_to_be_counted_once():

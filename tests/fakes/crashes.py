@@ -8,6 +8,11 @@ class Crash(BaseException):
     """The process is gone; nothing catches this."""
 
 
+def crash(*_: Any) -> None:
+    """Stand for a call in which the process dies."""
+    raise Crash
+
+
 @dataclass
 class Life:
     """How many calls are left; `after` says whether the last one still does its work."""

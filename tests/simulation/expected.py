@@ -38,8 +38,8 @@ class Expected:
 
     def __init__(self, world):
         self.contributions = []
-        self.rejected = Counter()
-        """How many events of each record: (shard, sequence)."""
+        self.rejected = set()
+        """The places of events that cannot be read, or processed: (shard, sequence, index)."""
         self._rejected_at = Counter()
         for record in world.stream.records:
             read = world.reads.of(record)
@@ -47,7 +47,7 @@ class Expected:
                 continue
             self.contributions += read.contributions
             if read.rejections:
-                self.rejected[record.shard, record.sequence] += len(read.rejections)
+                self.rejected.update(tuple(one.position) for one in read.rejections)
                 self._rejected_at[record.arrival] += len(read.rejections)
 
     def counted_before(self, t0):
