@@ -106,6 +106,10 @@ class Dynamo:
         else:
             items[key] = item
 
+    def written(self, table):
+        """Return the keys of all items that were ever written."""
+        return self._before[table].keys()
+
     def versions(self, table, key):
         """Return what a stale read may see: first what is stored, then what was until lately."""
         since = self.now_us() - STALE_US

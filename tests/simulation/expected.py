@@ -5,6 +5,7 @@ from collections import Counter
 from shared.app.reading import Reader
 from shared.core.control import is_control
 from shared.core.identity.grouping import Components
+from shared.core.profile import expiry
 from shared.core.records import Record
 from shared.core.retention import DAY_MS, SHORTEST_MONTH_MS
 
@@ -62,19 +63,25 @@ class Expected:
 class Sight:
     """What whoever looks up an identifier must be shown, by what was done with when they began to look.
 
-    `least` is how many events their profile must have counted, `most` how many it may have by the end. No
-    claim is made where order decides whom an event belongs to, or while any of them waits for another try.
+    `least` is how many events their profile must have counted, `listed` what its list must hold, by event id
+    and place in the event. No claim is made where order decides whom an event belongs to, or while any of
+    them waits for another try.
     """
 
     def __init__(self, world, version, identifier):
         self._world = world
         self._identifier = identifier
-        self.least = 0
+        self._began = world.now_ms
+        self._column = next(
+            at for at, one in enumerate(world.builder.attributes) if one.aggregation == "list"
+        )
+        self.least, self.listed = 0, set()
         setting = world.setting
         if not (setting.is_small or setting.kind == "limited" or world.is_waiting(version)):
-            since = world.now_ms - SAFE_MS
-            done = (record for record in world.done_with(version) if record.arrival >= since)
-            self.least = len({one.hash for one in self._theirs(done)})
+            since = self._began - SAFE_MS
+            theirs = self._theirs(record for record in world.done_with(version) if record.arrival >= since)
+            self.least = len({one.hash for one in theirs})
+            self.listed = {(one.key[1], at) for one in theirs for at in range(self._listed_of(one))}
 
     def problems_of(self, found):
         """Return what is wrong with the profile that was shown, or with None."""
@@ -82,6 +89,11 @@ class Sight:
             return {"a reader was shown nobody"} if self.least else set()
         if self._identifier not in found.identifiers:
             return {"a reader was shown somebody else"}
+        if expiry(self._world.builder, found) < self._began:
+            return {"a reader was shown somebody who has expired"}
+        state = found.attributes[self._column]
+        if self.listed - {(key[1], key[2]) for key, _ in (state.entries if state else ())}:
+            return {"a reader was shown a list of which something is missing"}
         if found.event_count < self.least:
             return {f"a reader was shown {found.event_count} events of at least {self.least}"}
         most = len(self._theirs(self._world.stream.records))
@@ -90,6 +102,11 @@ class Sight:
             if found.event_count > most
             else set()
         )
+
+    def _listed_of(self, contribution):
+        """Return how many entries an event gives to the list."""
+        reading = contribution.values[self._column]
+        return 0 if reading is None else len(reading) if isinstance(reading, list) else 1
 
     def _theirs(self, records):
         """Return the contributions that events link with the identifier, of these records alone."""

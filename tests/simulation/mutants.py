@@ -14,6 +14,7 @@ from shared.core import life, memory, plan, profile
 from shared.core.aggregations.last import Last
 from shared.core.identity import resolve
 from shared.core.snapshot import Tombstone
+from tests.simulation.mutants_of_reading import MUTANTS_OF_READING
 from tests.simulation.mutants_of_versions import MUTANTS_OF_VERSIONS
 
 ANYTHING = Condition("attribute_exists(pk) OR attribute_not_exists(pk)")
@@ -216,6 +217,7 @@ MUTANTS = [
     owns_nothing_through_redirects,
     loses_who_waits,
     looks_but_once,
+    *MUTANTS_OF_READING,
     *MUTANTS_OF_VERSIONS,
 ]
 

@@ -12,7 +12,13 @@ from shared.adapters.memory_store import MemoryStore
 from shared.app.ports import SegmentGoneError
 from shared.app.quarantine import FAILED_REPEATEDLY
 from shared.app.read import Reader
-from shared.contract import DEDUP_WINDOW_H, PREFIX_FAILED, PREFIX_RETRIES, version_alias
+from shared.contract import (
+    DEDUP_WINDOW_H,
+    PREFIX_FAILED,
+    PREFIX_RETRIES,
+    SK_DELTA_PREFIX,
+    version_alias,
+)
 from shared.core.compile import Builder
 from shared.core.identity.identifiers import Identifier
 from tests.fakes.objects import FakeObjects
@@ -118,6 +124,12 @@ class World(Delivery):
         if self.given_up(version) or any(self.objects.list(PREFIX_RETRIES)):
             return True
         return any(PASSING & one.reasons.keys() for one in quarantined(self, version))
+
+    def may_have_parked(self):
+        """Whether events may ever have been parked, which a batch folds, and counts, beside its own."""
+        if self.setting.store == "memory":
+            return True
+        return any(key[1].startswith(SK_DELTA_PREFIX) for key in self.dynamo.written(PROFILES))
 
     def done_with(self, version):
         """Return the records that a version has counted, or set aside; perhaps some more than these."""
