@@ -47,7 +47,7 @@ def check(world):
     _check_counted_once(world)
     _check_pointers(world, stored, pointers)
     _check_redirects(stored)
-    expected = Expected(world)
+    expected = Expected(world, world.active)
     _check_quarantine(world, expected)
     _check_profiles(world, stored, expected)
     if world.setting.store != "memory":

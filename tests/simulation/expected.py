@@ -35,15 +35,16 @@ class Reads:
 
 
 class Expected:
-    """What all records of a world's stream give."""
+    """What all records of a world's stream give, as a version reads them."""
 
-    def __init__(self, world):
+    def __init__(self, world, version):
         self.contributions = []
         self.rejected = set()
         """The places of events that cannot be read, or processed: (shard, sequence, index)."""
         self._rejected_at = Counter()
+        reads = world.reads_of(version)
         for record in world.stream.records:
-            read = world.reads.of(record)
+            read = reads.of(record)
             if read is None:
                 continue
             self.contributions += read.contributions
@@ -72,8 +73,9 @@ class Sight:
         self._world = world
         self._identifier = identifier
         self._began = world.now_ms
+        self._builder, self._reads = world.builder_of(version), world.reads_of(version)
         self._column = next(
-            at for at, one in enumerate(world.builder.attributes) if one.aggregation == "list"
+            at for at, one in enumerate(self._builder.attributes) if one.aggregation == "list"
         )
         self.least, self.listed = 0, set()
         setting = world.setting
@@ -89,7 +91,7 @@ class Sight:
             return {"a reader was shown nobody"} if self.least else set()
         if self._identifier not in found.identifiers:
             return {"a reader was shown somebody else"}
-        if expiry(self._world.builder, found) < self._began:
+        if expiry(self._builder, found) < self._began:
             return {"a reader was shown somebody who has expired"}
         state = found.attributes[self._column]
         if self.listed - {(key[1], key[2]) for key, _ in (state.entries if state else ())}:
@@ -110,9 +112,7 @@ class Sight:
 
     def _theirs(self, records):
         """Return the contributions that events link with the identifier, of these records alone."""
-        found = [
-            one for record in records if (read := self._world.reads.of(record)) for one in read.contributions
-        ]
+        found = [one for record in records if (read := self._reads.of(record)) for one in read.contributions]
         components = Components()
         for one in found:
             components.join(one.identifiers)

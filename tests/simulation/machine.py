@@ -272,7 +272,7 @@ class _Function:
     @property
     def build(self):
         row = ensure_building(self.registry, self.name)
-        return Build(self.world.builder, row.version, row.t0, self.world.function)
+        return Build(self.world.builder_of(row.version), row.version, row.t0, self.world.function)
 
     def may_go_on(self):
         return self.world.random.random() < 0.9
@@ -319,7 +319,7 @@ class _Function:
     def verify(self):
         ensure_building(self.registry, self.name)
         active = self.registry.active()[NAME]
-        builders = dict.fromkeys((self.name.version, active), self.world.builder)
+        builders = {one: self.world.builder_of(one) for one in (self.name.version, active)}
         return verify(self.name, self.objects, DynamoLines(self.client, builders, TABLES, self.clock), active)
 
     def follow(self):

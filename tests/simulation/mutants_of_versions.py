@@ -3,8 +3,8 @@
 from unittest.mock import patch
 
 from shared.adapters.dynamo import loader, sweep
-from shared.app import archive, batch
-from shared.app.rebuild import follow, link, plan, replay
+from shared.app import archive, batch, publish
+from shared.app.rebuild import clean_up, follow, link, plan, replay, scan
 from shared.core.control import READER_ARCHIVE, control_of, is_control
 from shared.core.event import Event
 from shared.core.memory import Memory
@@ -100,6 +100,64 @@ def loads_over_what_is_there():
     yield patch.object(loader.DynamoLoader, "_call", put)
 
 
+def leaves_to_nobody_what_arrives_at_t0():
+    """A version's own records begin a millisecond after those of its rebuild have ended."""
+
+    def own(self, envelope, records, tally):
+        del envelope, tally
+        return [one for one in records if not is_control(one.data) and one.arrival > self._t0]
+
+    yield patch.object(batch.Batch, "_own", own)
+
+
+def scans_up_to_a_moment_before_t0():
+    """What arrives in the last millisecond before T0 is in no part of the archive."""
+    own = scan._Scanning._own
+
+    def short(self, records):
+        return own(self, (one for one in records if one.arrival != self._build.t0 - 1))
+
+    yield patch.object(scan._Scanning, "_own", short)
+
+
+def leaves_out_the_hour_of_t0():
+    """Plan takes an hour of the archive to be over for one that a build does not need."""
+    begins = plan.may_hold_before
+    yield patch.object(plan, "may_hold_before", lambda key, t0: begins(key, t0 - 3_600_000))
+
+
+def lists_all_but_the_last_object():
+    """A listing of the archive ends one object too early."""
+    archived = plan._archived
+    yield patch.object(plan, "_archived", lambda *arguments: list(archived(*arguments))[:-1])
+
+
+def loads_no_graves():
+    """A rebuild leaves nothing behind of lives that have ended."""
+    begin = loader.DynamoLoader._inserts
+
+    def inserts(self, planned):
+        planned.buries, planned.released = [], []
+        return begin(self, planned)
+
+    yield patch.object(loader.DynamoLoader, "_inserts", inserts)
+
+
+def rolls_back_to_the_one_before():
+    """A rollback publishes what the version before the one that was asked for says."""
+    rollback = publish.Publisher.rollback
+
+    def wrong(self, builder, version, asked):
+        return rollback(self, builder, max(1, version - 1), asked)
+
+    yield patch.object(publish.Publisher, "rollback", wrong)
+
+
+def cleans_up_no_quarantine():
+    """What a version has set aside stays when it has gone."""
+    yield patch.object(clean_up, "PREFIX_QUARANTINE", "nothing/")
+
+
 MUTANTS_OF_VERSIONS = [
     lists_an_archive_that_is_not_complete,
     cuts_over_before_it_has_caught_up,
@@ -110,4 +168,11 @@ MUTANTS_OF_VERSIONS = [
     cuts_by_event_time,
     links_nobody,
     loads_over_what_is_there,
+    leaves_to_nobody_what_arrives_at_t0,
+    scans_up_to_a_moment_before_t0,
+    leaves_out_the_hour_of_t0,
+    lists_all_but_the_last_object,
+    loads_no_graves,
+    rolls_back_to_the_one_before,
+    cleans_up_no_quarantine,
 ]

@@ -10,22 +10,23 @@ from unittest.mock import patch
 from shared import contract
 from shared.adapters.dynamo.followups import ERRORS
 from shared.app.archive import Archiver
-from shared.app.frozen import freeze
 from shared.app.markers import Markers
 from shared.app.publish import Asked, CannotPublishError, Publisher
 from shared.app.quarantine import prefix_of
 from shared.app.rebuild.build import BuildName
 from shared.app.registry import RegistryConflictError, Status, Version
-from shared.core.control import READER_ARCHIVE, control_of
+from shared.core.control import READER_ARCHIVE
 from shared.core.retention import SHORTEST_MONTH_MS
 from tests.fakes.consumers import FakeConsumers
 from tests.fakes.registry import FakeProgress, FakeRegistry
 from tests.people import DAY, T0
 from tests.simulation.checks import check, items_of
+from tests.simulation.definitions import Definitions
 from tests.simulation.dynamo import IDENTIFIERS, PROFILES
 from tests.simulation.expected import Expected
 from tests.simulation.machine import CONSUMER, NAME, Machine
 from tests.simulation.network import Objects
+from tests.simulation.placing import before_markers
 from tests.simulation.remote import Remote
 from tests.simulation.scheduler import Process, ProcessDiedError
 from tests.simulation.stream import RANGE, Consumer
@@ -70,23 +71,26 @@ class PublishingWorld(World):
         self.processes = []
         self.works_twice = setting.fault_rate > 0
         """Whether workers are given up that still work: also while nothing else fails, but not at the end."""
+        self.definitions = Definitions(self._builder)
         self.registry = _Registry(self)
         self.progress = FakeProgress()
         self.mappings = _Mappings(self)
         self.machine = Machine(self)
         self.consumers.append(Consumer(ARCHIVE, self.stream, None))
+        self._about_t0 = ()
+        """Records that are to arrive about the T0 that is chosen next."""
         self._add_version_1()
 
     def _add_version_1(self):
-        data, sha256 = freeze(self.builder.definition, {})
-        key = contract.definition_key(NAME, str(VERSION), sha256)
-        self.objects.put(key, data)
+        first = self.definitions.candidates[0]
+        key = contract.definition_key(NAME, str(VERSION), first.sha256)
+        self.objects.put(key, first.data)
         row = Version(
             builder=NAME,
             version=VERSION,
             status=Status.ACTIVE,
             definition_key=key,
-            sha256=sha256,
+            sha256=first.sha256,
             t0=0,
             created_at=self.now_ms,
             created_by="somebody",
@@ -99,6 +103,9 @@ class PublishingWorld(World):
     @property
     def active(self):
         return self.registry.pointers[NAME]
+
+    def builder_of(self, version):
+        return self.definitions.builder(self.registry.version(NAME, version).sha256)
 
     def t0(self, version):
         return self.registry.version(NAME, version).t0
@@ -146,11 +153,35 @@ class PublishingWorld(World):
 
     # What happens, by the names of steps.
 
-    def publish(self, at):
-        """Publish what a version says, as the next one."""
+    def publish(self, at, *records):
+        """Publish what an earlier version says, or a draft, as the next one; records arrive about its T0."""
+        self._about_t0 = records
         version = 1 + at % max(version for _, version in self.registry.rows)
         asked = Asked(by="somebody", now=self.now_ms, grace_s=at // 64 % 3, replaces=at // 256 % 2 == 1)
-        self._publishes(lambda publisher: publisher.rollback(NAME, version, asked))
+        work = self._publish_draft if at // 512 % 2 else self._roll_back
+        self._publishes(lambda publisher: work(publisher, version, asked))
+
+    def _roll_back(self, publisher, version, asked):
+        made, meant = publisher.rollback(NAME, version, asked), self.registry.version(NAME, version)
+        if made.sha256 != meant.sha256:
+            self.problems.add(f"a rollback to version {version} says something else")
+
+    def _publish_draft(self, publisher, _version, asked):
+        candidate = self.definitions.other_than(self.registry.version(NAME, self.active).sha256)
+        publisher.set_draft(candidate, asked.by, asked.now)
+        publisher.publish_draft(NAME, asked)
+
+    def arrive_about(self, t0):
+        """Have what was kept for it arrive just before a T0, at it, and after it."""
+        records, self._about_t0 = self._about_t0, ()
+
+        def arrive():
+            self.scheduler.switch(max(1, (t0 - 1 - self.now_ms) * 1000 // TICK_US))
+            for (key, data), arrival in zip(records, (t0 - 1, t0, t0 + 1), strict=False):
+                self.scheduler.now_us = max(self.scheduler.now_us, arrival * 1000)
+                self.start_lanes(self.stream.put(data, key, self.now_ms))
+
+        self.scheduler.spawn(arrive)
 
     def cancel(self, at):
         """Cancel what is building."""
@@ -238,7 +269,6 @@ class PublishingWorld(World):
 
     def check(self):
         """Check what others leave: nothing of a version that has ended, and numbers that add up."""
-        expected = Expected(self)
         for row in self.registry.versions(NAME):
             if row.status is Status.ACTIVE:
                 assert row.version == self.active, "two versions are active"
@@ -246,7 +276,7 @@ class PublishingWorld(World):
                 self._check_gone(row)
             run = self.machine.builds.get(row.version)
             if run is not None and run.verified is not None:
-                self._check_verified(row, run.verified, expected)
+                self._check_verified(row, run.verified)
         alias = contract.version_alias(NAME, self.active)
         assert list(self.mappings.mappings) == self.mappings.aliases == [alias], "consumers are left"
 
@@ -256,9 +286,9 @@ class PublishingWorld(World):
             return  # profiles that break are not there; nor is what waits to be delivered again
         since = self.now_ms - SHORTEST_MONTH_MS + DAY
         reader = contract.version_alias(NAME, row.version)
-        read = {(one.shard, one.sequence) for one in _before_markers(self.stream.shards, reader, row.t0)}
+        read = {(one.shard, one.sequence) for one in before_markers(self.stream.shards, reader, row.t0)}
         pointers = {key[0] for key in self.dynamo.tables[IDENTIFIERS]}
-        for one in Expected(self).contributions:
+        for one in Expected(self, row.version).contributions:
             if one.arrival >= since and (one.position.shard, one.position.sequence) in read:
                 kind, value = one.identifiers[0]
                 if f"{NAME}#{row.version}#{kind}#{value}" not in pointers:
@@ -272,33 +302,14 @@ class PublishingWorld(World):
         left = [key for key in self.objects.held if key.startswith(prefixes)]
         assert not left, f"of version {version} {left} are left"
 
-    def _check_verified(self, row, verified, expected):
+    def _check_verified(self, row, verified):
+        expected = Expected(self, row.version)
         counted, found = expected.counted_before(row.t0), verified.folded + verified.duplicate
         assert verified.quarantined >= expected.rejected_before(row.t0), "a rebuild lets bad events pass"
         if verified.quarantined > expected.rejected_before(row.t0):  # some that would be well another time
             assert found <= counted, "a rebuild counts more events than there are"
         else:
             assert found == counted, "a rebuild counts other events than there are"
-
-
-def _before_markers(shards, reader, t0):
-    """Return the records that arrived before T0, and those that stand before the first markers for a reader.
-
-    A shard that was closed before markers were put has none, and has been read to its end. All records, if
-    there are no markers anywhere: nobody knows then how far the reader is.
-    """
-    records, has_markers = [], False
-    for shard in shards:
-        places = [at for at, record in enumerate(shard.records) if _is_marker(record, reader)]
-        has_markers = has_markers or bool(places)
-        before = shard.records[: places[0]] if places else shard.records if shard.is_closed else []
-        records += before or [record for record in shard.records if record.arrival < t0]
-    return records if has_markers else [record for shard in shards for record in shard.records]
-
-
-def _is_marker(record, reader):
-    marker = control_of(record.data)
-    return marker is not None and marker.reader == reader
 
 
 def _is_over(row):
@@ -311,6 +322,12 @@ class _Registry(FakeRegistry):
     def __init__(self, world):
         super().__init__()
         self._world = world
+
+    def replace(self, old, new):
+        written = super().replace(old, new)
+        if written.t0 and not old.t0:
+            self._world.arrive_about(written.t0)
+        return written
 
     def activate(self, version, was):
         written = super().activate(version, was)

@@ -102,6 +102,8 @@ def steps_of(setting, count):
             details = (random.choice([0, 1, 2, 20, 29, 32, 45, 420]), random.random() < 0.7)
         elif what == "put":
             details = events.record()
+        elif what == "publish":
+            details = (*details, *events.about_t0())
         elif what == "lag":
             details = (random.randint(MINUTE, 2 * HOUR if setting.is_ordered else 20 * MINUTE),)
         elif what in {"reap", "freeze"}:
@@ -141,8 +143,7 @@ class _Events:
     def record(self):
         random = self.random
         if self.sent and self.setting.has_copies and random.random() < 0.15:
-            key, data = random.choice(self.sent[-12:])
-            return (key if random.random() < 0.5 else f"k{random.random()}", data)
+            return self._copy()
         size = random.choice([1, 1, 1, 2, 5])
         texts = [json.dumps(self._event()).encode() for _ in range(size)]
         if random.random() < 0.05:
@@ -158,6 +159,15 @@ class _Events:
         record = (f"k{random.randrange(50)}", data)
         self.sent.append(record)
         return record
+
+    def about_t0(self):
+        """Return a record for each side of a moment, and one that stands on both where producers copy."""
+        before, at = self.record(), self.record()
+        return before, at, self._copy() if self.setting.has_copies else self.record()
+
+    def _copy(self):
+        key, data = self.random.choice(self.sent[-12:])
+        return (key if self.random.random() < 0.5 else f"k{self.random.random()}", data)
 
     def _event(self):
         random, people = self.random, self.setting.people
@@ -213,6 +223,8 @@ def _text(ms):
 
 
 def _shown(value):
+    if isinstance(value, tuple):
+        return " ".join(map(_shown, value))
     if not isinstance(value, bytes):
         return str(value)
     text = gzip.decompress(value) if value.startswith(b"\x1f") else value

@@ -26,10 +26,10 @@ class Worker(Process):
         """Return what ingests for a version, which is made once."""
         if version not in self._batches:
             world, objects = self._world, Objects(self._world, self)
-            store = world.store_for(self, version)
-            ingest = Ingest(world.builder, store, Clock(world, self), world.setting.actions_max)
+            store, builder = world.store_for(self, version), world.builder_of(version)
+            ingest = Ingest(builder, store, Clock(world, self), world.setting.actions_max)
             self._batches[version] = Batch(
-                world.builder,
+                builder,
                 version,
                 world.t0(version),
                 ingest,

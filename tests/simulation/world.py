@@ -71,8 +71,8 @@ class World(Delivery):
         self.dynamo = Dynamo(lambda: self.scheduler.now_us)
         self.memory = MemoryStore()
         self.objects = FakeObjects()
-        self.builder = self.a_builder()
-        self.reads = Reads(self.builder, ChainAlone() if setting.has_chain else None)
+        self._builder = self.a_builder()
+        self._reads = {}
         self.stream = Stream(setting.shards)
         self.consumers = [Consumer(version_alias("people", VERSION), self.stream, VERSION)]
         self.workers = []
@@ -86,6 +86,23 @@ class World(Delivery):
     def a_builder(self):
         """Return what says how profiles are made."""
         return BUILDERS[self.setting.kind]
+
+    @property
+    def builder(self):
+        """How the active version makes profiles."""
+        return self.builder_of(self.active)
+
+    def builder_of(self, version):
+        """Return how a version makes profiles."""
+        assert version == VERSION
+        return self._builder
+
+    def reads_of(self, version):
+        """Return what tells how a version reads records."""
+        builder = self.builder_of(version)
+        if id(builder) not in self._reads:
+            self._reads[id(builder)] = Reads(builder, ChainAlone() if self.setting.has_chain else None)
+        return self._reads[id(builder)]
 
     @property
     def now_ms(self):
@@ -148,7 +165,7 @@ class World(Delivery):
         ):
             return DynamoStore(
                 Client(self, process),
-                self.builder,
+                self.builder_of(version),
                 version,
                 PROFILES,
                 IDENTIFIERS,
@@ -327,8 +344,11 @@ class World(Delivery):
         with contextlib.suppress(*ERRORS, SegmentGoneError):
             version = self.shown_as_active(process)
             store, sight = self.store_for(process, version), Sight(self, version, identifier)
-            found = Reader(self.builder, store, lambda: self.now_ms).by_identifier(identifier)
-            if self.shown_as_active(process) == version:  # else it may have been on its way out
+            reader = Reader(self.builder_of(version), store, lambda: self.now_ms)
+            found = reader.by_identifier(identifier)
+            if (
+                self.shown_as_active(process) == version == self.active
+            ):  # else it may have been on its way out
                 self.problems.update(sight.problems_of(found))
                 self.looked_at(store, found)
 
