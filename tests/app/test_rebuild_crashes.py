@@ -188,6 +188,25 @@ def test_cleaning_up_ends_a_consumer_that_a_late_worker_has_brought_back():
     assert list(world.consumers.mappings) == world.consumers.aliases == ["people-v1"]
 
 
+def test_of_two_who_clean_up_at_once_the_late_one_leaves_nothing_either():
+    """It was held up before a write in which it says how far it is; the other has finished meanwhile."""
+    world = rebuilt([a_record(number, userId=f"u{number}") for number in range(3)])
+    ended(world.registry, world.name, Status.FAILED, "no")
+    items = MemoryItems(world.stores)
+
+    class HeldUp:
+        def sweep(self, *rest):
+            swept = items.sweep(*rest)
+            world.clean_up(NEW, lambda: True)
+            return swept
+
+    late = world.registry, world.consumers, HeldUp(), world.objects
+    assert clean_up(*late, world.name, 10, lambda: False).done, "nobody may be there to call it again"
+    assert not leftovers(world, NEW)
+    world.clean_up(NEW, lambda: True)
+    assert not leftovers(world, NEW), "it can be done once more"
+
+
 def test_a_large_quarantine_is_deleted_unread_in_slices_of_time_after_sweeps_that_are_not_made_again():
     world = a_world([])
     ended(world.registry, world.name, Status.FAILED, "no")

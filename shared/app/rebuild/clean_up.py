@@ -63,9 +63,13 @@ def clean_up(
         row, name = older[0], BuildName(name.builder, older[0].version)
     is_stored = row is None or row.has_items
     cleaned = _clean_up(consumers, items if is_stored else None, objects, name, may_go_on)
+    done = cleaned.done or _is_done_by_another(registry, row)
     if cleaned.done and row is not None:
         registry.replace(row, replace(row, cleaned_at=now))
-    return CleanedUp(done=cleaned.done and not older, deleted=cleaned.deleted)
+    if done:
+        # Only now: a worker that was late, and puts it once more, then sees in the row that all is done.
+        objects.delete_all([name.sweep])
+    return CleanedUp(done=done and not older, deleted=cleaned.deleted)
 
 
 def to_clean_up(registry: Registry, name: BuildName) -> list[Version]:
@@ -77,12 +81,18 @@ def to_clean_up(registry: Registry, name: BuildName) -> list[Version]:
     ]
 
 
+def _is_done_by_another(registry: Registry, row: Version | None) -> bool:
+    """Tell whether a version was cleaned up since its row was read."""
+    latest = None if row is None else registry.version(row.builder, row.version)
+    return row is not None and latest is not None and latest.cleaned_at != row.cleaned_at
+
+
 def _clean_up(
     consumers: Consumers, items: VersionItems | None, objects: Objects, name: BuildName, may_go_on: MayGoOn
 ) -> CleanedUp:
     """Go on with one version: first its consumer, if a worker that was late has brought it back.
 
-    No `items`: it can have none, and the tables need not be looked through.
+    No `items`: it can have none, and the tables need not be looked through. How far it is stays, to the end.
     """
     consumers.remove(name.builder, name.version)
     at = find_json(objects, name.sweep, Sweep) or Sweep()
@@ -100,7 +110,6 @@ def _clean_up(
     for prefix in prefixes:
         if not _delete_all(objects, prefix, name.sweep, may_go_on):
             return CleanedUp(done=False, deleted=0)
-    objects.delete_all([name.sweep])
     return CleanedUp(done=True, deleted=0)
 
 
