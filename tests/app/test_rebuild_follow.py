@@ -130,6 +130,21 @@ def test_the_consumer_of_a_version_that_was_cancelled_meanwhile_does_not_come_ba
     assert (world.consumers.aliases, world.consumers.mappings) == ([], {})
 
 
+def test_a_mapping_that_cannot_be_made_as_its_version_was_cancelled_meanwhile_is_no_failure():
+    class Cancelling(FakeConsumers):
+        """Has the version end, and its consumer removed, between the making of alias and mapping."""
+
+        def ensure_mapping(self, builder, version, t0, consumer):
+            ended(world.registry, world.name, Status.FAILED, "meanwhile")
+            self.remove(builder, version)
+            super().ensure_mapping(builder, version, t0, consumer)
+
+    world = a_build()
+    world.consumers = Cancelling()
+    with pytest.raises(BuildEndedError, match="meanwhile"):
+        world.following(world.t0)
+
+
 def test_a_call_that_comes_too_late_leaves_an_active_version_the_consumer_that_it_should_have():
     world = a_build()
     world.consumers = Ending(world, Status.ACTIVE)

@@ -56,8 +56,11 @@ def follow(
     # it has been tried for long. Duplicates are known all the same: a memory forgets the oldest of many
     # events, never by the clock, and an event that comes again has the arrival that it had.
     waits_for_all = {**consumer, RECORD_AGE: ANY_AGE}
-    consumers.ensure_mapping(name.builder, name.version, row.t0, consumer if done else waits_for_all)
-    _ensure_still_building(registry, consumers, consumer, row)
+    try:
+        consumers.ensure_mapping(name.builder, name.version, row.t0, consumer if done else waits_for_all)
+    finally:
+        # Also if that has failed: whoever ended the version may have removed its alias just before.
+        _ensure_still_building(registry, consumers, consumer, row)
     return Followed(done=True) if done else Followed(done=False, wait_s=timing.wait_s(now - row.t0))
 
 
