@@ -31,7 +31,7 @@ from shared.app.rebuild.verify import verify
 from shared.contract import REBUILD_RETRIES
 from tests.simulation.chains import transformer_for
 from tests.simulation.dynamo import IDENTIFIERS, PROFILES
-from tests.simulation.network import Client, Objects
+from tests.simulation.network import LATE_TICKS_MAX, Client, Objects
 from tests.simulation.scheduler import ProcessDiedError
 from tests.simulation.workers import Clock
 
@@ -192,6 +192,7 @@ class Machine:
         for task in self.world.working():
             while not task.is_done:
                 self.world.scheduler.switch(50)
+        self.world.scheduler.switch(1 + LATE_TICKS_MAX)  # and than what they have sent may take
 
     # Calls of functions
 

@@ -15,6 +15,8 @@ WRITES = ("throttled", "unreached", "lost", "late", "twice", "slow")
 BATCH_WRITES = (*WRITES, "unprocessed", "half")
 TRANSACTIONS = (*WRITES, "rival")
 INSERTS = (*WRITES, "refused")
+OF_OBJECTS = ("throttled", "lost")
+PUTS_OF_OBJECTS = (*OF_OBJECTS, "late")
 LATE_TICKS_MAX = 400
 SLOW_TICKS_MAX = 300
 STALE_RATE = 0.3
@@ -165,7 +167,7 @@ class Objects:
         self._process = process
 
     def put(self, key, data):
-        self._call("put", lambda: self._held.put(key, data))
+        self._call("put", lambda: self._held.put(key, data), PUTS_OF_OBJECTS)
 
     def put_if_absent(self, key, data):
         return self._call("put_if_absent", lambda: self._held.put_if_absent(key, data))
@@ -189,17 +191,23 @@ class Objects:
     def delete_if(self, key, tag):
         return self._call("delete_if", lambda: self._held.delete_if(key, tag))
 
-    def _call(self, name, work):
+    def _call(self, name, work, kinds=OF_OBJECTS):
         self._world.scheduler.switch()
-        fault = self._world.faults.draw(f"s3 {name} of {self._process.name}", ("throttled", "lost"))
+        fault = self._world.faults.draw(f"s3 {name} of {self._process.name}", kinds)
         if fault == "throttled":
             raise client_error("SlowDown", name)
-        self._held.now = self._world.now_ms
-        answer = work()
+        if fault == "late":
+            self._world.later(lambda: self._work(work))
+            raise ReadTimeoutError(endpoint_url="")
+        answer = self._work(work)
         self._world.scheduler.switch()
         if fault == "lost":
             raise ReadTimeoutError(endpoint_url="")
         return answer
+
+    def _work(self, work):
+        self._held.now = self._world.now_ms
+        return work()
 
 
 def late(scheduler, ticks, work):
