@@ -143,6 +143,11 @@ def loads_no_graves():
     yield patch.object(loader.DynamoLoader, "_inserts", inserts)
 
 
+def takes_over_no_ids():
+    """What a rebuild writes has the ids that its own order gives."""
+    yield patch.object(replay, "choose_names", lambda *_: {})
+
+
 def rolls_back_to_the_one_before():
     """A rollback publishes what the version before the one that was asked for says."""
     rollback = publish.Publisher.rollback
@@ -173,6 +178,7 @@ MUTANTS_OF_VERSIONS = [
     leaves_out_the_hour_of_t0,
     lists_all_but_the_last_object,
     loads_no_graves,
+    takes_over_no_ids,
     rolls_back_to_the_one_before,
     cleans_up_no_quarantine,
 ]

@@ -20,7 +20,7 @@ from shared.core.retention import SHORTEST_MONTH_MS
 from tests.fakes.consumers import FakeConsumers
 from tests.fakes.registry import FakeProgress, FakeRegistry
 from tests.people import DAY, T0
-from tests.simulation.checks import check, items_of
+from tests.simulation.checks import check, check_alike, items_of, shown
 from tests.simulation.definitions import Definitions
 from tests.simulation.dynamo import IDENTIFIERS, PROFILES
 from tests.simulation.expected import Expected
@@ -258,6 +258,7 @@ class PublishingWorld(World):
         super().finish()
         self.works_twice = False
         check(self)
+        self._check_rebuilt_alike()
         for _ in range(ROUNDS_MAX):
             self.cancel(0)
             self.settle()
@@ -266,6 +267,16 @@ class PublishingWorld(World):
             self.publish(255)  # of the others
             self.settle()
         raise FailedRunError("there is always something left to clean up")
+
+    def _check_rebuilt_alike(self):
+        """Build what is active once more, where all has come to rest: everybody is who they were before."""
+        before, version = shown(self), self.active
+        self.cancel(0)
+        self.settle()
+        self.publish(version - 1)
+        self.settle()
+        assert self.active > version or self.setting.has_chain, "a build that nothing disturbs fails"
+        check_alike(self, before)
 
     def check(self):
         """Check what others leave: nothing of a version that has ended, and numbers that add up."""

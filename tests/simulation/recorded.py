@@ -46,6 +46,7 @@ SEEDS = {
     "leaves_out_the_hour_of_t0": 0,
     "lists_all_but_the_last_object": 11,
     "loads_no_graves": 77,
+    "takes_over_no_ids": 11,
     "rolls_back_to_the_one_before": 18,
     "cleans_up_no_quarantine": 0,
 }
