@@ -100,11 +100,14 @@ def _standing(target: "Target", builder: str | None) -> "Iterator[Standing]":
     from shared import contract
     from shared.adapters.clock import SystemClock
     from shared.adapters.dynamo.due import DynamoDueProfiles
-    from shared.app.functions.errors import standing
+    from shared.app.functions.errors import DamagedFunctionError, standing
 
     table = target.output(contract.OUTPUT_PROFILES_TABLE)
     profiles = DynamoDueProfiles(target.client("dynamodb"), table, SystemClock())
-    return standing(_errors(target).list(builder), profiles)
+    try:
+        yield from standing(_errors(target).list(builder), profiles)
+    except DamagedFunctionError as error:
+        raise Failure(str(error)) from None
 
 
 def _facts(error: "FunctionError") -> dict[str, Any]:

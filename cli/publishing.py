@@ -116,7 +116,7 @@ def asked(target: Target, *, grace: str | None, replace: bool) -> "Asked":
     """Return how a version is asked for."""
     from shared.app.publish import Asked
 
-    return Asked(by=who(target), now=now_ms(), grace_s=_seconds(grace), replaces=replace)
+    return Asked(by=who(target), now=now_ms(), grace_s=grace_of(grace), replaces=replace)
 
 
 def now_ms() -> int:
@@ -143,7 +143,8 @@ def coloured(status: str) -> "Text":
     return Text(status, _COLOURS.get(status, ""))
 
 
-def _seconds(text: str | None) -> int | None:
+def grace_of(text: str | None) -> int | None:
+    """Return the seconds that somebody typed; None if none were given."""
     if text is None:
         return None
     found = re.fullmatch(r"(\d{1,7})([smhd]?)", text.strip())

@@ -49,7 +49,7 @@ def list_entries(
 
     found = False
     damaged = _Damaged()
-    since_ms = _time(since)
+    since_ms = since_of(since)
     for stored in _store(resolve(stage)).list(builder, reason, since_ms, damaged):
         found = True
         if as_json:
@@ -112,7 +112,7 @@ def replay(
         raise typer.BadParameter("give IDs, or --all")
     if entry_ids and (builder or reason or since):
         raise typer.BadParameter("--builder, --reason and --since select among all: use them with --all")
-    since_ms = _time(since)
+    since_ms = since_of(since)
     target = resolve(stage)
     store = _store(target)
     damaged = _Damaged()
@@ -176,7 +176,8 @@ def _entry(store: "S3Quarantine", entry_id: str) -> "Stored":
     return stored
 
 
-def _time(text: str | None) -> int | None:
+def since_of(text: str | None) -> int | None:
+    """Return the time that somebody typed, ms UTC; None if none was given."""
     from shared.core.times import parse_time
 
     if text is None:

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 import msgspec
 
 from shared.adapters.s3 import S3Objects
-from shared.app.functions.errors import FunctionError, prefix_of
+from shared.app.functions.errors import DamagedFunctionError, FunctionError, prefix_of
 
 
 class S3FunctionErrors:
@@ -19,12 +19,19 @@ class S3FunctionErrors:
         self._objects.put(error.key, msgspec.json.encode(error))
 
     def list(self, builder: str | None = None) -> Iterator[FunctionError]:
-        """Yield errors: all, or those of one builder."""
+        """Yield errors: all, or those of one builder. Raises `DamagedFunctionError`."""
         for listed in self._objects.list(prefix_of(builder)):
             found = self._objects.get(listed.key)
             if found is not None:
-                yield msgspec.json.decode(found[0], type=FunctionError)
+                yield _read(listed.key, found[0])
 
     def delete(self, error: FunctionError) -> None:
         """Forget an error."""
         self._objects.delete(error.key)
+
+
+def _read(key: str, data: bytes) -> FunctionError:
+    try:
+        return msgspec.json.decode(data, type=FunctionError)
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
+        raise DamagedFunctionError(f"{key} is no error of a function; delete it to go on") from error

@@ -75,25 +75,25 @@ class DynamoRegistry:
 
     def active(self) -> dict[str, int]:
         """Return the active version of every builder that has one."""
-        with _damages("one of the pointers to active versions"):
+        with damages("one of the pointers to active versions"):
             rows = self._row.scan(self._row.active_version.exists(), consistent_read=True)
             return {row.builder: int(row.active_version) for row in rows}
 
     def version(self, builder: str, version: int) -> Version | None:
         """Return one version."""
-        with _damages(f"the row of version {version} of {builder}"):
+        with damages(f"the row of version {version} of {builder}"):
             row = self._get(builder, contract.registry_version(version))
-            return None if row is None else _version(row)
+            return None if row is None else version_of(row)
 
     def versions(self, builder: str) -> list[Version]:
         """Return all versions of a builder, the oldest first."""
-        with _damages(f"the row of a version of {builder}"):
+        with damages(f"the row of a version of {builder}"):
             rows = self._row.query(builder, consistent_read=True)
-            return [_version(row) for row in rows if row.version.isdecimal()]
+            return [version_of(row) for row in rows if row.version.isdecimal()]
 
     def draft(self, builder: str) -> Draft | None:
         """Return the builder's draft."""
-        with _damages(f"the draft of {builder}"):
+        with damages(f"the draft of {builder}"):
             row = self._get(builder, contract.REGISTRY_DRAFT)
             if row is None:
                 return None
@@ -181,11 +181,17 @@ class DynamoProgress:
     def progress(self, builder: str, version: int) -> dict[str, int]:
         """Return a build's counters by name."""
         key = contract.registry_progress(version)
-        row: dict[str, Any] = self._table.get_item(builder, key, consistent_read=True).get("Item", {})
-        return {name: int(value["N"]) for name, value in row.items() if "N" in value}
+        with damages(f"what the build of version {version} of {builder} has counted"):
+            return progress_of(self._table.get_item(builder, key, consistent_read=True).get("Item", {}))
 
 
-def _version(row: RegistryRow) -> Version:
+def progress_of(row: Mapping[str, Any]) -> dict[str, int]:
+    """Return the counters of a row by name. Raises what `damages` takes if it is none of Kith's."""
+    return {name: int(value["N"]) for name, value in row.items() if "N" in value}
+
+
+def version_of(row: RegistryRow) -> Version:
+    """Return the version that a row is of. Raises what `damages` takes if it is none of Kith's."""
     return Version(
         builder=row.builder,
         version=int(row.version),
@@ -211,7 +217,7 @@ def _given(text: str | None) -> str:
 
 
 @contextmanager
-def _damages(what: str) -> Iterator[None]:
+def damages(what: str) -> Iterator[None]:
     """Turn what reading a row raises that Kith has not written into the port's error."""
     try:
         yield

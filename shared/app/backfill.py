@@ -151,9 +151,9 @@ class Backfill:
             digest.update(line.strip() + b"\n")  # the same lines, however they end, are the same file
         name = digest.hexdigest()
         key = f"{contract.PREFIX_BACKFILL}{name}.json"
-        found = self._archive.get(key)
-        if found is not None:
-            return Added(msgspec.json.decode(found[0], type=Manifest), before=True)
+        before = self._manifest(key)
+        if before is not None:
+            return Added(before, before=True)
         progress.lines = 0
         lines = _told(source.lines(), progress, tell)
         with self._puts() as puts:
@@ -179,6 +179,17 @@ class Backfill:
         if not self._dry_run:
             self._archive.put(key, msgspec.json.encode(manifest))
         return Added(manifest, before=False)
+
+    def _manifest(self, key: str) -> Manifest | None:
+        """Return the manifest of a file that was added before.
+
+        One that cannot be read is none: to add the same file once more writes the same objects.
+        """
+        found = self._archive.get(key)
+        try:
+            return None if found is None else msgspec.json.decode(found[0], type=Manifest)
+        except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
+            return None
 
     def _pack(
         self, lines: Iterable[bytes], packing: "_Packing", reject: Callable[[Rejected], None]

@@ -103,10 +103,10 @@ def read_consumer(text: str) -> dict[str, Any]:
     """
     try:
         consumer = msgspec.json.decode(text, type=dict[str, Any])
-    except msgspec.MsgspecError as error:
+    except (msgspec.MsgspecError, UnicodeEncodeError) as error:
         raise SettingsError(f"{contract.ENV_CONSUMER}: {error}") from error
     age_s = consumer.get("MaximumRecordAgeInSeconds", -1)
-    if not 0 < age_s <= contract.RECORD_AGE_H_MAX * 3600:
+    if type(age_s) is not int or not 0 < age_s <= contract.RECORD_AGE_H_MAX * 3600:
         raise SettingsError(
             f"{contract.ENV_CONSUMER}: MaximumRecordAgeInSeconds must be at most "
             f"{contract.RECORD_AGE_H_MAX} hours: duplicates are known for {contract.DEDUP_WINDOW_H}"

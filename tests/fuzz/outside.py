@@ -11,12 +11,16 @@ from contextlib import contextmanager, suppress
 from typing import get_args
 
 import msgspec
+from typer import BadParameter
 
 from cli.lines import lines_of
+from cli.publishing import grace_of
+from cli.quarantine import since_of
 from shared.app import quarantine
 from shared.app.backfill import Backfill
 from shared.app.drain import UnreadableBatchError, read_batch
 from shared.app.frozen import freeze, thaw
+from shared.app.read import UnusableIdentifierError, identifier_of
 from shared.contract import PREFIX_BACKFILL, PREFIX_FAILED, PREFIX_RETRIES
 from shared.core.archive import DamagedArchiveError, read_object, record_of_line
 from shared.core.chain import Made, events_made
@@ -205,12 +209,23 @@ def values(data):
     parse_time(text)
 
 
+def arguments(data):
+    """What somebody types: an identifier to look up, a time since when, a time of grace."""
+    text = data.decode("utf-8", "surrogateescape")
+    for one in NORMALIZING.definition.identifiers:
+        with suppress(UnusableIdentifierError):
+            assert identifier_of(NORMALIZING.definition, one.name, text).value.strip()
+    for read in (since_of, grace_of):
+        with suppress(BadParameter):
+            assert read(text) >= 0
+
+
 def backfill(data):
     """A file of history: each of its lines becomes a record, or is told why not."""
     bucket, rejected = FakeObjects(), []
-    source = _Source(data)
-    adding = Backfill(bucket, lambda: _puts(bucket), ARRIVAL, object_bytes_max=300, held_bytes_max=500)
-    manifest = adding.add(source, _Spool(), rejected.append).manifest
+    source = Source(data)
+    adding = Backfill(bucket, lambda: puts(bucket), ARRIVAL, object_bytes_max=300, held_bytes_max=500)
+    manifest = adding.add(source, Spool(), rejected.append).manifest
     lines = [line.strip() for line in source.lines()]
     assert manifest.records + len(rejected) == len([line for line in lines if line])
     kept = [
@@ -229,11 +244,11 @@ def _kept(lines, rejected):
 
 
 @contextmanager
-def _puts(bucket):
+def puts(bucket):
     yield bucket
 
 
-class _Source:
+class Source:
     """A file of these bytes."""
 
     name = "fuzzed"
@@ -245,7 +260,7 @@ class _Source:
         return lines_of(io.BytesIO(self._data))
 
 
-class _Spool:
+class Spool:
     """Lines that wait, in memory."""
 
     def __init__(self):

@@ -62,7 +62,7 @@ def item(data):
     """An item of the profiles table, whatever it holds, as msgpack: all that DynamoDB would let through."""
     with suppress(msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
         found = msgspec.msgpack.decode(data)
-        if not isinstance(found, dict) or not all(map(_is_wire, found.values())):
+        if not isinstance(found, dict) or not all(map(is_wire, found.values())):
             return
         found = {"pk": {"S": "people#1#" + "0" * 32}, "sk": {"S": "profile"}} | found
         _stored(found)
@@ -85,14 +85,14 @@ def _stored(found):
             canonical(BUILDER, stored)
 
 
-def _is_wire(value, depth=0):
+def is_wire(value, depth=0):
     """Whether DynamoDB has such a value."""
     if not isinstance(value, dict) or len(value) != 1 or depth > DEPTH_MAX:
         return False
     [(letter, one)] = value.items()
     if letter in {"L", "M"}:
         inner = one if letter == "L" else one.values() if isinstance(one, dict) else None
-        return isinstance(one, _TYPES[letter]) and all(_is_wire(each, depth + 1) for each in inner)
+        return isinstance(one, _TYPES[letter]) and all(is_wire(each, depth + 1) for each in inner)
     if letter == "SS":
         return isinstance(one, list) and bool(one) and all(isinstance(each, str) for each in one)
     if letter == "N" and isinstance(one, str):
@@ -107,7 +107,7 @@ def chunks(data):
         slim = profiles()[0] | {CHUNKS: {"L": [{"S": name} for name in parts]}}
         with suppress(UnknownFormatError):
             found = whole(slim, parts)
-            if all(map(_is_wire, found.values())):
+            if all(map(is_wire, found.values())):
                 _stored(found)
 
 

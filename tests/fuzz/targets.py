@@ -3,14 +3,20 @@
 import gzip
 import json
 from collections.abc import Callable
+from dataclasses import asdict
 from pathlib import Path
 from typing import NamedTuple
 
 import msgspec
 
 from shared.adapters.dynamo.items import BULKY
+from shared.app.functions.failing import Failing
+from shared.app.rebuild.formats import compress, write_links
+from shared.app.registry import Status, Version
+from shared.contract import registry_version
 from shared.core.history import chain, pieces_of
-from tests.fuzz import outside, stored
+from shared.runtime.settings import RunSettings
+from tests.fuzz import kept, outside, stored
 from tests.golden.made import FILES
 from tests.golden.release import objects_of, releases, tables_of
 from tests.kinesis import (
@@ -149,6 +155,54 @@ def tidy(event, context):
 chain = [tidy, lambda event, context: None]
 """
 
+_MANIFEST = {
+    "source": "x.jsonl",
+    "sha256": "0" * 64,
+    "added_at": "2026-01-02T03:04:05Z",
+    "records": 1,
+    "bytes": 50,
+    "rejected": {},
+    "first_arrival": None,
+    "last_arrival": None,
+    "objects": [],
+}
+_ENVIRONMENT = "\n".join(
+    f"{one.encode_name}={5 if one.type is int else 'x'}" for one in msgspec.structs.fields(RunSettings)
+).encode()
+_FUNCTION_ERROR = {
+    "due": {"builder": "people", "version": 1, "profile_id": "x", "rev": 5},
+    "reason": "function_error",
+    "detail": "ValueError in line 3",
+    "attempts": 6,
+    "failed_at": 1_700_000_000_000,
+}
+
+
+def _item(wire):
+    return msgspec.msgpack.encode(wire)
+
+
+def _rows():
+    version = Version(
+        builder="people",
+        version=1,
+        status=Status.BUILDING,
+        definition_key="key",
+        sha256="0" * 64,
+        t0=5,
+        created_at=6,
+        created_by="somebody",
+    )
+    shown = asdict(version) | {"version": registry_version(1), "status": "building"}
+    return [_item({name: _wire(one) for name, one in shown.items()}), _item({"scan.parts": {"N": "3"}})]
+
+
+def _wire(value):
+    if isinstance(value, bool):
+        return {"BOOL": value}
+    return {"N": str(value)} if isinstance(value, int) else {"S": value}
+
+
 TARGETS = {
     "record": Target(outside.record, _records),
     "event": Target(outside.event, _texts),
@@ -166,6 +220,7 @@ TARGETS = {
             b"1e-20",
         ],
     ),
+    "arguments": Target(outside.arguments, lambda: [b"a@example.com", b"2026-01-31", b"24h", b"+4930901820"]),
     "envelope": Target(outside.envelope, lambda: [json_of(one) for one in _envelopes()]),
     "failed_batch": Target(outside.failed_batch, _failed_batches),
     "waiting": Target(outside.waiting, _object("waiting.json")),
@@ -192,6 +247,21 @@ TARGETS = {
     "frozen": Target(stored.frozen, _object("definition.json")),
     "quarantined": Target(stored.quarantined, _object("quarantine.json")),
     "answers": Target(stored.answers, _answers),
+    "row": Target(kept.row, _rows),
+    "names": Target(
+        kept.names,
+        lambda: [compress(msgspec.msgpack.encode([("user_id", "u", 1_700_000_000_000, "0" * 32)]))],
+    ),
+    "links": Target(kept.links, lambda: [write_links([3, 5], [[1, 2], [2]]), write_links([], [])]),
+    "change": Target(
+        kept.change,
+        lambda: [_item({"pk": {"S": "people#1#x"}, "due": {"N": "30"}, "rev": {"N": "17"}})],
+    ),
+    "message": Target(kept.message, lambda: [json_of(_FUNCTION_ERROR["due"])]),
+    "failing": Target(kept.failing, lambda: [_item({one: {"N": "5"} for one in Failing.__struct_fields__})]),
+    "function_error": Target(kept.function_error, lambda: [json_of(_FUNCTION_ERROR)]),
+    "manifest": Target(kept.manifest, lambda: [json_of(_MANIFEST)]),
+    "settings": Target(kept.settings, lambda: [_ENVIRONMENT, b'{"MaximumRecordAgeInSeconds": 60}']),
 }
 
 

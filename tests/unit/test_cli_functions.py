@@ -88,6 +88,14 @@ def test_errors_are_printed_as_json_too(cloud):
     }
 
 
+def test_what_is_no_error_among_them_is_named(cloud):
+    key = f"{contract.PREFIX_FUNCTION_ERRORS}shop/v3/p0.json"
+    cloud.client("s3").put_object(Bucket="archive", Key=key, Body=b"{")
+    told = f"kith: {key} is no error of a function; delete it to go on\n"
+    assert told in cloud.kith("errors", code=1)
+    assert told in cloud.kith("retry", "--all", code=1)
+
+
 def test_all_that_failed_are_run_again_as_they_are_now_and_the_others_forgotten(cloud):
     assert cloud.kith("retry", "--all") == "to run again: 1, no longer due: 1\n"
     assert cloud.queue.sent == [('{"builder":"shop","version":3,"profile_id":"p1","rev":17,"asked":true}', 0)]

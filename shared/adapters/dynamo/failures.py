@@ -26,9 +26,12 @@ class FailureItems:
         self._keyspace = keyspace
 
     def get(self, profile_id: str) -> Failing | None:
-        """Return what is kept of a profile."""
+        """Return what is kept of a profile; None of what cannot be read, as if it had gone by its TTL."""
         items = self._client.get(self._table, [self._keyspace.failing(profile_id)], consistent=False)
-        return Failing(*(int(items[0][name]["N"]) for name in FIELDS)) if items else None
+        try:
+            return Failing(*(int(items[0][name]["N"]) for name in FIELDS)) if items else None
+        except (KeyError, ValueError):
+            return None
 
     def put(self, profile_id: str, failing: Failing, now_ms: int) -> None:
         """Keep it of a profile. Raises as the client does."""

@@ -85,7 +85,7 @@ class Deliver:
         """Deal with one message."""
         try:
             due = msgspec.json.decode(message.body, type=Due)
-        except msgspec.MsgspecError:
+        except (msgspec.MsgspecError, UnicodeEncodeError):
             return Delivery(message)
         try:
             return self._run(message, due)

@@ -31,6 +31,10 @@ class FunctionError(msgspec.Struct, frozen=True):
         return f"{prefix_of(self.due.builder, self.due.version)}{self.due.profile_id}.json"
 
 
+class DamagedFunctionError(Exception):
+    """An object of these that holds no error; the message names it, and nothing of what it holds."""
+
+
 class Errors(Protocol):
     """Where they are kept."""
 
@@ -39,7 +43,7 @@ class Errors(Protocol):
         ...
 
     def list(self, builder: str | None = None) -> Iterator[FunctionError]:
-        """Yield errors: all, or those of one builder."""
+        """Yield errors: all, or those of one builder. Raises `DamagedFunctionError`."""
         ...
 
     def delete(self, error: FunctionError) -> None:

@@ -10,12 +10,12 @@ is the one state whose memory grows with the archive: about 20 bytes for every c
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 import msgspec
 import numpy as np
 
-from shared.app.rebuild.build import MAP_ITEMS_MAX, SCAN, BuildName, ensure_building
+from shared.app.rebuild.build import MAP_ITEMS_MAX, SCAN, BuildFailedError, BuildName, ensure_building
 from shared.app.rebuild.formats import compress, decompress, fetch, fetch_json
 from shared.app.rebuild.plan import Extent
 from shared.app.rebuild.ports import Objects
@@ -124,10 +124,10 @@ def _measure(objects: Objects, keys: Sequence[str]) -> tuple[list[int], Array, i
     sizes: list[int] = []
     weights = []
     held = 0
-    for data, size in _fetch(objects, keys):
-        weights.append(np.frombuffer(data, "<u4", size, 4).astype(np.uint32))
-        held += (len(data) - 4 - 8 * size) // 8
-        sizes.append(size)
+    for links in _fetch(objects, keys):
+        weights.append(links.weights.astype(np.uint32))
+        held += len(links.hashes)
+        sizes.append(len(links.weights))
     return sizes, np.concatenate(weights), held
 
 
@@ -135,10 +135,9 @@ def _read(objects: Objects, keys: Sequence[str], at: int, slices: int) -> tuple[
     """Return which components hold which hashes, of one slice of all hashes."""
     hashes, holders = [], []
     start = 0
-    for data, size in _fetch(objects, keys):
-        counts = np.frombuffer(data, "<u4", size, 4 + 4 * size)
-        held = np.frombuffer(data, "<u8", -1, 4 + 8 * size)
-        holder = np.repeat(np.arange(start, start + size, dtype=np.uint32), counts)
+    for links in _fetch(objects, keys):
+        size, held = len(links.weights), links.hashes
+        holder = np.repeat(np.arange(start, start + size, dtype=np.uint32), links.counts)
         if slices > 1:
             chosen = held % np.uint64(slices) == at
             held, holder = held[chosen], holder[chosen]
@@ -148,12 +147,34 @@ def _read(objects: Objects, keys: Sequence[str], at: int, slices: int) -> tuple[
     return np.concatenate(holders), np.concatenate(hashes)
 
 
-def _fetch(objects: Objects, keys: Sequence[str]) -> Iterator[tuple[bytes, int]]:
-    """Yield the links of parts, decompressed, with how many components they have; a few are held at once."""
+class Links(NamedTuple):
+    """What links the components of a part: of each its weight and how many hashes are its own, and these."""
 
-    def fetched(key: str) -> tuple[bytes, int]:
-        data = decompress(fetch(objects, key), key)
-        return data, int(np.frombuffer(data, "<u4", 1)[0])
+    weights: Array
+    counts: Array
+    hashes: Array
+
+
+def links_of(compressed: bytes, key: str) -> Links:
+    """Return the links of an object; BuildFailedError that names it if it is damaged."""
+    data = decompress(compressed, key)
+    try:
+        size = int(np.frombuffer(data, "<u4", 1)[0])
+        weights = np.frombuffer(data, "<u4", size, 4)
+        counts = np.frombuffer(data, "<u4", size, 4 + 4 * size)
+        hashes = np.frombuffer(data, "<u8", -1, 4 + 8 * size)
+    except ValueError as error:
+        raise BuildFailedError(f"{key} is damaged") from error
+    if len(hashes) != int(counts.sum(dtype=np.uint64)):
+        raise BuildFailedError(f"{key} is damaged")
+    return Links(weights, counts, hashes)
+
+
+def _fetch(objects: Objects, keys: Sequence[str]) -> Iterator[Links]:
+    """Yield the links of parts, decompressed; a few are held at once."""
+
+    def fetched(key: str) -> Links:
+        return links_of(fetch(objects, key), key)
 
     with ThreadPoolExecutor(READERS, "kith-links") as readers:
         for start in range(0, len(keys), READERS):

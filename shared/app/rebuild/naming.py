@@ -53,9 +53,12 @@ def choose_names(
         data = fetch(objects, key)
     else:
         data = found[0]
+    try:
+        chosen = _DECODER.decode(decompress(data, key))
+    except (msgspec.MsgspecError, UnicodeDecodeError) as error:
+        raise BuildFailedError(f"{key} is damaged") from error
     return {
-        Identifier(kind, value): (created_at, profile_id)
-        for kind, value, created_at, profile_id in _DECODER.decode(decompress(data, key))
+        Identifier(kind, value): (created_at, profile_id) for kind, value, created_at, profile_id in chosen
     }
 
 
