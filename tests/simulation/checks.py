@@ -16,6 +16,7 @@ from shared.contract import (
     PROFILES_SK,
     SK_BODY_PREFIX,
     SK_DELTA_PREFIX,
+    SK_FAILING,
     SK_HISTORY_PREFIX,
     SK_PROFILE,
     TTL_ATTRIBUTE,
@@ -206,7 +207,9 @@ def _check_items(world, stored):
             name = kind.removeprefix(SK_BODY_PREFIX)
             if name in listed.get(owner.id, ()):
                 assert until >= expiry(world.builder, owner), "a segment goes before its profile"
-        assert kind.startswith((SK_BODY_PREFIX, SK_DELTA_PREFIX, SK_HISTORY_PREFIX)), kind
+        assert kind == SK_FAILING or kind.startswith((SK_BODY_PREFIX, SK_DELTA_PREFIX, SK_HISTORY_PREFIX)), (
+            kind
+        )
     for item in items_of(world, IDENTIFIERS, world.active):
         owner = stored.get(pointer_of(item).profile_id)
         until = int(item[TTL_ATTRIBUTE]["N"]) * 1000

@@ -61,6 +61,8 @@ class Dynamo:
     def __init__(self, now_us):
         self.now_us = now_us
         self.tables = {PROFILES: {}, IDENTIFIERS: {}}
+        self.watch = None
+        """Is told of every change, if anybody wants to know: table, key, and the item as it is now."""
         self._before = {PROFILES: {}, IDENTIFIERS: {}}
 
     def execute(self, name, arguments, read):  # noqa: PLR0911 - one return per call
@@ -105,6 +107,8 @@ class Dynamo:
             items.pop(key, None)
         else:
             items[key] = item
+        if self.watch is not None:
+            self.watch(table, key, item)
 
     def written(self, table):
         """Return the keys of all items that were ever written."""

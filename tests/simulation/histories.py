@@ -44,6 +44,10 @@ class Historic:
         super().__init__(setting)
         self.function = FakeFunction(counting)
 
+    def function_of(self, process):
+        del process
+        return self.function
+
     def a_builder(self):
         options = (("window", self.window), ("debounce", "0 seconds"))
         return Builder(msgspec.structs.replace(super().a_builder().definition, profile_function=options))
@@ -75,15 +79,20 @@ def run(seed, store, count, window):
     with (
         tuning,
         patch("tests.simulation.world.check", _check),
-        patch("shared.core.compaction.LARGE_BYTES", LARGE_BYTES),
+        tuned_for_histories(),
     ):
         finish(world, steps_of(setting, count))
 
 
+def tuned_for_histories():
+    """Have what a short history is be large at times."""
+    return patch("shared.core.compaction.LARGE_BYTES", LARGE_BYTES)
+
+
 def _check(world):
     check(world)
-    for profile_id in world.ask(lambda store: _live_ids(world, store), world.active):
-        kept = world.ask(lambda store, one=profile_id: _history(world, store, one), world.active)
+    for profile_id in world.ask(lambda store: live_ids(world, store), world.active):
+        kept = world.ask(lambda store, one=profile_id: history_of(world, store, one), world.active)
         if kept is None:
             continue  # it has expired since
         profile, rows = kept
@@ -95,7 +104,7 @@ def _check(world):
         world.ask(lambda store, one=profile_id: _check_result(world, store, one), world.active)
 
 
-def _live_ids(world, store):
+def live_ids(world, store):
     if world.setting.store == "memory":
         return sorted(one.id for one in world.memory.stored.values() if isinstance(one, Profile))
     items = items_of(world, PROFILES, world.active)
@@ -103,15 +112,15 @@ def _live_ids(world, store):
     return sorted(one.id for one in store.profiles(ids, fresh=True).values() if isinstance(one, Profile))
 
 
-def _live(world, store, profile_id):
+def live_of(world, store, profile_id):
     profile = store.profiles([profile_id], fresh=True)[profile_id]
     is_live = isinstance(profile, Profile) and expiry(world.builder, profile) >= world.now_ms
     return profile if is_live else None
 
 
-def _history(world, store, profile_id):
+def history_of(world, store, profile_id):
     """Return a profile, and how many events are in its history, those that have one id counted apart."""
-    profile = _live(world, store, profile_id)
+    profile = live_of(world, store, profile_id)
     if profile is None:
         return None
     since = since_of(world.builder, profile)
@@ -120,7 +129,7 @@ def _history(world, store, profile_id):
 
 
 def _check_result(world, store, profile_id):
-    profile = _live(world, store, profile_id)
+    profile = live_of(world, store, profile_id)
     if profile is None:
         return
     assert not profile.is_due, f"the function of {profile_id} does not come to rest"

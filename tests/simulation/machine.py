@@ -49,6 +49,7 @@ TWICE_RATE = 0.1
 EXPECTED_ERRORS = {
     "ClientError",
     "ConnectTimeoutError",
+    "FunctionUnavailableError",
     "NotInsertedError",
     "ReadTimeoutError",
     "RegistryConflictError",
@@ -273,7 +274,9 @@ class _Function:
     @property
     def build(self):
         row = ensure_building(self.registry, self.name)
-        return Build(self.world.builder_of(row.version), row.version, row.t0, self.world.function)
+        return Build(
+            self.world.builder_of(row.version), row.version, row.t0, self.world.function_of(self.process)
+        )
 
     def may_go_on(self):
         return self.world.random.random() < 0.9

@@ -14,6 +14,7 @@ from shared.core import life, memory, plan, profile
 from shared.core.aggregations.last import Last
 from shared.core.identity import resolve
 from shared.core.snapshot import Tombstone
+from tests.simulation.mutants_of_functions import MUTANTS_OF_FUNCTIONS
 from tests.simulation.mutants_of_reading import MUTANTS_OF_READING
 from tests.simulation.mutants_of_versions import MUTANTS_OF_VERSIONS
 
@@ -219,12 +220,17 @@ MUTANTS = [
     looks_but_once,
     *MUTANTS_OF_READING,
     *MUTANTS_OF_VERSIONS,
+    *MUTANTS_OF_FUNCTIONS,
 ]
+_STORES = {"versions": MUTANTS_OF_VERSIONS, "functions": MUTANTS_OF_FUNCTIONS}
 
 
 def store_of(name, store="dynamo"):
     """Return the kind of worlds that a fault is searched in."""
-    return "versions" if any(one.__name__ == name for one in MUTANTS_OF_VERSIONS) else store
+    for special, mutants in _STORES.items():
+        if any(one.__name__ == name for one in mutants):
+            return special
+    return store
 
 
 @contextmanager

@@ -33,9 +33,9 @@ class Faults:
         self._without = without
         self._count = 0
 
-    def draw(self, what, kinds):
-        """Return what goes wrong with a call, or None."""
-        if not self.rate or self.random.random() >= self.rate:
+    def draw(self, what, kinds, *, times=1):
+        """Return what goes wrong with a call, or None; `times`: so much more often than with others."""
+        if not self.rate or self.random.random() >= self.rate * times:
             return None
         kind = self.random.choice(kinds)
         self._count += 1

@@ -10,6 +10,7 @@ from unittest.mock import patch
 from shared import contract
 from shared.adapters.dynamo.followups import ERRORS
 from shared.app.archive import Archiver
+from shared.app.functions.errors import prefix_of as errors_of
 from shared.app.markers import Markers
 from shared.app.publish import Asked, CannotPublishError, Publisher
 from shared.app.quarantine import prefix_of
@@ -27,8 +28,9 @@ from tests.simulation.expected import Expected
 from tests.simulation.machine import CONSUMER, NAME, Machine
 from tests.simulation.network import Objects
 from tests.simulation.placing import before_markers
+from tests.simulation.processes import Processes
 from tests.simulation.remote import Remote
-from tests.simulation.scheduler import Process, ProcessDiedError
+from tests.simulation.scheduler import ProcessDiedError
 from tests.simulation.stream import RANGE, Consumer
 from tests.simulation.workers import VERSION
 from tests.simulation.world import TICK_US, FailedRunError, World
@@ -56,19 +58,15 @@ BOUNDS = {
 """What a short stream reaches: parts, segments, partitions, checkpoints and early folding."""
 ARCHIVE = READER_ARCHIVE
 ROUNDS_MAX = 10
-STALL_TICKS_MAX = 4000
 
 
-class PublishingWorld(World):
+class PublishingWorld(Processes, World):
     """Version 1 of a builder is active; others are built."""
 
     ticks_max = 600_000
-    function = None
-    """The profile function of all versions, if they have one."""
 
     def __init__(self, setting, without=frozenset()):
         super().__init__(setting, without)
-        self.processes = []
         self.works_twice = setting.fault_rate > 0
         """Whether workers are given up that still work: also while nothing else fails, but not at the end."""
         self.definitions = Definitions(self._builder)
@@ -107,6 +105,10 @@ class PublishingWorld(World):
     def builder_of(self, version):
         return self.definitions.builder(self.registry.version(NAME, version).sha256)
 
+    def function_of(self, process):
+        """Return the profile function of all versions, as a process calls it; None if they have none."""
+        del process
+
     def t0(self, version):
         return self.registry.version(NAME, version).t0
 
@@ -116,10 +118,6 @@ class PublishingWorld(World):
 
     def has_ended(self, builder, version):
         return self.registry.version(builder, version).status in (Status.RETIRED, Status.FAILED)
-
-    def number(self):
-        self._count += 1
-        return self._count
 
     def ports(self, process):
         """Return registry, progress, consumers and shards, as a process reaches them."""
@@ -132,18 +130,6 @@ class PublishingWorld(World):
                 ("kinesis", _Shards(self)),
             )
         )
-
-    def work(self, name, work):
-        """Have a new process do some work; return its task."""
-        skew_us = self.random.randint(-2_000_000, 2_000_000)
-        process = Process(f"{name}-{self.number()}", skew_us)
-        self.processes = [one for one in self.processes if any(not task.is_done for task in one.tasks)]
-        self.processes.append(process)
-        return self.scheduler.spawn(lambda: work(process), process)
-
-    def working(self):
-        """Return all tasks of functions that are at work."""
-        return [task for one in self.workers + self.processes for task in one.tasks if not task.is_done]
 
     def rest(self, seconds):
         """Within a task: let so many seconds pass, whatever others do meanwhile."""
@@ -187,25 +173,6 @@ class PublishingWorld(World):
         """Cancel what is building."""
         del at
         self._publishes(lambda publisher: publisher.cancel(NAME, "somebody", self.now_ms))
-
-    def kill(self, at):
-        """End any process."""
-        process = self._any_process(at)
-        if process in self.workers:
-            self._end(process)
-        elif process is not None:
-            self.scheduler.kill(process)
-
-    def stall(self, at):
-        """Have any process stand still, while others go on, or take its place."""
-        process = self._any_process(at)
-        if process is not None:
-            self.scheduler.stall(process, at % STALL_TICKS_MAX)
-
-    def _any_process(self, at):
-        alive = [one for one in self.processes if any(not task.is_done for task in one.tasks)]
-        either = self.workers + alive
-        return either[at % len(either)] if either else None
 
     def _publishes(self, work):
         def publish(process):
@@ -309,7 +276,11 @@ class PublishingWorld(World):
         version = row.version
         assert not items_of(self, PROFILES, version), f"profiles of version {version} are left"
         assert not items_of(self, IDENTIFIERS, version), f"pointers of version {version} are left"
-        prefixes = BuildName(NAME, version).prefix, contract.PREFIX_QUARANTINE + prefix_of(NAME, version)
+        prefixes = (
+            BuildName(NAME, version).prefix,
+            contract.PREFIX_QUARANTINE + prefix_of(NAME, version),
+            errors_of(NAME, version),
+        )
         left = [key for key in self.objects.held if key.startswith(prefixes)]
         assert not left, f"of version {version} {left} are left"
 

@@ -49,4 +49,11 @@ SEEDS = {
     "takes_over_no_ids": 11,
     "rolls_back_to_the_one_before": 18,
     "cleans_up_no_quarantine": 0,
+    "takes_a_result_for_one_of_all_events": 0,
+    "forgets_what_cannot_be_run_now": 3,
+    "dispatches_the_first_of_several_changes": 48,
+    "loses_what_the_queue_refuses": 265,
+    "drops_who_is_due_while_a_version_is_built": 0,
+    "tells_nobody_of_errors": 1,
+    "leaves_beside_what_is_parked": 6,
 }

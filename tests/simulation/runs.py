@@ -1,9 +1,11 @@
 """One run of one seed, and the search for a shorter one that goes wrong in the same way."""
 
 import gc
-from contextlib import nullcontext
+from contextlib import ExitStack, contextmanager
 from typing import NamedTuple
 
+from tests.simulation.functions import FunctionsOfVersions, FunctionsWorld
+from tests.simulation.histories import tuned_for_histories
 from tests.simulation.mutants import planted
 from tests.simulation.publishing import PublishingWorld, tuned_for_publishing
 from tests.simulation.scenario import setting_of, steps_of
@@ -53,13 +55,30 @@ def _run(seed, store, count, without):
 
 def _run_once(seed, store, count, without):
     setting = setting_of(seed, store)
-    world = PublishingWorld(setting, without) if store == "versions" else World(setting, without)
+    world = _world(setting)(setting, without)
     try:
-        with tuned_for_publishing(world) if store == "versions" else nullcontext():
+        with _tuned(world):
             finish(world, steps_of(setting, count), without)
     except (Exception, SimulationError) as error:  # noqa: BLE001 - any error is a problem of the run
         return Problem(error, world.happened, setting)
     return None
+
+
+def _world(setting):
+    """Return what kind of world a setting is of."""
+    if setting.store == "functions":
+        return FunctionsOfVersions if setting.has_versions else FunctionsWorld
+    return PublishingWorld if setting.has_versions else World
+
+
+@contextmanager
+def _tuned(world):
+    with ExitStack() as stack:
+        if world.setting.has_versions:
+            stack.enter_context(tuned_for_publishing(world))
+        if world.setting.store == "functions":
+            stack.enter_context(tuned_for_histories())
+        yield
 
 
 def shortened(seed, store, count, problem, runs_max, mutant=None):

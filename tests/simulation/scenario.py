@@ -43,6 +43,11 @@ class Setting(NamedTuple):
     has_copies: bool
     has_chain: bool
 
+    @property
+    def has_versions(self):
+        """Whether versions are published in it."""
+        return self.store == "versions" or (self.store == "functions" and self.seed % 3 == 0)
+
 
 class Step(NamedTuple):
     """One thing that happens to the world, after the tasks in it have gone on for so many ticks."""
@@ -90,7 +95,9 @@ def steps_of(setting, count):
     random = Random(f"steps {setting.seed}")
     events = _Events(random, setting)
     steps, epochs = [], 1
-    weights = _WEIGHTS | _OF_VERSIONS if setting.store == "versions" else _WEIGHTS
+    weights = _WEIGHTS | (_OF_VERSIONS if setting.has_versions else {})
+    if setting.store == "functions":
+        weights = weights | _OF_FUNCTIONS
     for number in range(count):
         what = random.choices(list(weights), list(weights.values()))[0]
         ticks = random.choice([0, 0, random.randint(0, 20), random.randint(0, 200)])
@@ -104,6 +111,8 @@ def steps_of(setting, count):
             details = events.record()
         elif what == "publish":
             details = (*details, *events.about_t0())
+        elif what == "idle":
+            details = (random.choice([1_000, 30_000, random.randint(1, 5 * MINUTE)]),)
         elif what == "lag":
             details = (random.randint(MINUTE, 2 * HOUR if setting.is_ordered else 20 * MINUTE),)
         elif what in {"reap", "freeze"}:
@@ -129,6 +138,7 @@ _WEIGHTS = {
 
 
 _OF_VERSIONS = {"publish": 5, "cancel": 2, "stall": 6}
+_OF_FUNCTIONS = {"idle": 10, "retry": 2, "stall": 6}
 
 
 class _Events:

@@ -10,6 +10,8 @@ import pytest
 from tests.simulation.mutants import MUTANTS
 from tests.simulation.recorded import FOUND, SEEDS
 
+STORES = ["dynamo", "memory", "versions", "functions"]
+
 
 def simulate(*arguments):
     """Run in a process of its own: sets of text must have the same order each time."""
@@ -22,7 +24,7 @@ def simulate(*arguments):
     )
 
 
-@pytest.mark.parametrize("store", ["dynamo", "memory", "versions"])
+@pytest.mark.parametrize("store", STORES)
 def test_the_first_worlds_come_to_a_right_end(store):
     run = simulate("--seeds", "0:30", "--store", store)
     assert run.returncode == 0, run.stdout
@@ -35,7 +37,7 @@ def test_worlds_that_once_went_wrong_come_to_a_right_end(store, seed):
 
 
 @pytest.mark.soak
-@pytest.mark.parametrize("store", ["dynamo", "memory", "versions"])
+@pytest.mark.parametrize("store", STORES)
 @pytest.mark.parametrize("first", range(0, 10_000, 1000))
 def test_many_worlds_come_to_a_right_end(store, first):
     run = simulate("--seeds", f"{first}:{first + 1000}", "--store", store, "--keep-going")

@@ -3,6 +3,7 @@
 import contextlib
 import json
 from collections import Counter
+from contextlib import ExitStack
 from random import Random
 from unittest.mock import patch
 
@@ -36,6 +37,7 @@ from tests.simulation.stream import Consumer, Stream
 from tests.simulation.tuning import tuned
 from tests.simulation.workers import VERSION, Clock
 
+POOLS = ("shared.adapters.quarantine", "shared.adapters.sqs")
 TICK_US = 2_000
 TICKS_MAX = 60_000
 """Ten times what any run takes: one that is not done by then never ends."""
@@ -156,7 +158,7 @@ class World(Delivery):
             return []
         return [record for shard in self.stream.shards for record in shard.records[: consumer.done(shard)]]
 
-    def store_for(self, process, version=VERSION):
+    def store_for(self, process, version=VERSION, *, cache=None):
         if self.setting.store == "memory":
             return SimulatedMemoryStore(self, self.memory)
         with patch(
@@ -170,7 +172,7 @@ class World(Delivery):
                 PROFILES,
                 IDENTIFIERS,
                 Clock(self, process),
-                cache=self.setting.cache,
+                cache=self.setting.cache if cache is None else cache,
             )
 
     def pool(self, workers, _name="", process=None):
@@ -358,8 +360,9 @@ class World(Delivery):
 
 def finish(world, steps, without=frozenset()):
     """Play a world to its end, and check it; what `without` names, steps or faults, does not happen."""
-    pools = patch("shared.adapters.quarantine.ThreadPoolExecutor", world.pool)
-    with tuned(world.setting), pools:
+    with tuned(world.setting), ExitStack() as pools:
+        for name in POOLS:
+            pools.enter_context(patch(f"{name}.ThreadPoolExecutor", world.pool))
         try:
             for step in steps:
                 name = f"s{step.number}"
