@@ -7,13 +7,14 @@ fault, where it must fail, and without, where it must pass. `make soak` searches
 from contextlib import ExitStack, contextmanager
 from unittest.mock import patch
 
-from shared.adapters.dynamo import followups, items, transactions, writes
+from shared.adapters.dynamo import followups, items, store, transactions, writes
 from shared.adapters.dynamo.client import Condition
 from shared.app import batch, loading, read, retries
 from shared.core import life, memory, plan, profile
 from shared.core.aggregations.last import Last
 from shared.core.identity import resolve
 from shared.core.snapshot import Tombstone
+from tests.simulation.mutants_of_delivery import MUTANTS_OF_DELIVERY
 from tests.simulation.mutants_of_functions import MUTANTS_OF_FUNCTIONS
 from tests.simulation.mutants_of_reading import MUTANTS_OF_READING
 from tests.simulation.mutants_of_versions import MUTANTS_OF_VERSIONS
@@ -142,6 +143,57 @@ def remembers_no_duplicates():
     yield patch.object(memory.Memory, "remembers", lambda self, hashed, minute: False)
 
 
+def extends_whatever_is_there():
+    """A late write of an earlier TTL takes the place of a later one."""
+
+    def extend(self, extend):
+        until = followups.seconds(extend.until)
+        exists = Condition("attribute_exists(pk)", {":until": until})
+        keys = [
+            (self._tables.identifiers, self._keyspace.pointer(one), exists)
+            for one in extend.profile.identifiers
+        ]
+        self._update_all("SET expires_at = :until", keys)
+
+    yield patch.object(followups.FollowUps, "extend", extend)
+
+
+def deletes_deltas_before_they_are_folded():
+    """What was parked goes before the profile is written that has folded it."""
+    write = store.DynamoStore._write
+
+    def hasty(self, planned, prepared, *, is_alone):
+        keys = [(self._keyspace.delta(name), 0) for name in planned.folded_deltas]
+        self._client.write(self._tables.profiles, [], keys)
+        return write(self, planned, prepared, is_alone=is_alone)
+
+    yield patch.object(store.DynamoStore, "_write", hasty)
+
+
+def leaves_a_pointer_behind():
+    """Of many identifiers of a merged profile, the last keep leading to where it was."""
+
+    def hand_over(self, secondary, primary, *, pointers):
+        for number, identifier in enumerate(secondary.identifiers):
+            self._owner[identifier] = primary
+            if pointers and number < 2:
+                self.expected.setdefault(identifier, (secondary.id, *secondary.aliases))
+
+    yield patch.object(resolve.Ownership, "hand_over", hand_over)
+
+
+def brings_removed_traits_back():
+    """Of two profiles that are merged, a trait that one of them says was removed later stays."""
+
+    def united(mine, others):
+        for name, trait in others.items():
+            if name not in mine or mine[name][1] is None or trait[0] > mine[name][0]:
+                mine[name] = trait
+        return mine
+
+    yield patch.object(profile, "merge_traits", united)
+
+
 def never_expires():
     """A profile lives on whatever its retention says."""
     yield patch.object(life.Life, "has_expired", lambda self, retention, arrival: False)
@@ -212,12 +264,17 @@ MUTANTS = [
     creates_before_it_points,
     withdraws_what_is_listed,
     remembers_no_duplicates,
+    extends_whatever_is_there,
+    deletes_deltas_before_they_are_folded,
+    leaves_a_pointer_behind,
+    brings_removed_traits_back,
     never_expires,
     takes_any_order,
     keeps_the_secondary,
     owns_nothing_through_redirects,
     loses_who_waits,
     looks_but_once,
+    *MUTANTS_OF_DELIVERY,
     *MUTANTS_OF_READING,
     *MUTANTS_OF_VERSIONS,
     *MUTANTS_OF_FUNCTIONS,

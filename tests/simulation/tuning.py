@@ -28,7 +28,7 @@ def tuned(setting):
         "shared.core.plan.CANONICAL_BYTES_MAX": limits.canonical_bytes,
         # What is parked is taken later: where profiles break, that order decides.
         "shared.app.ingest.PARK_AFTER": NEVER if is_decided_by_order else random.choice([2, 2, 5]),
-        "shared.app.ingest.ATTEMPTS_MAX": random.choice([6, 12]),
+        "shared.app.ingest.ATTEMPTS_MAX": random.choice([3, 6, 12]),
         "shared.adapters.dynamo.client.size_of": lambda _: 1024,  # it only counts units, and takes long
         "shared.adapters.dynamo.layout.MERGED_AT": random.choice([2, 3, 10]),
         "shared.adapters.dynamo.piles.Entries.tail": Tail(random.choice([2, 4, 16]), 1, 8192, 0),
