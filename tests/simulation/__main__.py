@@ -8,6 +8,7 @@ import time
 import traceback
 
 STEPS = 60
+STORES = ["dynamo", "memory", "versions", "functions", "damaged"]
 
 
 def main(arguments):
@@ -98,7 +99,7 @@ def _options(arguments):
     parser = argparse.ArgumentParser(prog="python -m tests.simulation", description=__doc__)
     parser.add_argument("--seeds", default="0:2000", help="FROM:TO, without TO itself")
     parser.add_argument("--steps", type=int, default=STEPS)
-    parser.add_argument("--store", choices=["dynamo", "memory", "versions", "functions"], default="dynamo")
+    parser.add_argument("--store", choices=STORES, default="dynamo")
     parser.add_argument("--shrink", type=int, default=300, help="runs to spend on a shorter list of steps")
     parser.add_argument("--mutant", help="plant a fault, by name")
     parser.add_argument("--mutants", choices=["recorded", "search"], help="try all planted faults")

@@ -14,6 +14,7 @@ from shared.core import life, memory, plan, profile
 from shared.core.aggregations.last import Last
 from shared.core.identity import resolve
 from shared.core.snapshot import Tombstone
+from tests.simulation.mutants_of_damage import MUTANTS_OF_DAMAGE
 from tests.simulation.mutants_of_delivery import MUTANTS_OF_DELIVERY
 from tests.simulation.mutants_of_functions import MUTANTS_OF_FUNCTIONS
 from tests.simulation.mutants_of_reading import MUTANTS_OF_READING
@@ -278,8 +279,13 @@ MUTANTS = [
     *MUTANTS_OF_READING,
     *MUTANTS_OF_VERSIONS,
     *MUTANTS_OF_FUNCTIONS,
+    *MUTANTS_OF_DAMAGE,
 ]
-_STORES = {"versions": MUTANTS_OF_VERSIONS, "functions": MUTANTS_OF_FUNCTIONS}
+_STORES = {
+    "versions": MUTANTS_OF_VERSIONS,
+    "functions": MUTANTS_OF_FUNCTIONS,
+    "damaged": MUTANTS_OF_DAMAGE,
+}
 
 
 def store_of(name, store="dynamo"):

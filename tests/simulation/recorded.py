@@ -64,4 +64,6 @@ SEEDS = {
     "drops_who_is_due_while_a_version_is_built": 12,
     "tells_nobody_of_errors": 1,
     "leaves_beside_what_is_parked": 20,
+    "takes_all_that_is_read_together_for_damaged": 17,
+    "sets_aside_nothing_that_is_damaged": 0,
 }

@@ -4,6 +4,7 @@ import gc
 from contextlib import ExitStack, contextmanager
 from typing import NamedTuple
 
+from tests.simulation.damage import DamagedWorld
 from tests.simulation.functions import FunctionsOfVersions, FunctionsWorld
 from tests.simulation.histories import tuned_for_histories
 from tests.simulation.mutants import planted
@@ -64,11 +65,14 @@ def _run_once(seed, store, count, without):
     return None
 
 
+_WORLDS = {"dynamo": World, "memory": World, "versions": PublishingWorld, "damaged": DamagedWorld}
+
+
 def _world(setting):
     """Return what kind of world a setting is of."""
     if setting.store == "functions":
         return FunctionsOfVersions if setting.has_versions else FunctionsWorld
-    return PublishingWorld if setting.has_versions else World
+    return _WORLDS[setting.store]
 
 
 @contextmanager

@@ -64,7 +64,7 @@ class Step(NamedTuple):
 
 def setting_of(seed, store="dynamo"):
     random = Random(f"setting {seed}")
-    is_ordered = random.random() < 0.4
+    is_ordered = random.random() < 0.4 and store != "damaged"
     kind = random.choice(["plain", "plain", "limited", "known only"] if is_ordered else ["plain"])
     is_small = is_ordered and random.random() < 0.4
     is_stale = random.random() < (0.3 if is_small or kind == "limited" else 0.8)
@@ -96,8 +96,7 @@ def steps_of(setting, count):
     events = _Events(random, setting)
     steps, epochs = [], 1
     weights = _WEIGHTS | (_OF_VERSIONS if setting.has_versions else {})
-    if setting.store == "functions":
-        weights = weights | _OF_FUNCTIONS
+    weights = weights | _OF_STORES.get(setting.store, {})
     for number in range(count):
         what = random.choices(list(weights), list(weights.values()))[0]
         ticks = random.choice([0, 0, random.randint(0, 20), random.randint(0, 200)])
@@ -138,7 +137,9 @@ _WEIGHTS = {
 
 
 _OF_VERSIONS = {"publish": 5, "cancel": 2, "stall": 6}
+_OF_DAMAGE = {"damage": 8, "mend": 2, "replay": 2}
 _OF_FUNCTIONS = {"idle": 10, "retry": 2, "stall": 6}
+_OF_STORES = {"functions": _OF_FUNCTIONS, "damaged": _OF_DAMAGE}
 
 
 class _Events:

@@ -10,7 +10,7 @@ import pytest
 from tests.simulation.mutants import MUTANTS
 from tests.simulation.recorded import FOUND, SEEDS
 
-STORES = ["dynamo", "memory", "versions", "functions"]
+STORES = ["dynamo", "memory", "versions", "functions", "damaged"]
 
 
 def simulate(*arguments):

@@ -10,6 +10,7 @@ from unittest.mock import patch
 from shared.adapters.dynamo.followups import ERRORS
 from shared.adapters.dynamo.store import DynamoStore
 from shared.adapters.memory_store import MemoryStore
+from shared.app.damage import DamagedError
 from shared.app.ports import SegmentGoneError
 from shared.app.quarantine import FAILED_REPEATEDLY
 from shared.app.read import Reader
@@ -48,7 +49,7 @@ BUILDERS = {
 }
 
 
-PASSING = {FAILED_REPEATEDLY, "transform_retry", "transform_crash"}
+PASSING = {FAILED_REPEATEDLY, "transform_retry", "transform_crash", "profile_damaged"}
 """Why an event is in quarantine that is well when it is replayed."""
 ALL_ARE_DUE_H = 23
 """After so many hours whatever waits for another try is due."""
@@ -343,7 +344,7 @@ class World(Delivery):
         return VERSION
 
     def _read(self, process, identifier):
-        with contextlib.suppress(*ERRORS, SegmentGoneError):
+        with contextlib.suppress(*ERRORS, SegmentGoneError, DamagedError):
             version = self.shown_as_active(process)
             store, sight = self.store_for(process, version), Sight(self, version, identifier)
             reader = Reader(self.builder_of(version), store, lambda: self.now_ms)
