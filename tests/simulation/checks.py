@@ -55,9 +55,10 @@ def check(world):
         _check_items(world, stored)
 
 
-def _is_open_who_is_who(setting):
-    """Whether either order of a batch's events is right, where order decides whose they are."""
-    return setting.is_stale and (setting.is_small or setting.kind == "limited")
+def _is_open_who_is_who(world):
+    """Whether either order of events is right, where order decides whose they are."""
+    setting = world.setting
+    return world.has_latecomers or (setting.is_stale and (setting.is_small or setting.kind == "limited"))
 
 
 def _open_times(setting):
@@ -75,7 +76,7 @@ def shown(world):
 
 def check_alike(world, before):
     """Everybody shows what they showed before, under the same id."""
-    if _is_open_who_is_who(world.setting):
+    if _is_open_who_is_who(world):
         return
     after = shown(world)
     for profile in (*before.values(), *after.values()):
@@ -86,7 +87,7 @@ def check_alike(world, before):
 
 def _check_profiles(world, stored, expected):
     setting = world.setting
-    if _is_open_who_is_who(setting):
+    if _is_open_who_is_who(world):
         return
     # What was computed is for whoever has profile functions run to check.
     live = [replace(one, computed=None) for one in sorted(live_of(stored), key=lambda one: one.id)]

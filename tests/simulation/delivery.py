@@ -26,6 +26,8 @@ EXPECTED_ERRORS = {
     "simulated",
 }
 """What a group of events may fail with; anything else is a mistake, however well it goes the next time."""
+PASSING = {quarantine.FAILED_REPEATEDLY, "transform_retry", "transform_crash", "profile_damaged"}
+"""Why an event is in quarantine that is well when it is replayed."""
 LOST = (ProcessDiedError, SegmentGoneError, TransformationUnavailableError, VersionGoneError)
 """What a whole batch may fail with, besides errors of services."""
 
@@ -165,6 +167,9 @@ class Delivery:
     def _replay(self, process):
         store = S3Quarantine(Objects(self, process))
         entries = list(store.list())
+        # A rebuild may set aside, by code that is not always well, what was folded before days passed.
+        passing = [one.entry for one in entries if PASSING & one.entry.reasons.keys()]
+        self.has_latecomers |= any(one.arrival < self.epoch_ms for one in passing)
         quarantine.replay(store, self, entries)
 
     def _check_tally(self, outcome):

@@ -12,7 +12,6 @@ from shared.adapters.dynamo.store import DynamoStore
 from shared.adapters.memory_store import MemoryStore
 from shared.app.damage import DamagedError
 from shared.app.ports import SegmentGoneError
-from shared.app.quarantine import FAILED_REPEATEDLY
 from shared.app.read import Reader
 from shared.contract import (
     DEDUP_WINDOW_H,
@@ -27,7 +26,7 @@ from tests.fakes.objects import FakeObjects
 from tests.people import DAY, HOUR, T0, a_definition
 from tests.simulation.chains import ChainAlone
 from tests.simulation.checks import check, quarantined
-from tests.simulation.delivery import Delivery
+from tests.simulation.delivery import PASSING, Delivery
 from tests.simulation.dynamo import IDENTIFIERS, PROFILES, Dynamo
 from tests.simulation.expected import Reads, Sight
 from tests.simulation.memory import SimulatedMemoryStore
@@ -49,8 +48,6 @@ BUILDERS = {
 }
 
 
-PASSING = {FAILED_REPEATEDLY, "transform_retry", "transform_crash", "profile_damaged"}
-"""Why an event is in quarantine that is well when it is replayed."""
 ALL_ARE_DUE_H = 23
 """After so many hours whatever waits for another try is due."""
 
@@ -83,6 +80,9 @@ class World(Delivery):
         self.problems = set()
         self.has_forgotten = False
         """Whether TTL took anything."""
+        self.has_latecomers = False
+        """Whether an event was replayed whose life, of its arrival, may have expired before others began."""
+        self.epoch_ms = T0
         self._epochs = 0
         self._count = 0
 
@@ -249,6 +249,7 @@ class World(Delivery):
         while start <= self.now_ms + days * DAY:
             start += DAY
         assert self._epochs < EPOCHS_MAX
+        self.epoch_ms = start
         self.scheduler.now_us = start * 1000
         if takes_processes:
             for worker in self.workers[:]:
