@@ -14,7 +14,7 @@ from shared.core.identity.identifiers import Identifier
 from shared.core.profile import Profile
 from shared.core.snapshot import Pointer, Redirect, Stored
 from shared.core.walk import reachable
-from shared.core.writes import Plan, Point, Remove
+from shared.core.writes import Plan, Point, Put, Remove
 
 
 class MemoryStore:
@@ -95,7 +95,7 @@ class MemoryStore:
                 ids = [*(put.profile.id for put in plan.puts), *(bury.tombstone.id for bury in plan.buries)]
                 return Conflict({one: self.stored.get(one) for one in ids})
             for put in plan.puts:
-                self.stored[put.profile.id] = put.profile
+                self.stored[put.profile.id] = self._beside(put)
             for bury in plan.buries:
                 self.stored[bury.tombstone.id] = bury.tombstone
             for remove in plan.removes:
@@ -111,6 +111,13 @@ class MemoryStore:
                 self.parked.pop(name, None)
             return Committed()
 
+    def _beside(self, put: Put) -> Profile:
+        """Return a profile as it is stored: what was parked beside it since it was planned stays listed."""
+        stored = self.stored.get(put.profile.id)
+        listed = stored.parked if isinstance(stored, Profile) else ()
+        new = tuple(name for name in listed if name not in put.beside)
+        return _with_parked(put.profile, (*put.profile.parked, *new)) if new else put.profile
+
     def _remove(self, remove: Remove) -> None:
         if remove.redirect is None:
             del self.stored[remove.profile.id]
@@ -118,6 +125,13 @@ class MemoryStore:
             self.stored[remove.profile.id] = Redirect(remove.profile.id, remove.rev, remove.redirect)
 
     def _holds(self, plan: Plan) -> bool:
+        seen = {put.profile.id: put.beside for put in plan.puts if put.folded is None}
+        seen.update({bury.tombstone.id: bury.beside for bury in plan.buries})
+        seen.update({remove.profile.id: remove.profile.parked for remove in plan.removes})
+        for one, beside in seen.items():
+            stored = self.stored.get(one)
+            if isinstance(stored, Profile) and set(stored.parked) != set(beside):
+                return False
         expected: dict[str, int | None] = {put.profile.id: put.expected for put in plan.puts}
         expected.update({bury.tombstone.id: bury.expected for bury in plan.buries})
         expected.update({remove.profile.id: remove.expected for remove in plan.removes})
@@ -136,5 +150,4 @@ class MemoryStore:
 def _with_parked(profile: Profile, parked: tuple[str, ...]) -> Profile:
     twin = Profile(**{name: getattr(profile, name) for name in profile.__struct_fields__})
     twin.parked = parked
-    twin.rev += 1
     return twin

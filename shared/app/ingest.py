@@ -28,10 +28,11 @@ from shared.core.compile import Builder, Contribution
 from shared.core.event import Position
 from shared.core.plan import ACTIONS_MAX
 from shared.core.profile import Profile
+from shared.core.snapshot import Snapshot
 from shared.core.writes import Note, Plan
 
 PARK_AFTER: Final = 3
-"""Lost races after which a group's events are parked beside the contended profile."""
+"""Lost races after which a group's events are parked beside the contended profile, if no others are there."""
 ATTEMPTS_MAX: Final = 8
 """Lost races after which a group fails."""
 PAUSE_AFTER_PARKING: Final = 2
@@ -184,12 +185,16 @@ class Ingest:
     def _again(
         self, one: _Waiting, lost: Plan | None, loading: Loading, outcome: Outcome, again: list[_Waiting]
     ) -> None:
-        """Have a group try again; after too many lost races park it, or give it back to the stream."""
+        """Have a group try again; after too many lost races park it, or give it back to the stream.
+
+        It is parked at once where others are: whoever goes on to race there only delays whoever folds that.
+        """
         one.attempts += 1
         own = loading.own(one.group)
+        may_park = lost is not None and (one.attempts >= PARK_AFTER or _is_hot(lost, loading.snapshot))
         if one.attempts >= ATTEMPTS_MAX:
             outcome.fail(own, CONTENDED)
-        elif one.attempts < PARK_AFTER or lost is None or not own or not self._park(own, lost):
+        elif lost is None or not may_park or not own or not self._park(own, lost):
             again.append(one)
         else:
             outcome.tally["deltas_parked"] += 1
@@ -205,6 +210,15 @@ class Ingest:
             return False
         profile_id = lost.puts[0].profile.id
         return self._store.park(profile_id, f"{profile_id}/{_delta_name(group)}", group)
+
+
+def _is_hot(lost: Plan, snapshot: Snapshot) -> bool:
+    """Whether somebody else wrote a profile, and events of others are parked beside it.
+
+    Who lost only to what was parked, unseen, has nobody to wait for: it is the one to fold that.
+    """
+    found = ((put, snapshot.profiles.get(put.profile.id)) for put in lost.puts)
+    return any(isinstance(one, Profile) and one.parked and one.rev != put.expected for put, one in found)
 
 
 def _delta_name(group: Group) -> str:

@@ -48,7 +48,8 @@ class Decided:
         for burial in self.buried.values():
             stored = burial.life.stored
             expected = None if stored is None else stored.rev
-            plan.buries.append(Bury(burial.tombstone, expected, burial.arrival))
+            beside = () if stored is None else stored.parked
+            plan.buries.append(Bury(burial.tombstone, expected, burial.arrival, beside))
             self._release(plan, burial.life.profile, burial.tombstone)
         self._point(plan)
         written = {put.profile.id: put.profile for put in plan.puts}
@@ -94,7 +95,9 @@ class Decided:
             if life.stored is not None:
                 plan.extends.append(Extend(life.stored, profile.children_until))
         window_ms = self.builder.window_ms
-        plan.puts.append(Put(profile, expected, () if window_ms is None else life.history(window_ms)))
+        chunks = () if window_ms is None else life.history(window_ms)
+        beside = () if life.stored is None else life.stored.parked
+        plan.puts.append(Put(profile, expected, chunks, beside))
 
     def _extend_merged(self, plan: Plan, written: dict[str, Profile]) -> None:
         """Let pointers that a merge leaves where they are live as long as the profile that lists them now.

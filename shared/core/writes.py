@@ -17,12 +17,25 @@ from shared.core.snapshot import Pointer, Tombstone
 class Put(NamedTuple):
     """Write a profile, if the stored revision is `expected` (None: if there is none).
 
-    The `chunks` of its history are written first: the profile names the last of them.
+    The `chunks` of its history are written first: the profile names the last of them. `beside` names the
+    deltas that the stored profile lists, as the plan saw it: those that it lists besides stay listed.
     """
 
     profile: Profile
     expected: int | None
     chunks: tuple[Chunk, ...] = ()
+    beside: tuple[str, ...] = ()
+
+    @property
+    def folded(self) -> list[str] | None:
+        """The deltas that the write takes off the list, whatever is added to it meanwhile.
+
+        None where nothing may be added: the plan saw no list, or the profile takes over that of another one.
+        """
+        left = set(self.profile.parked)
+        if not self.beside or not left.issubset(self.beside):
+            return None
+        return [name for name in self.beside if name not in left]
 
 
 class Point(NamedTuple):
@@ -36,16 +49,23 @@ class Point(NamedTuple):
 
 
 class Bury(NamedTuple):
-    """Replace a profile by its tombstone, if the stored revision is `expected` (None: if there is none)."""
+    """Replace a profile by its tombstone, if the stored revision is `expected` (None: if there is none).
+
+    And if no other deltas are parked beside it than `beside`, which the plan saw.
+    """
 
     tombstone: Tombstone
     expected: int | None
     arrival: int
     """Of the event that removed the profile, ms UTC."""
+    beside: tuple[str, ...] = ()
 
 
 class Remove(NamedTuple):
-    """Delete a merged profile at this revision, or leave a redirect to its primary in its place."""
+    """Delete a merged profile at this revision, or leave a redirect to its primary in its place.
+
+    If no other deltas are parked beside it than those of `profile`, as the plan saw it.
+    """
 
     profile: Profile
     expected: int

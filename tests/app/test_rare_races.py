@@ -2,8 +2,10 @@
 
 from collections import Counter
 
+from msgspec.structs import replace
+
 from shared.adapters.memory_store import MemoryStore
-from shared.app.ingest import Ingest
+from shared.app.ingest import PARK_AFTER, Ingest
 from shared.app.ports import Conflict, Failed
 from shared.core.compile import Builder
 from tests.app.test_engine import FakeClock, ingest
@@ -92,9 +94,53 @@ class ContendedStore(MemoryStore):
     def commit(self, plans):
         if not self.is_contended:
             return super().commit(plans)
+        for one in self.stored.values():
+            one.rev += 1
         return [
             Conflict({put.profile.id: self.stored.get(put.profile.id) for put in plan.puts}) for plan in plans
         ]
+
+
+class StaleStore(MemoryStore):
+    """Shows profiles as they were before anything was parked, unless it is asked for fresh ones."""
+
+    def profiles(self, ids, *, fresh):
+        found = super().profiles(ids, fresh=True)
+        return (
+            found if fresh else {one: stored and replace(stored, parked=()) for one, stored in found.items()}
+        )
+
+
+def test_events_that_lost_to_nothing_but_what_was_parked_fold_it():
+    """A process that knows a profile from before would else park there for ever, and nobody fold."""
+    events = contributions_of(
+        BUILDER, [an_event(messageId=f"m{at}", arrival=T0 + at, userId="u") for at in range(3)]
+    )
+    store = StaleStore()
+    ingest(BUILDER, store, events[:1])
+    [profile] = store.stored.values()
+    store.park(profile.id, f"{profile.id}/shard-0#1#0", events[1:2])
+    tally = ingest(BUILDER, store, events[2:]).tally
+    assert (tally["conflicts"], tally["deltas_parked"]) == (1, 0)
+    [profile] = store.stored.values()
+    assert (profile.event_count, profile.parked) == (3, ())
+
+
+def test_events_that_lose_one_race_are_parked_where_others_are_and_else_race_again():
+    one, other, third = (
+        contributions_of(BUILDER, [an_event(messageId=f"m{at}", arrival=T0 + at, userId="u")])
+        for at in range(3)
+    )
+    for parked, conflicts in ([], PARK_AFTER), (other, 1):
+        store = ContendedStore()
+        ingest(BUILDER, store, one)
+        [profile] = store.stored.values()
+        if parked:
+            store.park(profile.id, f"{profile.id}/shard-0#1#0", parked)
+        store.is_contended = True
+        tally = Ingest(BUILDER, store, FakeClock()).run(third).tally
+        assert (tally["conflicts"], tally["deltas_parked"], tally["events_parked"]) == (conflicts, 1, 1)
+        assert third in store.parked.values()
 
 
 def test_events_that_link_somebody_are_not_parked_although_a_plan_had_no_room_for_them_yet():

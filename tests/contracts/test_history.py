@@ -371,6 +371,25 @@ def test_an_event_that_is_parked_beside_a_profile_leaves_it_due(dynamo):
     assert (profile.event_count, profile.parked, profile.is_due) == (2, (), True)
 
 
+def test_a_result_is_not_written_over_the_due_of_what_was_parked_meanwhile(dynamo):
+    dynamo.reset()
+    store = dynamo.store(BUILDER)
+    first, second, third = some_events(3)
+    ingest(store, [first])
+    [profile] = live(dynamo, BUILDER)
+    assert store.park(profile.id, f"{profile.id}/folded", [second])
+    Ingest(BUILDER, store, FakeClock()).run((), beside=[profile.id])
+    [profile] = live(dynamo, BUILDER)
+    assert store.park(profile.id, f"{profile.id}/gone", ())
+    [profile] = live(dynamo, BUILDER)
+    planned = plan_of_result(BUILDER, profile, None, 1)
+    planned.puts[0].profile.parked = ()
+    assert store.park(profile.id, f"{profile.id}/delta", [third])
+    [result] = store.commit([planned])
+    assert isinstance(result, Conflict)
+    assert due(dynamo) == [{"N": "7"}]
+
+
 def test_profiles_of_a_release_without_histories_are_read_and_go_on(dynamo):
     """The definition of a version never changes, but an item may be older than what is written now."""
     dynamo.reset()

@@ -5,10 +5,12 @@ from random import Random
 import pytest
 
 from shared.app.ingest import Ingest
+from shared.app.loading import Loading
 from shared.app.ports import Committed, Conflict
 from shared.contract import RECORD_AGE_H_MAX
 from shared.core.compile import Builder
 from shared.core.identity.identifiers import Identifier
+from shared.core.plan import ACTIONS_MAX
 from shared.core.profile import copy
 from shared.core.snapshot import Redirect, Tombstone
 from shared.core.writes import Plan, Put
@@ -147,6 +149,100 @@ def test_parked_events_are_folded_once_by_the_next_writer(world):
     assert (profile.event_count, profile.parked, world.deltas()) == (3, (), set())
     assert Identifier("cookie_id", "parked") in profile.identifiers
     assert_consistent(world, builder)
+
+
+def test_what_is_parked_while_a_writer_folds_stays_listed_and_makes_it_lose_no_race(world):
+    builder = BUILDERS["plain"]
+    world.reset()
+    store = world.store(builder)
+    ingest(builder, store, events_of([{"userId": "a"}]))
+    [profile] = live(world, builder)
+    first, second = (park(store, profile, number) for number in (1, 2))
+    planned = planned_for(builder, store, [{"userId": "a", "messageId": "next"}])
+    third = park(store, profile, 3)
+    assert store.commit([planned]) == [Committed()]
+    [written] = live(world, builder)
+    assert (written.event_count, written.parked) == (4, (third,))
+    assert world.deltas().isdisjoint({first, second})
+    assert store.commit([planned_for(builder, store, [{"userId": "a", "messageId": "last"}])]) == [
+        Committed()
+    ]
+    [written] = live(world, builder)
+    assert (written.event_count, written.parked, world.deltas()) == (6, (), set())
+
+
+def test_parking_changes_no_revision_and_is_seen_by_who_saw_nothing_parked(world):
+    builder = BUILDERS["plain"]
+    world.reset()
+    store = world.store(builder)
+    ingest(builder, store, events_of([{"userId": "a"}]))
+    [profile] = live(world, builder)
+    planned = planned_for(builder, world.store(builder), [{"userId": "a", "messageId": "next"}])
+    name = park(store, profile, 1)
+    [result] = store.commit([planned])
+    assert isinstance(result, Conflict)
+    assert [(one.rev, one.parked) for one in result.found.values()] == [(profile.rev, (name,))]
+
+
+@pytest.mark.parametrize("before", [0, 1])
+@pytest.mark.parametrize(
+    "body",
+    [
+        {"userId": "a", "messageId": "late", "arrival": T0 + 500 * DAY},
+        {"userId": "a", "anonymousId": "c", "messageId": "link"},
+    ],
+    ids=["expired", "merged"],
+)
+def test_no_profile_is_removed_over_what_is_parked_meanwhile(world, body, before):
+    builder = BUILDERS["plain"]
+    world.reset()
+    store = world.store(builder)
+    ingest(builder, store, events_of([{"anonymousId": "c", "arrival": body.get("arrival", T0) - 1}]))
+    ingest(builder, store, events_of([{"userId": "a"}]))
+    removed = next(one for one in live(world, builder) if Identifier("user_id", "a") in one.identifiers)
+    for number in range(before):
+        park(store, removed, number)
+    planned = planned_for(builder, store, [body])
+    assert planned.buries or planned.removes
+    parked = park(store, removed, 7)
+    [result] = store.commit([planned])
+    assert isinstance(result, Conflict)
+    [kept] = [one for one in live(world, builder) if one.id == removed.id]
+    assert parked in kept.parked
+    ingest(builder, store, events_of([body]))
+    counted = sum(one.event_count for one in live(world, builder))
+    assert counted == (2 if "arrival" in body else 4 + before)
+    assert world.deltas() == set()
+    assert_consistent(world, builder)
+
+
+def test_what_a_profile_does_not_have_any_more_goes_although_something_is_parked(world):
+    builder = BUILDERS["plain"]
+    world.reset()
+    store = world.store(builder)
+    ingest(builder, store, events_of([{"userId": "a", "type": "identify", "traits": {"plan": "pro"}}]))
+    [profile] = live(world, builder)
+    park(store, profile, 1)
+    gone = {"userId": "a", "type": "identify", "messageId": "next", "traits": {"plan": None}}
+    ingest(builder, store, events_of([gone | {"timestamp": None, "arrival": T0 + HOUR}]))
+    [written] = live(world, builder)
+    assert (written.event_count, written.parked) == (3, ())
+    assert [value for _, value in written.traits.values()] == [None]
+
+
+def park(store, profile, number):
+    """Park an event of `a` beside its profile; return the name of the delta."""
+    name = f"{profile.id}/shard-0#{number}#0"
+    assert store.park(profile.id, name, events_of([{"userId": "a", "messageId": f"parked-{number}"}]))
+    return name
+
+
+def planned_for(builder, store, bodies):
+    """Plan events by what is stored now."""
+    loading = Loading(builder, store)
+    loading.fresh = True
+    [group] = loading.load(events_of(bodies))
+    return loading.plan(group, 1, ACTIONS_MAX)
 
 
 def test_nothing_is_parked_beside_what_is_not_live(world):

@@ -269,12 +269,15 @@ class Dynamo:
         if "ExpressionAttributeValues" in arguments and not values:
             raise SimulationError("ExpressionAttributeValues must not be empty")
         condition = arguments.get("ConditionExpression")
-        of_condition = expressions.values_of(condition) if condition else frozenset()
-        mine = {name: values[name] for name in of_condition if name in values}
-        holds = not condition or expressions.holds(condition, names, mine, stored)
+        of_condition = expressions.used_by(condition)
+        mine = [
+            {name: given[name] for name in used if name in given}
+            for used, given in zip(of_condition, (names, values), strict=True)
+        ]
+        holds = not condition or expressions.holds(condition, *mine, stored)
         if verb == "Put":
-            if set(values) != set(of_condition):
-                raise SimulationError(f"values that nothing uses: {sorted(set(values) - of_condition)}")
+            if unused := {*names, *values}.difference(*of_condition):
+                raise SimulationError(f"names or values that nothing uses: {sorted(unused)}")
             return table, key, holds, _checked(arguments["Item"])
         if verb == "Update":
             if not holds:

@@ -25,11 +25,11 @@ def holds(expression, names, values, item):
     return condition(item or {}, names, values)
 
 
-def updated(expression, names, values, condition_values, item):
-    """Return an item as an update leaves it."""
+def updated(expression, names, values, of_condition, item):
+    """Return an item as an update leaves it; `of_condition` is what its condition uses: names, and values."""
     clauses, used_names, used_values = _update(expression)
-    _check_used(used_names, names, "name")
-    _check_used(used_values | condition_values, values, "value")
+    _check_used(used_names | of_condition[0], names, "name")
+    _check_used(used_values | of_condition[1], values, "value")
     new = dict(item)
     for verb, path, value in clauses:
         name = _name(path, names)
@@ -37,14 +37,18 @@ def updated(expression, names, values, condition_values, item):
             new[name] = values[value]
         elif verb == "REMOVE":
             new.pop(name, None)
+        elif verb == "DELETE":
+            left = _without(new.pop(name, None), values[value])
+            if left is not None:
+                new[name] = left
         else:
             new[name] = _added(new.get(name), values[value])
     return new
 
 
-def values_of(expression):
-    """Return the names of the values that a condition uses."""
-    return _condition(expression)[2]
+def used_by(condition):
+    """Return the names, and the names of the values, that a condition uses."""
+    return _condition(condition)[1:] if condition else (frozenset(), frozenset())
 
 
 def _added(old, more):
@@ -54,6 +58,16 @@ def _added(old, more):
     if kind == "SS":
         return {"SS": sorted({*(old["SS"] if old else ()), *value})}
     raise SimulationError(f"ADD of a {kind}")
+
+
+def _without(old, less):
+    """A set without some members; None where nothing is left of it: there is no empty set."""
+    if old is None:
+        return None
+    if {*old, *less} != {"SS"}:
+        raise SimulationError("DELETE of what is no set of texts")
+    left = sorted(set(old["SS"]) - set(less["SS"]))
+    return {"SS": left} if left else None
 
 
 def _check_used(used, given, what):
@@ -156,6 +170,8 @@ def _single(parser):
 
 
 def _comparison(parser):
+    if parser.peek() == "size":
+        return _size(parser)
     path = parser.path()
     operator = parser.take()
     if operator == "IN":
@@ -185,13 +201,33 @@ def _comparison(parser):
     return compares
 
 
+def _size(parser):
+    parser.take()
+    parser.take("(")
+    path = parser.path()
+    parser.take(")")
+    parser.take("=")
+    operand = parser.value()
+
+    def has_size(item, names, values):
+        mine = item.get(_name(path, names))
+        if mine is None:
+            return False
+        ((kind, value),) = mine.items()
+        if kind != "SS":
+            raise SimulationError(f"the size of a {kind}")
+        return len(value) == Decimal(values[operand]["N"])
+
+    return has_size
+
+
 @lru_cache(256)
 def _update(expression):
     parser = _Parser(expression)
     clauses = []
     verb = None
     while parser.peek() is not None:
-        if parser.peek() in {"SET", "ADD", "REMOVE"}:
+        if parser.peek() in {"SET", "ADD", "REMOVE", "DELETE"}:
             verb = parser.take()
         elif verb is not None:
             parser.take(",")

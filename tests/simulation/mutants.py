@@ -25,8 +25,20 @@ ANYTHING = Condition("attribute_exists(pk) OR attribute_not_exists(pk)")
 
 def writes_at_any_revision():
     """The condition on a profile's revision is skipped."""
-    yield patch.object(writes, "at_revision", lambda _: ANYTHING)
-    yield patch.object(transactions, "at_revision", lambda _: ANYTHING)
+    for module in (writes, transactions):
+        yield patch.object(module, "at_revision", lambda _: ANYTHING)
+        yield patch.object(module, "as_seen", lambda *_: ANYTHING)
+
+
+def writes_over_what_is_parked():
+    """What was parked beside a profile since a plan saw it is written over."""
+    for module in (writes, transactions):
+        yield patch.object(module, "as_seen", lambda expected, beside: transactions.at_revision(expected))
+
+
+def lists_only_what_it_saw():
+    """Who folds what is parked writes the list as it was seen: what was parked since is not on it."""
+    yield patch.object(writes, "rewritten", lambda item, folded: item)
 
 
 def points_over_any_pointer():
@@ -252,6 +264,8 @@ def looks_but_once():
 
 MUTANTS = [
     writes_at_any_revision,
+    writes_over_what_is_parked,
+    lists_only_what_it_saw,
     points_over_any_pointer,
     forgets_on_merge,
     acknowledges_what_failed,

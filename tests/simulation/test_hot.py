@@ -4,7 +4,9 @@ import pytest
 
 from tests.simulation.hot import BATCH_MS, COOKIE, USER, Run, bot, measured, two_that_become_one
 
-UNITS_PER_EVENT_MAX = 20
+UNITS_PER_EVENT_MAX = 6
+DELTAS_AT_ONCE_MAX = 25
+"""Far fewer than shards: who parks makes nobody lose a race who would have folded it."""
 
 
 def checked(run):
@@ -14,6 +16,7 @@ def checked(run):
     assert figures["batches_again"] == 0
     assert figures["batch_ms_max"] < BATCH_MS, "a shard does not keep up with its batches"
     assert figures["units_per_event"] < UNITS_PER_EVENT_MAX
+    assert figures["parked_max"] < DELTAS_AT_ONCE_MAX
     return figures
 
 

@@ -36,10 +36,13 @@ class Bodies:
 
     def items(self, profile_id: str, bodies: Mapping[str, Item], until: int) -> list[Item]:
         """Return body items, given by name, as they are to be written, to live until then (ms UTC)."""
-        return [
-            {**self._keyspace.body(profile_id, name), **item, TTL_ATTRIBUTE: seconds(until)}
+        whole = {
+            name: {**self._keyspace.body(profile_id, name), **item, TTL_ATTRIBUTE: seconds(until)}
             for name, item in bodies.items()
-        ]
+        }
+        for name, item in whole.items():
+            self._sizes.put((profile_id, name), size_of(item))
+        return list(whole.values())
 
     def delete(self, profile_id: str, names: Iterable[str]) -> None:
         """Delete body items that nothing lists any more."""
@@ -58,9 +61,8 @@ class Bodies:
                 found.update((body_name(item), item) for item in items)
         return found
 
-    def remember(self, profile_id: str, body: str, parts: Mapping[str, Sequence[Any]], item: Item) -> None:
+    def remember(self, profile_id: str, parts: Mapping[str, Sequence[Any]]) -> None:
         """Keep what the parts of a segment hold."""
-        self._sizes.put((profile_id, body), size_of(item))
         for name, pieces in parts.items():
             self._known.put((profile_id, name), pieces, len(pieces))
 
@@ -80,7 +82,8 @@ class Bodies:
             wanted = {body_of(name) for name, pieces in held.items() if pieces is None}
             for body, item in self.read(profile_id, sorted(wanted)).items():
                 parts = {part_name(body, pile): pieces for pile, pieces in self._items.parts(item).items()}
-                self.remember(profile_id, body, parts, item)
+                self.remember(profile_id, parts)
+                self._sizes.put((profile_id, body), size_of(item))
                 held.update((name, pieces) for name, pieces in parts.items() if name in held)
             found = {name: pieces for name, pieces in held.items() if pieces is not None}
             if len(found) < len(held):

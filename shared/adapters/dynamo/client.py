@@ -4,7 +4,8 @@ Each counts the request units that it takes by the documented rules. What botoco
 mend is raised as botocore raises it.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import partial
 from typing import Any, Final, NamedTuple, TypeVar
 
 import botocore.session
@@ -61,12 +62,34 @@ class Condition(NamedTuple):
         return arguments
 
 
+class Change(NamedTuple):
+    """An update of one item: its key, an update expression, and the names and values that it uses."""
+
+    key: Item
+    expression: str
+    names: Mapping[str, str]
+    values: Mapping[str, Wire]
+
+    def arguments(self, condition: Condition) -> dict[str, Any]:
+        """Return the update, on a condition, as arguments of a call."""
+        return {
+            "Key": self.key,
+            "UpdateExpression": self.expression,
+            "ExpressionAttributeNames": self.names,
+            "ConditionExpression": condition.expression,
+            "ExpressionAttributeValues": {**self.values, **condition.values},
+        }
+
+
 class Action(NamedTuple):
-    """One action of a transaction: `verb` is Put, Delete or ConditionCheck; `target` an item or its key."""
+    """One action of a transaction.
+
+    `verb` is Put, Update, Delete or ConditionCheck; `target` an item, what changes of it, or its key.
+    """
 
     verb: str
     table: str
-    target: Item
+    target: Item | Change
     condition: Condition
     size: int
     """Bytes of the larger of what is written and what is known to be there."""
@@ -145,18 +168,14 @@ class Client:
 
         Raises `ConditionFailedError` with what is stored.
         """
-        try:
-            self._client.put_item(
-                TableName=table,
-                Item=item,
-                ReturnValuesOnConditionCheckFailure="ALL_OLD",
-                **condition.arguments(),
-            )
-        except ClientError as error:
-            found = _found_instead(error)
-            self.units.write(write_units(size if found is None else size_of(found)))
-            raise ConditionFailedError(found) from error
-        self.units.write(write_units(size))
+        self._write(partial(self._client.put_item, TableName=table, Item=item, **condition.arguments()), size)
+
+    def change(self, table: str, change: Change, condition: Condition, size: int) -> None:
+        """Update an item on a condition. `size` is what it takes before or after, the larger, in bytes.
+
+        Raises `ConditionFailedError` with what is stored.
+        """
+        self._write(partial(self._client.update_item, TableName=table, **change.arguments(condition)), size)
 
     def update(self, table: str, key: Item, expression: str, condition: Condition, size: int) -> bool:
         """Update an item of about that many bytes; False when the condition does not hold."""
@@ -193,6 +212,15 @@ class Client:
         finally:
             self.units.write(TRANSACTION_FACTOR * sum(write_units(one.size) for one in actions))
 
+    def _write(self, call: Callable[..., Any], size: int) -> None:
+        try:
+            call(ReturnValuesOnConditionCheckFailure="ALL_OLD")
+        except ClientError as error:
+            found = _found_instead(error)
+            self.units.write(write_units(size if found is None else size_of(found)))
+            raise ConditionFailedError(found) from error
+        self.units.write(write_units(size))
+
     def _get(self, table: str, keys: Sequence[Item], options: Mapping[str, Any]) -> list[Item]:
         found: list[Item] = []
         consistent = options["ConsistentRead"]
@@ -227,13 +255,17 @@ def _found_instead(error: ClientError) -> Item | None:
 
 
 def _transact_item(action: Action) -> dict[str, Any]:
-    part = "Item" if action.verb == "Put" else "Key"
+    target, condition = action.target, action.condition
+    if isinstance(target, Change):
+        arguments = target.arguments(condition)
+    else:
+        part = "Item" if action.verb == "Put" else "Key"
+        arguments = {part: target, **condition.arguments()}
     return {
         action.verb: {
             "TableName": action.table,
-            part: action.target,
             "ReturnValuesOnConditionCheckFailure": "ALL_OLD",
-            **action.condition.arguments(),
+            **arguments,
         }
     }
 

@@ -28,6 +28,8 @@ KIND: Final = "kind"
 """Tells tombstones and redirects from profiles, which have no such attribute."""
 TOMBSTONE: Final = "tombstone"
 REDIRECT: Final = "redirect"
+PARKED: Final = "parked"
+"""Names the deltas that wait beside a profile. It grows without any other change, and without a new `rev`."""
 BULKY: Final = ("attributes", "traits", "identifiers", "state", computed.COMPUTED)
 """What leaves the item of a profile that would be too large for one."""
 
@@ -368,12 +370,12 @@ def _time(wire: Wire) -> int:
 def _with_parked(item: Item, parked: Iterable[str]) -> Item:
     names = list(parked)
     if names:  # DynamoDB takes no empty set
-        item["parked"] = {"SS": names}
+        item[PARKED] = {"SS": names}
     return item
 
 
 def _parked(item: Item) -> tuple[str, ...]:
-    return tuple(sorted(item["parked"]["SS"])) if "parked" in item else ()
+    return tuple(sorted(item[PARKED]["SS"])) if PARKED in item else ()
 
 
 def _list_of(aggregation: Aggregation[Any], keyed: Sequence[Keyed]) -> Any:

@@ -46,6 +46,7 @@ class Reads:
         self.pointed: Lru[Identifier, Pointer] = Lru(POINTERS_CACHED_MAX if cache else 0)
         self.cached: Lru[str, Profile] = Lru(PROFILES_CACHED_MAX if cache else 0)
         self._listed: Lru[tuple[str, int], Listed] = Lru(LISTED_KEPT_MAX)
+        self._sizes: Lru[str, int] = Lru(LISTED_KEPT_MAX)
 
     def pointers(
         self, identifiers: Collection[Identifier], *, fresh: bool
@@ -121,6 +122,7 @@ class Reads:
     def keep(self, profile: Profile, lists: Listed) -> None:
         """Take note that this is what is stored now, and what it lists."""
         self._listed.put((profile.id, profile.rev), lists)
+        self._sizes.put(profile.id, lists.size)
         if lists.size <= CACHED_BYTES_MAX:
             self.cached.put(profile.id, profile)
         else:
@@ -130,6 +132,10 @@ class Reads:
         """Return what a stored revision lists; nothing if that is not known."""
         known = None if rev is None else self._listed.get((profile_id, rev))
         return Listed() if known is None else known
+
+    def size_of(self, profile_id: str) -> int:
+        """Return the bytes of a profile's item as it was last seen; 0 if it was not."""
+        return self._sizes.get(profile_id) or 0
 
     def forget(self, plan: Plan) -> None:
         """Drop from the cache all that a plan that failed relied on."""

@@ -19,7 +19,7 @@ from shared.adapters.dynamo.deltas import DELTA_BYTES_MAX, contributions_of, del
 from shared.adapters.dynamo.failures import FailureItems
 from shared.adapters.dynamo.followups import FollowUps
 from shared.adapters.dynamo.histories import Histories
-from shared.adapters.dynamo.items import KIND, Items, seconds
+from shared.adapters.dynamo.items import KIND, PARKED, Items, seconds
 from shared.adapters.dynamo.keys import Keyspace, delta_name
 from shared.adapters.dynamo.reads import Reads
 from shared.adapters.dynamo.state import UnknownFormatError
@@ -172,13 +172,14 @@ class DynamoStore:
         self._client.write(self._tables.profiles, [item], [])
         self._reads.cached.drop(profile_id)
         is_live = f"attribute_exists(pk) AND attribute_not_exists({KIND})"
-        change = "ADD rev :one, parked :name"
-        values: dict[str, Wire] = {":one": {"N": "1"}, ":name": {"SS": [name]}}
+        change = f"ADD {PARKED} :name"
+        values: dict[str, Wire] = {":name": {"SS": [name]}}
         if self._debounce_s is not None:  # whoever runs the function folds it, if nobody does before
             change = f"SET {PROFILES_DUE} = :due {change}"
             values[":due"] = {"N": str(self._debounce_s)}
         key = self._keyspace.profile(profile_id)
-        return self._client.update(self._tables.profiles, key, change, Condition(is_live, values), 0)
+        size = self._reads.size_of(profile_id) + len(name)
+        return self._client.update(self._tables.profiles, key, change, Condition(is_live, values), size)
 
     def _prepared(self, plan: Plan) -> list[Prepared] | Result:
         """Lay out the profiles of a plan, or say why that cannot be."""

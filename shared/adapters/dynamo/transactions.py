@@ -1,10 +1,11 @@
 """A structural plan as one transaction: all of it happens, or nothing."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Final
 
 from shared.adapters.dynamo.access import Access
-from shared.adapters.dynamo.client import Action, CanceledError, Condition, chunks
+from shared.adapters.dynamo.client import Action, CanceledError, Change, Condition, chunks
+from shared.adapters.dynamo.items import PARKED
 from shared.adapters.dynamo.units import size_of
 from shared.adapters.dynamo.wire import Item
 from shared.core.snapshot import Tombstone
@@ -20,8 +21,25 @@ ABSENT: Final = Condition("attribute_not_exists(pk)")
 
 
 def at_revision(expected: int | None) -> Condition:
-    """Require that a profile item is stored at a revision, or (None) that there is none."""
+    """Require that a profile item is stored at a revision, or (None) that there is none.
+
+    Whatever is parked beside it: that changes no revision.
+    """
     return ABSENT if expected is None else Condition("rev = :rev", {":rev": {"N": str(expected)}})
+
+
+def as_seen(expected: int | None, beside: Collection[str]) -> Condition:
+    """Require besides that the item lists the deltas that were seen, and no others.
+
+    At one revision the list only grows: what takes anything off it is a new one. So it is as it was if it is
+    as long as it was.
+    """
+    at, values = at_revision(expected)
+    if expected is None:
+        return ABSENT
+    if not beside:
+        return Condition(f"{at} AND attribute_not_exists({PARKED})", values)
+    return Condition(f"{at} AND size({PARKED}) = :parked", {**values, ":parked": {"N": str(len(beside))}})
 
 
 def leading_to(ids: Iterable[str]) -> Condition:
@@ -51,37 +69,38 @@ def item_bytes_max(plan: Plan, alone_max: int) -> int:
 
 def actions_of(
     plan: Plan,
-    puts: Sequence[tuple[Item, int]],
+    puts: Sequence[tuple[Item | Change, Condition, int]],
     access: Access,
     sizes: Mapping[str, int],
     grave_until: int,
 ) -> list[tuple[str | None, Action]]:
     """Return the actions of a plan, each with the id of the profile whose revision it requires, if it does.
 
-    `puts` holds item and size of each of the plan's profiles, `sizes` what is known to be stored by id, in
-    bytes. Tombstones may go at `grave_until`, ms UTC.
+    `puts` holds for each of the plan's profiles what is written, on which condition, its size; `sizes` what
+    is known to be stored by id, in bytes. Tombstones may go at `grave_until`, ms UTC.
     """
     _, _, tables, keyspace, items, _ = access
     actions: list[tuple[str | None, Action]] = []
 
-    def act(verb: str, profile_id: str, target: Item, expected: int | None, size: int = 0) -> None:
+    def act(verb: str, profile_id: str, target: Item | Change, condition: Condition, size: int = 0) -> None:
         size = max(size, sizes.get(profile_id, 0))
-        actions.append((profile_id, Action(verb, tables.profiles, target, at_revision(expected), size)))
+        actions.append((profile_id, Action(verb, tables.profiles, target, condition, size)))
 
-    for put, (item, size) in zip(plan.puts, puts, strict=True):
-        act("Put", put.profile.id, item, put.expected, size)
+    for put, (target, condition, size) in zip(plan.puts, puts, strict=True):
+        act("Update" if isinstance(target, Change) else "Put", put.profile.id, target, condition, size)
     for bury in plan.buries:
         item = items.tombstone(bury.tombstone, grave_until)
-        act("Put", bury.tombstone.id, item, bury.expected, size_of(item))
+        act("Put", bury.tombstone.id, item, as_seen(bury.expected, bury.beside), size_of(item))
     for remove in plan.removes:
         if remove.redirect is None:
             # Not a deletion, which costs the same: a creation that is late must not find the place empty.
             item = items.tombstone(Tombstone(remove.profile.id, remove.rev, ()), grave_until)
         else:
             item = items.redirect(remove)
-        act("Put", remove.profile.id, item, remove.expected, size_of(item))
+        condition = as_seen(remove.expected, remove.profile.parked)
+        act("Put", remove.profile.id, item, condition, size_of(item))
     for profile_id, rev in plan.checks.items():  # of what is not written: a transaction names each item once
-        act("ConditionCheck", profile_id, keyspace.profile(profile_id), rev)
+        act("ConditionCheck", profile_id, keyspace.profile(profile_id), at_revision(rev))
     for point in plan.points:
         item = items.pointer(point, point.until)
         actions.append((None, Action("Put", tables.identifiers, item, may_point(point), size_of(item))))

@@ -4,7 +4,8 @@ from collections.abc import Collection, Iterable, Sequence
 from typing import NamedTuple
 
 from shared.adapters.dynamo.access import Access
-from shared.adapters.dynamo.client import CanceledError, ConditionFailedError
+from shared.adapters.dynamo.client import CanceledError, Change, Condition, ConditionFailedError
+from shared.adapters.dynamo.deltas import rewritten
 from shared.adapters.dynamo.followups import FollowUps
 from shared.adapters.dynamo.layout import Layout, Listed, NewSegment, listed
 from shared.adapters.dynamo.overflow import ITEM_BYTES_MAX, chunk_names, overflow
@@ -12,6 +13,7 @@ from shared.adapters.dynamo.reads import Reads
 from shared.adapters.dynamo.transactions import (
     ABSENT,
     actions_of,
+    as_seen,
     at_revision,
     is_lost_race,
     item_bytes_max,
@@ -21,6 +23,7 @@ from shared.adapters.dynamo.transactions import (
 from shared.adapters.dynamo.units import size_of
 from shared.adapters.dynamo.wire import Item
 from shared.app.ports import Clock, Committed, Conflict, Failed, Result
+from shared.contract import PROFILES_DUE
 from shared.core.profile import Profile
 from shared.core.snapshot import Stored
 from shared.core.writes import Plan, Put
@@ -47,6 +50,17 @@ class Prepared(NamedTuple):
     def larger_size(self) -> int:
         """What a put is billed for: the larger of the new item and the one that it replaces."""
         return max(self.size, self.before.size)
+
+    def write(self) -> tuple[Item | Change, Condition]:
+        """Return what is written: the whole item, or what changes of it; and on what condition.
+
+        Where the profile would not be due any more, what is parked meanwhile must be seen: that makes it due.
+        """
+        expected, beside = self.put.expected, self.put.beside
+        folded = self.put.folded
+        if folded is None or (self.put.profile.heads and PROFILES_DUE not in self.item):
+            return self.item, as_seen(expected, beside)
+        return rewritten(self.item, folded), at_revision(expected)
 
 
 class Writes:
@@ -119,7 +133,7 @@ class Writes:
         """Write all of a plan in one transaction."""
         actions = actions_of(
             plan,
-            [(one.item, one.larger_size) for one in prepared],
+            [(*one.write(), one.larger_size) for one in prepared],
             self._access,
             {profile_id: self._reads.listed_at(profile_id, rev).size for profile_id, rev in removed(plan)},
             self._follow_ups.grave_until(),
@@ -173,16 +187,18 @@ class Writes:
         return Prepared(put, item, size, before, after, layout.new, set(bodies), beside)
 
     def _put(self, prepared: Prepared) -> None:
-        self._client.put(
-            self._tables.profiles, prepared.item, at_revision(prepared.put.expected), prepared.larger_size
-        )
+        target, condition = prepared.write()
+        if isinstance(target, Change):
+            self._client.change(self._tables.profiles, target, condition, prepared.larger_size)
+        else:
+            self._client.put(self._tables.profiles, target, condition, prepared.larger_size)
 
     def _won(self, prepared: Prepared) -> None:
         """Take note of what is stored now, and delete what it replaced."""
         profile = prepared.put.profile
         self._reads.keep(profile, prepared.after)
-        for name, one in prepared.new.items():
-            self._bodies.remember(profile.id, name, one.parts, one.item)
+        for one in prepared.new.values():
+            self._bodies.remember(profile.id, one.parts)
         replaced = prepared.before.names - prepared.after.names
         if replaced:
             self._follow_ups.best_effort(lambda: self._bodies.delete(profile.id, replaced))

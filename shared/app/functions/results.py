@@ -73,7 +73,7 @@ def plan_of_result(builder: Builder, profile: Profile, result: FunctionResult | 
     changed = copy(builder, profile)
     changed.computed = computed_of(profile, result)
     changed.rev = max(profile.rev + 1, rev_floor)
-    return Plan(puts=[Put(changed, profile.rev)])
+    return Plan(puts=[Put(changed, profile.rev, beside=profile.parked)])
 
 
 def time_for_one_s(builder: Builder) -> float:

@@ -150,7 +150,7 @@ class Runs:
         if compacted is not None:
             changed = copy(self._builder, profile)
             changed.heads, changed.rev = compacted.heads(profile.id), rev
-            plan = Plan(puts=[Put(changed, profile.rev, compacted.chunks)])
+            plan = Plan(puts=[Put(changed, profile.rev, compacted.chunks, profile.parked)])
             if self._store.commit([plan]) == [Committed()]:
                 return changed, list(compacted.found.values())
         return profile, list(found.values())
@@ -207,7 +207,7 @@ class Runs:
             if current.parked:  # what is gone was folded; listed for ever, it would leave the profile due
                 changed.parked = tuple(sorted(self._store.deltas(current.parked)))
             changed.rev = max(current.rev + 1, self._clock.now_us())
-            [result] = self._store.commit([Plan(puts=[Put(changed, current.rev)])])
+            [result] = self._store.commit([Plan(puts=[Put(changed, current.rev, beside=current.parked)])])
             match result:
                 case Committed():
                     return Became.WRITTEN
