@@ -92,7 +92,7 @@ def read_settings(kind: type[S], environment: Mapping[str, str]) -> S:
         raise SettingsError(f"environment variables are missing: {', '.join(missing)}")
     try:
         return msgspec.convert(given, kind, strict=False)
-    except msgspec.ValidationError as error:
+    except (msgspec.ValidationError, UnicodeEncodeError) as error:
         raise SettingsError(str(error)) from error
 
 
