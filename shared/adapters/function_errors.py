@@ -26,8 +26,10 @@ class S3FunctionErrors:
                 yield _read(listed.key, found[0])
 
     def delete(self, error: FunctionError) -> None:
-        """Forget an error."""
-        self._objects.delete(error.key)
+        """Forget an error, unless its function has failed again since. Raises `DamagedFunctionError`."""
+        found = self._objects.get(error.key)
+        if found is not None and _read(error.key, found[0]) == error:
+            self._objects.delete_if(error.key, found[1])
 
 
 def _read(key: str, data: bytes) -> FunctionError:

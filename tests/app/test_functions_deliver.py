@@ -1,11 +1,12 @@
 """Deliveries: a message goes when it is done with, and comes again, later and later, when it is not."""
 
 import pytest
+from msgspec.structs import replace
 
 from shared.adapters.function_errors import S3FunctionErrors
 from shared.app.functions.deliver import BuildingError, Deliver, Delivery, Message
 from shared.app.functions.dispatch import Delayed, Due
-from shared.app.functions.errors import FunctionError, Standing, standing
+from shared.app.functions.errors import FunctionError, Standing, retry, standing
 from shared.app.functions.failing import Backoff
 from shared.app.functions.run import Became, Ran
 from shared.core.functions import FunctionFailure
@@ -165,3 +166,19 @@ def test_an_error_stands_for_as_long_as_its_profile_is_due():
         Standing(error, rev) for error, rev in zip(errors, [None, 7, None, None, 9], strict=True)
     ]
     assert due.asked == [2, 2, 1]
+
+
+def test_an_error_is_not_forgotten_when_the_function_has_failed_again_before_that():
+    world, again = World(), []
+    first = FunctionError(DUE, "function_error", "KeyError in line 3", 1, 1000)
+    second = replace(first, failed_at=2000)
+    world.errors.put(first)
+
+    def runs_at_once(messages):
+        again.extend(messages)
+        world.errors.put(second)
+
+    world.send = runs_at_once
+    assert retry(world.errors, world, [Standing(first, 7)]) == (1, 0)
+    assert len(again) == 1
+    assert list(world.errors.list()) == [second]

@@ -60,7 +60,7 @@ SEEDS = {
     "rolls_back_to_the_one_before": 18,
     "cleans_up_no_quarantine": 0,
     "takes_a_result_for_one_of_all_events": 2,
-    "forgets_what_cannot_be_run_now": 48,
+    "forgets_what_cannot_be_run_now": 112,
     "dispatches_the_first_of_several_changes": 98,
     "loses_what_the_queue_refuses": 265,
     "drops_who_is_due_while_a_version_is_built": 12,

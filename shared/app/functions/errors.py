@@ -47,7 +47,7 @@ class Errors(Protocol):
         ...
 
     def delete(self, error: FunctionError) -> None:
-        """Forget an error."""
+        """Forget an error, unless its function has failed again since. Raises `DamagedFunctionError`."""
         ...
 
 
@@ -85,7 +85,8 @@ def standing(
 def retry(errors: Errors, queue: Queue, found: Iterable[Standing]) -> tuple[int, int]:
     """Have the functions of profiles run again that are due still, and forget all these errors.
 
-    Returns how many are due, and how many are not. An error goes last: broken off, this may be repeated.
+    Returns how many are due, and how many are not. An error goes last: broken off, this may be repeated. By
+    then the function may have failed again, and that error stays.
     """
     sent = forgotten = 0
     waiting = iter(found)
