@@ -162,10 +162,10 @@ class PublishingWorld(Processes, World):
         records, self._about_t0 = self._about_t0, ()
 
         def arrive():
-            self.scheduler.switch(max(1, (t0 - 1 - self.now_ms) * 1000 // TICK_US))
+            self.scheduler.switch(max(1, (t0 - 2 - self.now_ms) * 1000 // TICK_US))
             for (key, data), arrival in zip(records, (t0 - 1, t0, t0 + 1), strict=False):
-                self.scheduler.now_us = max(self.scheduler.now_us, arrival * 1000)
-                self.start_lanes(self.stream.put(data, key, self.now_ms))
+                self.scheduler.now_us = max(self.scheduler.now_us, arrival * 1000 - self.apart_us)
+                self.put(key, data)
 
         self.scheduler.spawn(arrive)
 

@@ -54,7 +54,7 @@ SEEDS = {
     "leaves_to_nobody_what_arrives_at_t0": 0,
     "scans_up_to_a_moment_before_t0": 0,
     "leaves_out_the_hour_of_t0": 0,
-    "lists_all_but_the_last_object": 36,
+    "lists_all_but_the_last_object": 91,
     "loads_no_graves": 77,
     "takes_over_no_ids": 11,
     "rolls_back_to_the_one_before": 18,

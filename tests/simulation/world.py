@@ -83,6 +83,8 @@ class World(Delivery):
         self.has_latecomers = False
         """Whether an event was replayed whose life, of its arrival, may have expired before others began."""
         self.epoch_ms = T0
+        self.apart_us = 1000 if setting.is_ordered else 0
+        """How far apart records arrive at least: those of the same millisecond have no order of their own."""
         self._epochs = 0
         self._count = 0
 
@@ -200,8 +202,7 @@ class World(Delivery):
     # What happens, by the names of steps.
 
     def put(self, key, data):
-        if self.setting.is_ordered:  # what arrives in the same millisecond has no order of its own
-            self.scheduler.now_us += 1000
+        self.scheduler.now_us += self.apart_us
         self.start_lanes(self.stream.put(data, key, self.now_ms))
 
     def kill(self, at):
