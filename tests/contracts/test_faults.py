@@ -100,6 +100,25 @@ def test_a_transaction_that_meets_another_is_planned_again_but_a_throttled_one_f
         assert [reason for _, reason in outcome.failed] == ["ThrottlingError"]
 
 
+@pytest.mark.parametrize(("times", "reasons"), [(3, []), (4, ["TransactionConflictException"])])
+def test_a_write_of_an_item_that_a_transaction_has_hold_of_waits_until_it_is_over(dynamo, times, reasons):
+    dynamo.reset()
+    assert run(dynamo, one_event(anonymousId="c"), lambda _, arguments, call: call(**arguments)).failed == []
+    refused = []
+
+    def held(name, arguments, call):
+        if name == "put_item" and len(refused) < times:
+            refused.append(name)
+            raise client_error("TransactionConflictException")
+        return call(**arguments)
+
+    outcome = run(dynamo, one_event(anonymousId="c", messageId="another"), held)
+    assert [reason for _, reason in outcome.failed] == reasons
+    assert len(refused) == times
+    [profile] = live(dynamo, BUILDER)
+    assert profile.event_count == (1 if reasons else 2)
+
+
 def half_done(name, arguments, call):
     """Do the first half of a batch, and leave the rest unprocessed."""
     if not name.startswith("batch_"):

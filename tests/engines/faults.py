@@ -13,12 +13,13 @@ from tests.simulation.dynamo import client_error
 
 READS = ("throttled", "unreached", "slow", "unprocessed")
 WRITES = ("throttled", "unreached", "lost", "late", "twice", "slow")
+WRITES_OF_ONE = (*WRITES, "held")
 FAULTS = {
     "batch_get_item": READS,
     "batch_write_item": (*WRITES, "unprocessed", "half"),
-    "put_item": WRITES,
-    "update_item": WRITES,
-    "delete_item": WRITES,
+    "put_item": WRITES_OF_ONE,
+    "update_item": WRITES_OF_ONE,
+    "delete_item": WRITES_OF_ONE,
     "transact_write_items": (*(one for one in WRITES if one != "twice"), "rival"),
 }
 """A transaction that is sent twice by a client's retry carries the token of the first."""
@@ -59,6 +60,8 @@ class FaultyClient:
                 codes = [{"Code": "None"} for _ in arguments["TransactItems"]]
                 codes[self._random.randrange(len(codes))] = {"Code": "TransactionConflict"}
                 raise client_error("TransactionCanceledException", name, CancellationReasons=codes)
+            case "held":
+                raise client_error("TransactionConflictException", name)
             case "unprocessed" | "half":
                 return self._partly(name, method, arguments, is_lost=fault == "half")
             case "slow":

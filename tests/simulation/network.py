@@ -12,6 +12,7 @@ from tests.simulation.scheduler import Killed
 READS = ("throttled", "unreached", "slow", "unprocessed")
 QUERIES = ("throttled", "unreached", "slow")
 WRITES = ("throttled", "unreached", "lost", "late", "twice", "slow")
+WRITES_OF_ONE = (*WRITES, "held")
 BATCH_WRITES = (*WRITES, "unprocessed", "half")
 TRANSACTIONS = (*WRITES, "rival")
 INSERTS = (*WRITES, "refused")
@@ -108,13 +109,13 @@ class Client:
         return answer
 
     def put_item(self, **arguments):
-        return self._write("put_item", arguments, WRITES)
+        return self._write("put_item", arguments, WRITES_OF_ONE)
 
     def update_item(self, **arguments):
-        return self._write("update_item", arguments, WRITES)
+        return self._write("update_item", arguments, WRITES_OF_ONE)
 
     def delete_item(self, **arguments):
-        return self._write("delete_item", arguments, WRITES)
+        return self._write("delete_item", arguments, WRITES_OF_ONE)
 
     def transact_write_items(self, **arguments):
         return self._write("transact_write_items", arguments, TRANSACTIONS)
@@ -143,6 +144,8 @@ class Client:
             codes = [{"Code": "None"} for _ in arguments["TransactItems"]]
             codes[self._faults.below(len(codes))] = {"Code": "TransactionConflict"}
             raise client_error("TransactionCanceledException", name, CancellationReasons=codes)
+        if fault == "held":  # by a transaction
+            raise client_error("TransactionConflictException", name)
         answer = self._dynamo.execute(name, arguments, self._see)
         if fault == "twice" and name != "transact_write_items":  # whose token makes a retry the same one
             self._scheduler.switch(self._faults.below(20))

@@ -21,6 +21,8 @@ from shared.contract import PROFILES_PK, PROFILES_SK
 GET_KEYS_MAX: Final = 100
 WRITE_ITEMS_MAX: Final = 25
 UNPROCESSED_ATTEMPTS_MAX: Final = 8
+HELD: Final = "TransactionConflictException"
+HELD_ATTEMPTS_MAX: Final = 4
 TRANSACTION_FACTOR: Final = 2
 """Transactions take twice the units."""
 CONNECTIONS_MAX: Final = 32
@@ -179,27 +181,13 @@ class Client:
 
     def update(self, table: str, key: Item, expression: str, condition: Condition, size: int) -> bool:
         """Update an item of about that many bytes; False when the condition does not hold."""
-        try:
-            self._client.update_item(
-                TableName=table, Key=key, UpdateExpression=expression, **condition.arguments()
-            )
-        except ClientError as error:
-            _found_instead(error)
-            self.units.write(write_units(size))
-            return False
-        self.units.write(write_units(size))
-        return True
+        call = partial(self._client.update_item, UpdateExpression=expression)
+        return self._holds(partial(call, TableName=table, Key=key, **condition.arguments()), size)
 
     def delete(self, table: str, key: Item, condition: Condition, size: int) -> bool:
         """Delete an item of about that many bytes; False when the condition does not hold."""
-        try:
-            self._client.delete_item(TableName=table, Key=key, **condition.arguments())
-        except ClientError as error:
-            _found_instead(error)
-            self.units.write(write_units(size))
-            return False
-        self.units.write(write_units(size))
-        return True
+        call = partial(self._client.delete_item, TableName=table, Key=key, **condition.arguments())
+        return self._holds(call, size)
 
     def transact(self, actions: Sequence[Action]) -> None:
         """Do all actions or none. Raises `CanceledError` when a condition or a rival stands against it."""
@@ -212,9 +200,32 @@ class Client:
         finally:
             self.units.write(TRANSACTION_FACTOR * sum(write_units(one.size) for one in actions))
 
+    def _holds(self, call: Callable[[], Any], size: int) -> bool:
+        """Write one item; False when the condition does not hold."""
+        try:
+            self._alone(call)
+            holds = True
+        except ClientError as error:
+            _found_instead(error)
+            holds = False
+        self.units.write(write_units(size))
+        return holds
+
+    def _alone(self, call: Callable[[], Any]) -> Any:
+        """Write one item, and again while a transaction has hold of it: botocore does not ask again then."""
+        attempt = 1
+        while True:
+            try:
+                return call()
+            except ClientError as error:
+                if error.response["Error"]["Code"] != HELD or attempt == HELD_ATTEMPTS_MAX:
+                    raise
+            self._clock.pause(attempt)
+            attempt += 1
+
     def _write(self, call: Callable[..., Any], size: int) -> None:
         try:
-            call(ReturnValuesOnConditionCheckFailure="ALL_OLD")
+            self._alone(partial(call, ReturnValuesOnConditionCheckFailure="ALL_OLD"))
         except ClientError as error:
             found = _found_instead(error)
             self.units.write(write_units(size if found is None else size_of(found)))
