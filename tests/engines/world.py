@@ -51,13 +51,13 @@ class World:
     def __init__(self, setting, endpoint, folder, *, careless=False):
         self.setting = setting
         self.builder = BUILDERS[setting.kind]
-        self.reads = Reads(self.builder, ChainAlone() if setting.has_chain else None)
+        self._reads = Reads(self.builder, ChainAlone() if setting.has_chain else None)
         self.stream = Stream(setting.shards)
         self.stream.readable = self.readable
         self.objects = FolderObjects(folder)
         self.tally = Counter()
         self.problems = set()
-        self.has_forgotten = False
+        self.has_forgotten = self.has_latecomers = False
         self.active = VERSION
         self.consumers = [self]
         self.fault_rate = setting.fault_rate
@@ -80,6 +80,10 @@ class World:
     @property
     def now_ms(self):
         return self._begin_ms + (time.monotonic_ns() - self._begin) // 1_000_000
+
+    def reads_of(self, _version):
+        """Return what tells how the version reads records."""
+        return self._reads
 
     @property
     def dynamo(self):

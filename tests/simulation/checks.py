@@ -31,12 +31,13 @@ from tests.simulation.expected import Expected
 from tests.simulation.tuning import limits_of
 
 SETTLINGS_MAX = 5
+"""Writes after which nothing is parked, besides one of each process: it may remember what is stale."""
 
 
 def check(world):
     """Raise AssertionError for whatever does not hold, of the version that is active."""
     stored, pointers = view(world)
-    for _ in range(SETTLINGS_MAX):
+    for _ in range(SETTLINGS_MAX + world.setting.processes):
         waiting = [one for one in live_of(stored) if one.parked]
         if not waiting:
             break
