@@ -8,8 +8,10 @@ from shared.adapters.memory_store import MemoryStore
 from shared.app.ingest import PARK_AFTER, Ingest
 from shared.app.ports import Conflict, Failed
 from shared.core.compile import Builder
-from tests.app.test_engine import FakeClock, ingest
-from tests.people import T0, a_definition, an_event, contributions_of
+from shared.core.identity.identifiers import Identifier
+from shared.core.profile import Profile
+from tests.app.test_engine import FakeClock, assert_consistent, ingest
+from tests.people import DAY, T0, a_definition, an_event, contributions_of
 
 BUILDER = Builder(a_definition())
 
@@ -154,3 +156,22 @@ def test_events_that_link_somebody_are_not_parked_although_a_plan_had_no_room_fo
     outcome = Ingest(BUILDER, store, FakeClock(), actions_max=2).run(known + link)
     assert [error for _, error in outcome.failed] == ["contended", "contended"]
     assert store.parked == {}
+
+
+def test_an_identifier_whose_pointer_went_before_its_expired_profile_stays_with_whom_it_is_given_to():
+    """TTL takes items in any order; one event takes the identifier, the next ends who lists it still."""
+    store = MemoryStore()
+    old = an_event(messageId="1", anonymousId="c", traits={"email": "a@example.com"}, arrival=T0)
+    ingest(BUILDER, store, contributions_of(BUILDER, [old]))
+    later = T0 + 45 * DAY
+    ingest(BUILDER, store, contributions_of(BUILDER, [an_event(messageId="2", userId="u", arrival=later)]))
+    cookie = Identifier("cookie_id", "c")
+    del store.pointed[cookie]
+    both = [
+        an_event(messageId="3", userId="u", anonymousId="c", arrival=later + 1),
+        an_event(messageId="4", userId="u", traits={"email": "a@example.com"}, arrival=later + 2),
+    ]
+    ingest(BUILDER, store, contributions_of(BUILDER, both))
+    [profile] = [one for one in store.stored.values() if isinstance(one, Profile)]
+    assert (profile.event_count, cookie in profile.identifiers) == (3, True)
+    assert_consistent(store)

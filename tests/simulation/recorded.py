@@ -1,7 +1,7 @@
 """Seeds worth running again: those that find planted faults, and those that found faults of Kith's own."""
 
 FOUND = {
-    "dynamo": [23, 42388, 42617, 42719, 43480, 106201, 130191, 6000153, 6000649],
+    "dynamo": [23, 42388, 42617, 42719, 43480, 106201, 130191, 6000153, 6000649, 7019444, 7019461],
     "versions": [34, 41, 7501474],
 }
 """Seeds of worlds that went wrong, and do no more, by their stores; `docs/reliability.md` tells of each."""

@@ -70,6 +70,8 @@ class Ownership:
     def bury(self, profile: Profile, memory: Memory) -> None:
         """Take all identifiers from a removed profile, and keep its memory for their next owner."""
         for identifier in profile.identifiers:
+            if self._owner.get(identifier) not in (None, profile.id):
+                continue  # TTL took its pointer first: nobody owned it, and then this plan gave it to another
             self._owner[identifier] = None
             self.graves[identifier] = memory
             self.last_owner[identifier] = profile.id
