@@ -92,7 +92,7 @@ def allowed(dev, function, resource):
 
 def stored_actions():
     """IAM's names of the DynamoDB calls that the source of the store makes."""
-    calls = set(re.findall(r"self\._client\.([a-z_]+_items?)\(", CLIENT.read_text()))
+    calls = set(re.findall(r"self\._client\.([a-z_]+_items?)\b", CLIENT.read_text()))
     actions = {call.title().replace("_", "") for call in calls - {TRANSACTION}}
     if TRANSACTION in calls:  # IAM asks for what a transaction does
         verbs = re.findall(r'\b(?:act|Action)\("(\w+)"', STORE)
