@@ -157,11 +157,11 @@ class Batch:
         self._let_wait([one.envelope for one in portion], outcome, tally)
         tally["events_failed"] += len(outcome.failed)
         unfolded = _unfolded(outcome)
-        if unfolded:  # what a transformation made of one event waits as that one
-            made = len(outcome.damaged) + len(outcome.unplanned)
-            tally["events_fanned_out"] -= made - sum(map(len, unfolded.values()))
+        # What a transformation made of one event waits as that one.
+        tally["events_fanned_out"] -= len(outcome.damaged) + len(outcome.unplanned)
         for one in portion:
             rejections = _rejected(one.records, unfolded) if unfolded else []
+            tally["events_fanned_out"] += len(rejections)
             for each in rejections:
                 count_quarantined(each, tally)
             if is_part(one.envelope):

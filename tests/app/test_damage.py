@@ -171,6 +171,16 @@ def test_an_event_that_was_fanned_out_waits_as_it_was_sent_and_once():
     assert stored.entry.reasons == {"profile_damaged": 1}
 
 
+def test_what_waits_in_two_entries_is_counted_as_often_as_it_is_replayed():
+    world = World(Doubling())
+    world.run(of("ann", 1))
+    world.damage("profile")
+    twice = envelope(array_of([of("ann", 2), of("bob", 1), of("ann", 3)]))
+    tally = world.batch.run([twice, twice]).tally
+    assert (tally["events_in"], tally["events_fanned_out"]) == (6, 2)
+    assert (tally["events_quarantined"], tally["events_folded"], tally["events_duplicate"]) == (4, 2, 2)
+
+
 def test_what_is_left_of_a_replayed_entry_keeps_all_of_its_reasons():
     world = World(Doubling())
     world.run(of("ann", 1))

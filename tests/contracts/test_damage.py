@@ -156,3 +156,30 @@ def test_a_rebuild_goes_on_without_what_is_damaged_of_the_active_version(people,
     assert owners[BOB].profile_id == bob.id
     lines = DynamoLines(people.client, {people.version: BUILDER}, tables, FakeClock())
     assert bob.id in lines.canonical(people.version, [ann.id, bob.id])
+
+
+def test_a_redirect_stays_for_a_pointer_that_cannot_be_moved_as_it_is_damaged(dynamo):
+    dynamo.reset()
+    store = dynamo.store(BUILDER)
+    for user in ("ann", "bob"):
+        ingest(
+            store, contributions_of(BUILDER, [named(user, at, anonymousId=f"{user}-{at}") for at in range(8)])
+        )
+    pointer = next(one for one in dynamo.items(dynamo.identifiers_table) if one["pk"]["S"].endswith("#bob-7"))
+    put(dynamo, pointer | {"profile_id": {"N": "7"}}, dynamo.identifiers_table)
+    link = [named(user, 8, anonymousId="shared") for user in ("ann", "bob")]
+    outcome = Ingest(BUILDER, store, FakeClock(), actions_max=8).run(contributions_of(BUILDER, link))
+    assert outcome.tally["profiles_merged"] == 1
+    put(dynamo, pointer, dynamo.identifiers_table)
+    [redirect] = [one for one in dynamo.items(dynamo.profiles_table) if "redirect" in one]
+    assert "expires_at" not in redirect
+    ingest(
+        dynamo.store(BUILDER), contributions_of(BUILDER, [an_event(anonymousId="bob-7", messageId="later")])
+    )
+    [profile] = live(dynamo, BUILDER)
+    assert profile.event_count == 19
+
+
+def named(user, number, **more):
+    arrival = T0 + number + (user == "bob")  # so Ann's profile is the older one, and stays
+    return an_event(type="page", userId=user, messageId=f"{user}-{number}", arrival=arrival, **more)

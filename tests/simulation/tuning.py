@@ -17,6 +17,12 @@ def limits_of(setting):
     return SMALL if setting.is_small else DEFAULTS
 
 
+def _attempts_max(setting, random):
+    """Who loses all of its races waits in the bucket, and what comes after it does not: no order is kept."""
+    attempts_max = random.choice([3, 6, 12])
+    return NEVER if setting.is_ordered else attempts_max
+
+
 @contextmanager
 def tuned(setting):
     """Have the product work with this world's limits."""
@@ -28,7 +34,7 @@ def tuned(setting):
         "shared.core.plan.CANONICAL_BYTES_MAX": limits.canonical_bytes,
         # What is parked is taken later: where profiles break, that order decides.
         "shared.app.ingest.PARK_AFTER": NEVER if is_decided_by_order else random.choice([2, 2, 5]),
-        "shared.app.ingest.ATTEMPTS_MAX": random.choice([3, 6, 12]),
+        "shared.app.ingest.ATTEMPTS_MAX": _attempts_max(setting, random),
         "shared.adapters.dynamo.client.size_of": lambda _: 1024,  # it only counts units, and takes long
         "shared.adapters.dynamo.layout.MERGED_AT": random.choice([2, 3, 10]),
         "shared.adapters.dynamo.piles.Entries.tail": Tail(random.choice([2, 4, 16]), 1, 8192, 0),

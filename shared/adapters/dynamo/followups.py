@@ -1,6 +1,6 @@
 """What comes before and after the write of a plan. All of it may fail, and may be done again."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import Executor
 from contextlib import suppress
 from functools import partial
@@ -16,6 +16,7 @@ from shared.adapters.dynamo.reads import Reads
 from shared.adapters.dynamo.transactions import leading_to, may_point
 from shared.adapters.dynamo.units import size_of
 from shared.adapters.dynamo.wire import Item
+from shared.app.damage import DamagedError
 from shared.app.ports import Clock
 from shared.contract import TTL_ATTRIBUTE
 from shared.core.identity.identifiers import Identifier
@@ -25,8 +26,8 @@ from shared.core.writes import Extend, Plan, Remove
 
 POINTER_BYTES: Final = 200
 """About what a pointer takes, for counting the units of updates."""
-ERRORS: Final = (BotoCoreError, ClientError, ThrottledError)
-"""What a call may raise when DynamoDB does not answer, or does not want to."""
+ERRORS: Final = (BotoCoreError, ClientError, ThrottledError, DamagedError)
+"""What a call may raise when DynamoDB does not answer, or does not want to, or what it answers is damaged."""
 
 
 class FollowUps:
@@ -88,16 +89,18 @@ class FollowUps:
             return
         primary = puts.get(remove.redirect)
         if primary is not None:  # else the plan broke it, and its pointers are released already
-            self._move([(one, (gone.id, *gone.aliases), primary) for one in gone.identifiers])
+            left = self._move([(one, (gone.id, *gone.aliases), primary) for one in gone.identifiers])
+            # Once it is mended, a damaged pointer leads where it led: here, and on from here.
+            self._reads.pointers(left, fresh=True)
         until = seconds(self.grave_until())
         is_redirect = Condition(f"{KIND} = :kind", {":kind": {"S": REDIRECT}, ":until": until})
         key = self._keyspace.profile(gone.id)
         self._client.update(self._tables.profiles, key, f"SET {TTL_ATTRIBUTE} = :until", is_redirect, 0)
 
-    def _move(self, moves: Iterable[tuple[Identifier, tuple[str, ...], Profile]]) -> None:
+    def _move(self, moves: Sequence[tuple[Identifier, tuple[str, ...], Profile]]) -> list[Identifier]:
         """Let pointers lead to the profile that lists them, where they still lead to one merged into it.
 
-        Their TTL is that profile's already, and may be later by now.
+        Returns those that do not. Their TTL is that profile's already, and may be later by now.
         """
         updates = []
         for identifier, sources, primary in moves:
@@ -105,7 +108,8 @@ class FollowUps:
             condition = Condition(leads_there.expression, {**leads_there.values, ":to": {"S": primary.id}})
             updates.append((self._tables.identifiers, self._keyspace.pointer(identifier), condition))
             self._reads.pointed.drop(identifier)
-        self._update_all("SET profile_id = :to", updates)
+        moved = self._update_all("SET profile_id = :to", updates)
+        return [identifier for (identifier, _, _), is_moved in zip(moves, moved, strict=True) if not is_moved]
 
     def _release(self, plan: Plan) -> None:
         """Let the pointers of removed profiles go with their tombstones, which they lead to already."""
@@ -123,17 +127,16 @@ class FollowUps:
         for _ in self._executor.map(release, range(len(released))):
             pass
 
-    def _update_all(self, expression: str, updates: Iterable[tuple[str, Item, Condition]]) -> None:
-        """Update many small items; one whose condition does not hold needs no update."""
+    def _update_all(self, expression: str, updates: Iterable[tuple[str, Item, Condition]]) -> list[bool]:
+        """Update many small items; False for one whose condition does not hold: it needs no update."""
 
-        def update(one: tuple[str, Item, Condition]) -> None:
+        def update(one: tuple[str, Item, Condition]) -> bool:
             table, key, condition = one
-            self._client.update(table, key, expression, condition, POINTER_BYTES)
+            return self._client.update(table, key, expression, condition, POINTER_BYTES)
 
-        for _ in self._executor.map(update, updates):
-            pass
+        return list(self._executor.map(update, updates))
 
-    def best_effort(self, work: Callable[[], None]) -> None:
+    def best_effort(self, work: Callable[[], object]) -> None:
         """Do something whose failure costs storage until its TTL, nothing else."""
         try:
             work()
