@@ -51,23 +51,26 @@ class DamagedWorld(World):
         """Bring back what stood in damaged items, unless they were written since, or are gone."""
         del at
         self._check_neighbours()
+        mended = []
         for (table, key, name), before in self._damaged.items():
             item = self.dynamo.tables[table].get(key)
             if item is not None and item.get(name) == _garbage(table):
-                mended = item | {name: before}
-                self.dynamo.set(table, key, mended | self._as_late(table, mended))
+                self.dynamo.set(table, key, item | {name: before})
+                mended.append((table, key))
+        for table, key in mended:
+            if table == IDENTIFIERS:
+                item = self.dynamo.tables[table][key]
+                self.dynamo.set(table, key, item | self._as_late(item))
         self._damaged = {}
 
-    def _as_late(self, table, item):
+    def _as_late(self, item):
         """Return when a pointer that is brought back expires: with the others that lead where it leads.
 
         A profile that came to live longer meanwhile could not have told it.
         """
-        if table != IDENTIFIERS:
-            return {}
         owner, pointers = self._owner_of(item), items_of(self, IDENTIFIERS, VERSION)
-        together = (item, *(one for one in pointers if self._owner_of(one) == owner))
-        return {TTL_ATTRIBUTE: max((one[TTL_ATTRIBUTE] for one in together), key=lambda one: int(one["N"]))}
+        together = (one[TTL_ATTRIBUTE] for one in pointers if self._owner_of(one) == owner)
+        return {TTL_ATTRIBUTE: max(together, key=lambda one: int(one["N"]))}
 
     def _owner_of(self, pointer):
         """Return the id of the profile that a pointer leads to, by way of whatever was merged."""
