@@ -11,15 +11,13 @@ from botocore.exceptions import ClientError
 from shared.adapters.dynamo.access import Tables
 from shared.adapters.dynamo.loader import DynamoLoader
 from shared.adapters.dynamo.sweep import DynamoVersionItems
-from shared.app.functions.results import plan_of_result, since_of
+from shared.app.functions.results import since_of
 from shared.app.ingest import Ingest
-from shared.app.ports import Committed, Conflict
 from shared.contract import PROFILES_DUE, PROFILES_SK, SK_HISTORY_PREFIX, SK_PROFILE, TTL_ATTRIBUTE
 from shared.core.compile import Builder
-from shared.core.functions import FunctionResult
 from shared.core.history import HistoryGoneError, events_of
 from shared.core.plan import plan
-from shared.core.profile import Profile, present
+from shared.core.profile import Profile
 from shared.core.snapshot import Redirect, Snapshot
 from tests import oracle
 from tests.contracts.engines import new_client
@@ -59,12 +57,6 @@ def chunk_items(world):
         for one in world.items(world.profiles_table)
         if one[PROFILES_SK]["S"].startswith(SK_HISTORY_PREFIX)
     ]
-
-
-def due(world):
-    """What the items of profiles say of when their function is to run."""
-    items = world.items(world.profiles_table)
-    return [one.get(PROFILES_DUE) for one in items if one[PROFILES_SK]["S"] == SK_PROFILE]
 
 
 def some_events(count, arrival=T0, **changes):
@@ -262,33 +254,6 @@ def test_no_chunk_goes_before_its_profile_or_before_one_that_leads_to_it(dynamo)
     assert min(in_window) >= int(item[TTL_ATTRIBUTE]["N"])
 
 
-def test_a_result_is_stored_with_its_profile_and_only_if_nothing_newer_was(dynamo):
-    dynamo.reset()
-    store = dynamo.store(BUILDER)
-    first, second = some_events(2, type="identify", traits={"plan": "free"})
-    ingest(store, [first])
-    [profile] = live(dynamo, BUILDER)
-    [item] = [one for one in dynamo.items(dynamo.profiles_table) if one[PROFILES_SK]["S"] == SK_PROFILE]
-    assert item[PROFILES_DUE] == {"N": "7"}
-    result = FunctionResult({"plan": "pro", "odd": [{"": 1}], "hidden": None}, "row", "dest", "people")
-    assert store.commit([plan_of_result(BUILDER, profile, result, FakeClock().now_us())]) == [Committed()]
-    [item] = [one for one in dynamo.items(dynamo.profiles_table) if one[PROFILES_SK]["S"] == SK_PROFILE]
-    assert PROFILES_DUE not in item
-    assert item["computed"]["M"]["published_id"] == {"S": "row"}
-    [stored] = live(dynamo, BUILDER)
-    shown = present(BUILDER, stored)
-    assert shown["traits"] == {"plan": "pro", "odd": [{"": 1}]}
-    assert (shown["published_id"], shown["destination_id"], shown["table_name"]) == ("row", "dest", "people")
-    [result] = store.commit([plan_of_result(BUILDER, profile, None, FakeClock().now_us())])
-    assert isinstance(result, Conflict)
-
-    ingest(dynamo.store(BUILDER), [second])
-    [after] = live(dynamo, BUILDER)
-    assert after.is_due
-    assert present(BUILDER, after)["traits"] == shown["traits"]
-    assert after.computed.basis == stored.heads
-
-
 def test_a_chunk_that_is_not_to_be_seen_yet_is_looked_for_once_more(dynamo):
     dynamo.reset()
     ingest(dynamo.store(BUILDER), some_events(2))
@@ -354,40 +319,6 @@ def test_a_parked_event_reaches_the_history_of_whoever_folds_it(dynamo):
     ingest(dynamo.store(BUILDER), [third])
     [texts] = histories(dynamo).values()
     assert texts == [first.text, second.text, third.text]
-
-
-def test_an_event_that_is_parked_beside_a_profile_leaves_it_due(dynamo):
-    dynamo.reset()
-    store = dynamo.store(BUILDER)
-    first, second = some_events(2)
-    ingest(store, [first])
-    [profile] = live(dynamo, BUILDER)
-    assert store.commit([plan_of_result(BUILDER, profile, None, 1)]) == [Committed()]
-    assert due(dynamo) == [None]
-    assert store.park(profile.id, f"{profile.id}/delta", [second])
-    assert due(dynamo) == [{"N": "7"}]
-    Ingest(BUILDER, store, FakeClock()).run((), beside=[profile.id])
-    [profile] = live(dynamo, BUILDER)
-    assert (profile.event_count, profile.parked, profile.is_due) == (2, (), True)
-
-
-def test_a_result_is_not_written_over_the_due_of_what_was_parked_meanwhile(dynamo):
-    dynamo.reset()
-    store = dynamo.store(BUILDER)
-    first, second, third = some_events(3)
-    ingest(store, [first])
-    [profile] = live(dynamo, BUILDER)
-    assert store.park(profile.id, f"{profile.id}/folded", [second])
-    Ingest(BUILDER, store, FakeClock()).run((), beside=[profile.id])
-    [profile] = live(dynamo, BUILDER)
-    assert store.park(profile.id, f"{profile.id}/gone", ())
-    [profile] = live(dynamo, BUILDER)
-    planned = plan_of_result(BUILDER, profile, None, 1)
-    planned.puts[0].profile.parked = ()
-    assert store.park(profile.id, f"{profile.id}/delta", [third])
-    [result] = store.commit([planned])
-    assert isinstance(result, Conflict)
-    assert due(dynamo) == [{"N": "7"}]
 
 
 def test_profiles_of_a_release_without_histories_are_read_and_go_on(dynamo):

@@ -11,18 +11,86 @@ from shared.app.functions.dispatch import Due
 from shared.app.functions.failing import Backoff, Failing
 from shared.app.functions.results import plan_of_result, since_of
 from shared.app.functions.run import Became, Runs
-from shared.app.ports import Committed
-from shared.contract import PROFILES_DUE, STREAM_RETENTION_H, TTL_ATTRIBUTE
+from shared.app.ingest import Ingest
+from shared.app.ports import Committed, Conflict
+from shared.contract import PROFILES_DUE, PROFILES_SK, SK_PROFILE, STREAM_RETENTION_H, TTL_ATTRIBUTE
 from shared.core.functions import FunctionResult
 from shared.core.history import HistoryGoneError
 from shared.core.plan import plan
-from shared.core.profile import expiry
+from shared.core.profile import expiry, present
 from shared.core.snapshot import Snapshot
 from tests.contracts.test_faults import FaultyClient
-from tests.contracts.test_history import BUILDER, history, ingest
+from tests.contracts.test_history import BUILDER, history, ingest, some_events
 from tests.contracts.worlds import FakeClock, assert_children_outlive_their_profiles, live
 from tests.fakes.functions import FakeFunction, counting
 from tests.people import HOUR, T0, an_event, contributions_of
+
+
+def due(world):
+    """What the items of profiles say of when their function is to run."""
+    items = world.items(world.profiles_table)
+    return [one.get(PROFILES_DUE) for one in items if one[PROFILES_SK]["S"] == SK_PROFILE]
+
+
+def test_a_result_is_stored_with_its_profile_and_only_if_nothing_newer_was(dynamo):
+    dynamo.reset()
+    store = dynamo.store(BUILDER)
+    first, second = some_events(2, type="identify", traits={"plan": "free"})
+    ingest(store, [first])
+    [profile] = live(dynamo, BUILDER)
+    [item] = [one for one in dynamo.items(dynamo.profiles_table) if one[PROFILES_SK]["S"] == SK_PROFILE]
+    assert item[PROFILES_DUE] == {"N": "7"}
+    result = FunctionResult({"plan": "pro", "odd": [{"": 1}], "hidden": None}, "row", "dest", "people")
+    assert store.commit([plan_of_result(BUILDER, profile, result, FakeClock().now_us())]) == [Committed()]
+    [item] = [one for one in dynamo.items(dynamo.profiles_table) if one[PROFILES_SK]["S"] == SK_PROFILE]
+    assert PROFILES_DUE not in item
+    assert item["computed"]["M"]["published_id"] == {"S": "row"}
+    [stored] = live(dynamo, BUILDER)
+    shown = present(BUILDER, stored)
+    assert shown["traits"] == {"plan": "pro", "odd": [{"": 1}]}
+    assert (shown["published_id"], shown["destination_id"], shown["table_name"]) == ("row", "dest", "people")
+    [result] = store.commit([plan_of_result(BUILDER, profile, None, FakeClock().now_us())])
+    assert isinstance(result, Conflict)
+
+    ingest(dynamo.store(BUILDER), [second])
+    [after] = live(dynamo, BUILDER)
+    assert after.is_due
+    assert present(BUILDER, after)["traits"] == shown["traits"]
+    assert after.computed.basis == stored.heads
+
+
+def test_an_event_that_is_parked_beside_a_profile_leaves_it_due(dynamo):
+    dynamo.reset()
+    store = dynamo.store(BUILDER)
+    first, second = some_events(2)
+    ingest(store, [first])
+    [profile] = live(dynamo, BUILDER)
+    assert store.commit([plan_of_result(BUILDER, profile, None, 1)]) == [Committed()]
+    assert due(dynamo) == [None]
+    assert store.park(profile.id, f"{profile.id}/delta", [second])
+    assert due(dynamo) == [{"N": "7"}]
+    Ingest(BUILDER, store, FakeClock()).run((), beside=[profile.id])
+    [profile] = live(dynamo, BUILDER)
+    assert (profile.event_count, profile.parked, profile.is_due) == (2, (), True)
+
+
+def test_a_result_is_not_written_over_the_due_of_what_was_parked_meanwhile(dynamo):
+    dynamo.reset()
+    store = dynamo.store(BUILDER)
+    first, second, third = some_events(3)
+    ingest(store, [first])
+    [profile] = live(dynamo, BUILDER)
+    assert store.park(profile.id, f"{profile.id}/folded", [second])
+    Ingest(BUILDER, store, FakeClock()).run((), beside=[profile.id])
+    [profile] = live(dynamo, BUILDER)
+    assert store.park(profile.id, f"{profile.id}/gone", ())
+    [profile] = live(dynamo, BUILDER)
+    planned = plan_of_result(BUILDER, profile, None, 1)
+    planned.puts[0].profile.parked = ()
+    assert store.park(profile.id, f"{profile.id}/delta", [third])
+    [result] = store.commit([planned])
+    assert isinstance(result, Conflict)
+    assert due(dynamo) == [{"N": "7"}]
 
 
 def test_what_was_loaded_stays_as_long_as_it_was_to_when_a_result_is_written_and_its_children_longer(dynamo):
