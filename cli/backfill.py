@@ -10,7 +10,6 @@ import typer
 
 from cli.errors import Failure
 from cli.options import AsJson, Stage
-from shared import contract
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -48,14 +47,13 @@ def backfill(
     from cli.backfill_files import S3_SCHEME, FileSource, download, s3_names
     from cli.target import resolve
     from shared.adapters.background import BackgroundPuts
-    from shared.adapters.s3 import S3Objects
     from shared.app.backfill import Backfill
 
     target = resolve(stage)
     if not dry_run:
         _ensure_nothing_is_built(target)
     s3 = target.client("s3")
-    objects = S3Objects(s3, target.output(contract.OUTPUT_ARCHIVE_BUCKET))
+    objects = target.bucket()
     use_case = Backfill(objects, lambda: BackgroundPuts(objects), _now_ms(), dry_run=dry_run)
     added_any = False
     for name in files:

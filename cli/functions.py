@@ -89,11 +89,9 @@ def retry(
 
 
 def _errors(target: "Target") -> "S3FunctionErrors":
-    from shared import contract
     from shared.adapters.function_errors import S3FunctionErrors
-    from shared.adapters.s3 import S3Objects
 
-    return S3FunctionErrors(S3Objects(target.client("s3"), target.output(contract.OUTPUT_ARCHIVE_BUCKET)))
+    return S3FunctionErrors(target.bucket())
 
 
 def _standing(target: "Target", builder: str | None) -> "Iterator[Standing]":

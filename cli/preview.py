@@ -205,8 +205,6 @@ def _of_people(
     """Run the archived events of people whom the active version knows, of the time of their profiles."""
     from cli.profiles import find
     from cli.target import resolve
-    from shared import contract
-    from shared.adapters.s3 import S3Objects
     from shared.app.preview import archived_records, folded_of_people
     from shared.core.archive import DamagedArchiveError
 
@@ -217,7 +215,7 @@ def _of_people(
     until = max(one.updated_at for one in people) + MARGIN_MS
     wanted = {one for profile in people for one in profile.identifiers}
     target = resolve(stage)
-    objects = S3Objects(target.client("s3"), target.output(contract.OUTPUT_ARCHIVE_BUCKET))
+    objects = target.bucket()
     with _telling() as tell:
         try:
             before, after = folded_of_people(

@@ -67,10 +67,9 @@ def executions_of(target: Target) -> "Executions":
 
 def publisher_of(target: Target) -> "Publisher":
     """Return what publishes on a stack."""
-    from shared.adapters.s3 import S3Objects
     from shared.app.publish import Publisher
 
-    objects = S3Objects(target.client("s3"), target.output(contract.OUTPUT_ARCHIVE_BUCKET))
+    objects = target.bucket()
     return Publisher(registry_of(target), objects, executions_of(target))
 
 

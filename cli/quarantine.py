@@ -142,11 +142,9 @@ def replay(
 
 
 def _store(target: "Target") -> "S3Quarantine":
-    from shared import contract
     from shared.adapters.quarantine import S3Quarantine
-    from shared.adapters.s3 import S3Objects
 
-    return S3Quarantine(S3Objects(target.client("s3"), target.output(contract.OUTPUT_ARCHIVE_BUCKET)))
+    return S3Quarantine(target.bucket())
 
 
 class _Damaged:

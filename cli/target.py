@@ -3,11 +3,15 @@
 import os
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
 
 from cli.errors import Failure
+from shared import contract
+
+if TYPE_CHECKING:
+    from shared.adapters.s3 import S3Objects
 
 CONNECTION_FILE: Final = Path(".local") / "cloud.json"
 """What `make run` leaves, below the folder it ran in."""
@@ -49,6 +53,12 @@ class Target:
         if service not in self._clients:
             self._clients[service] = client(service)
         return self._clients[service]
+
+    def bucket(self) -> "S3Objects":
+        """Return the objects of the stack's bucket: the archive, and all that is kept beside it."""
+        from shared.adapters.s3 import S3Objects
+
+        return S3Objects(self.client("s3"), self.output(contract.OUTPUT_ARCHIVE_BUCKET))
 
     def caller(self) -> Any:
         """Return a client that calls functions: once each, and waits for the answer."""

@@ -216,10 +216,9 @@ def _added(target: "Target") -> "Iterator[Manifest]":
     """Yield the manifests of all files that were added to the archive, as far as they can be read."""
     import msgspec
 
-    from shared.adapters.s3 import S3Objects
     from shared.app.backfill import Manifest
 
-    objects = S3Objects(target.client("s3"), target.output(contract.OUTPUT_ARCHIVE_BUCKET))
+    objects = target.bucket()
     for listed in objects.list(contract.PREFIX_BACKFILL):
         found = objects.get(listed.key)
         with suppress(msgspec.MsgspecError):  # somebody has changed it: what it added is not known
@@ -252,11 +251,10 @@ def _quarantined(target: "Target", side: Side) -> "frozenset[Identifier]":
     from itertools import islice
 
     from shared.adapters.quarantine import S3Quarantine
-    from shared.adapters.s3 import S3Objects
     from shared.app.reading import Reader
     from shared.core.records import kinesis_records
 
-    objects = S3Objects(target.client("s3"), target.output(contract.OUTPUT_ARCHIVE_BUCKET))
+    objects = target.bucket()
     # What is no entry hides nobody's events: they were never there.
     entries = S3Quarantine(objects).list(side.version.builder, damaged=lambda _: None)
     mine = (one.entry for one in entries if one.entry.version == side.version.version)
