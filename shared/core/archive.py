@@ -98,7 +98,7 @@ def read_object(data: bytes) -> Iterator[Record]:
     text = _unpacked(data)
     if not text:
         raise DamagedArchiveError("there is nothing in it")
-    for number, line in enumerate(text.removesuffix(b"\n").split(b"\n"), 1):
+    for number, line in enumerate(BytesIO(text), 1):  # not all of them at once: they may be millions
         try:
             yield record_of_line(line)
         except DamagedArchiveError as error:

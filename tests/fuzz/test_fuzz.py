@@ -1,16 +1,18 @@
 """Bytes that mean harm, a few each time: what was found once, and what hypothesis makes of good input."""
 
-import time
+import re
+import zlib
 
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from tests.fuzz.__main__ import fuzz, main
-from tests.fuzz.targets import FAULTY, TARGETS, corpus
+from tests.fuzz.bounds import TooMuchError, run
+from tests.fuzz.targets import FAULTY, TARGETS, Target, corpus
+from tests.kinesis import gzip_of, zstd_of
 from tests.soaking import share_s
 
-INPUT_S_MAX = 5
 FIND_S_MAX = 8
 TOKENS = (
     *(
@@ -37,12 +39,6 @@ def test_good_input_and_the_corpus_of_what_was_found_are_read_or_refused(name):
     target = TARGETS[name]
     for data in [b"", *target.seeds(), *corpus(name)]:
         run(target, data)
-
-
-def run(target, data):
-    started = time.thread_time()
-    target.run(data)
-    assert time.thread_time() - started < INPUT_S_MAX
 
 
 @st.composite
@@ -80,6 +76,40 @@ def test_damaged_input_is_read_or_refused(name):
         run(target, data)
 
     check()
+
+
+BOMBS = {
+    "an array of numbers": ("record", zstd_of(b"[" + b"1," * 1_900_000 + b"1]")),
+    "an event of empty objects": ("record", zstd_of(b'{"a":[' + b"{}," * 300_000 + b"1]}")),
+    "blank lines": ("record", gzip_of(b"\n" * 2**25)),
+    "an archive of line ends": ("archive_object", gzip_of(b"\n" * 2**26)),
+    "a chunk of zeros": ("history", zstd_of(bytes(2**28))),
+    "a delta of zeros": ("delta", b"\x02" + zlib.compress(bytes(2**27))),
+}
+"""Well below a few hundred KB each, which a record, an object or an item may have."""
+
+
+@pytest.mark.parametrize("name", BOMBS)
+def test_what_unpacks_to_far_more_is_read_or_refused_within_bounds(name):
+    target, data = BOMBS[name]
+    run(TARGETS[target], data)
+
+
+def _goes_on(_data):
+    while True:
+        try:
+            re.match(r"(a+)+$", "a" * 60 + "b")
+        except Exception:  # noqa: BLE001, S112 - what is found out must not be taken for this
+            continue
+
+
+@pytest.mark.parametrize(
+    "harm", [_goes_on, lambda _: bytearray(60 * 2**20)], ids=["goes on and on", "fills the memory"]
+)
+def test_what_takes_too_much_is_found_out(harm):
+    """The negative control of the bounds that every input has here."""
+    with pytest.raises(TooMuchError):
+        run(Target(harm, list), b"", cpu_s_max=0.2, memory_bytes_max=50 * 2**20)
 
 
 def test_the_fuzzer_finds_what_takes_a_few_bytes_to_find(tmp_path):
