@@ -100,7 +100,7 @@ def _add(use_case: "Backfill", source: "FileSource", beside: Path, folder: Path)
     spool = folder / "spool"
     spool.mkdir()
     try:
-        with rejected_file(beside.with_name(beside.name + ".rejected")) as rejected, _progress() as tell:
+        with rejected_file(beside.parent / f"{beside.name}.rejected") as rejected, _progress() as tell:
             added = use_case.add(source, FolderSpool(spool), rejected.add, tell)
             rejected.is_kept = not added.before
     except (OSError, EOFError, zlib.error) as error:

@@ -2,10 +2,15 @@
 
 import errno
 import os
+import re
 import sys
+from typing import Final
 
 import typer
 from typer.core import TyperGroup
+
+_NO_UTF_8: Final = re.compile("[\udc80-\udcff]")
+"""What Python has for each byte of an argument, or of a file's name, that is none of UTF-8."""
 
 
 class Failure(Exception):  # noqa: N818 - a command's end, not a mistake in the program
@@ -23,13 +28,7 @@ class Commands(TyperGroup):
         except Failure as failure:
             message = str(failure)
         except Exception as error:
-            # These take longer to import than most commands take to run: only look if they were used.
-            told = _told_by_registry(error) if "shared.app.registry" in sys.modules else None
-            if told is None and "botocore" in sys.modules:
-                told = _told_by_aws(error)
-            if told is None and isinstance(error, OSError) and error.errno == errno.ENOSPC:
-                told = f"what was to be written is not written whole: {error.strerror}"
-                _give_up_output()
+            told = _told(error)
             if told is None:
                 raise
             message = told
@@ -37,6 +36,27 @@ class Commands(TyperGroup):
             return result
         typer.echo(f"kith: {message}", err=True)
         raise typer.Exit(1)
+
+
+def _told(error: Exception) -> str | None:
+    """Return what to tell of an error that may be expected; None for any other."""
+    # These take longer to import than most commands take to run: only look if they were used.
+    told = _told_by_registry(error) if "shared.app.registry" in sys.modules else None
+    if told is None and "botocore" in sys.modules:
+        told = _told_by_aws(error)
+    return _told_by_system(error) if told is None else told
+
+
+def _told_by_system(error: Exception) -> str | None:
+    """Return what to tell of a file, or of a name that is none; None for any other error."""
+    if isinstance(error, UnicodeEncodeError) and _NO_UTF_8.search(error.object):
+        return "an argument, or the name of a file, is no UTF-8"
+    if not isinstance(error, OSError):
+        return None
+    if error.errno == errno.ENOSPC:
+        _give_up_output()
+        return f"what was to be written is not written whole: {error.strerror}"
+    return None if error.filename is None else f"{error.filename}: {error.strerror}"
 
 
 def _give_up_output() -> None:
@@ -68,9 +88,11 @@ def _of_aws(error: Exception) -> Exception | None:
 
     cause = error
     while not isinstance(cause, aws.BotoCoreError | aws.ClientError):
-        if not isinstance(cause.__cause__, Exception):
+        # PynamoDB names the cause of some of its errors in a way of its own.
+        further = cause.__cause__ or getattr(cause, "cause", None)
+        if not isinstance(further, Exception):
             return None
-        cause = cause.__cause__
+        cause = further
     return cause
 
 

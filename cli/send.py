@@ -87,12 +87,11 @@ def _opened(file: str) -> "Iterator[tuple[BinaryIO, int | None]]":
         return
     path = Path(file)
     try:
-        with path.open("rb") as source:
-            yield source, path.stat().st_size if path.is_file() else None
+        source = path.open("rb")
     except OSError as error:
-        if error.filename != file:
-            raise
         raise Failure(f"{file} cannot be read: {error.strerror}") from None
+    with source:
+        yield source, path.stat().st_size if path.is_file() else None
 
 
 def _lines(source: BinaryIO) -> "Iterator[Line]":

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import atheris
 
-INSTRUMENTED = ["shared", "kith", "cli.backfill_files", "cli.lines", "tests.fuzz.targets"]
+INSTRUMENTED = ["shared", "kith", "cli", "tests.fuzz.targets"]
 
 with atheris.instrument_imports(include=INSTRUMENTED, enable_loader_override=False):
     from tests.fuzz.targets import FAULTY, TARGETS, corpus

@@ -2,6 +2,7 @@
 
 import gzip
 import json
+import os
 from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
@@ -16,7 +17,7 @@ from shared.app.registry import Status, Version
 from shared.contract import registry_version
 from shared.core.history import chain, pieces_of
 from shared.runtime.settings import RunSettings
-from tests.fuzz import kept, outside, stored
+from tests.fuzz import commands, kept, outside, stored
 from tests.golden.made import FILES
 from tests.golden.release import objects_of, releases, tables_of
 from tests.kinesis import (
@@ -155,6 +156,14 @@ def tidy(event, context):
 chain = [tidy, lambda event, context: None]
 """
 
+
+def _commands():
+    folded = ("fold", "events.jsonl", "--builder", "b", "--out", "x")
+    more = (("validate", "b", "--json"), ("init", "new"), ("get", "user_id", "u", "--stage", "dev"))
+    some = [folded, *more, *((*one, word) for one in commands.COMMANDS for word in commands.WORDS[::25])]
+    return [b"\0".join(map(os.fsencode, one)) for one in some]
+
+
 _MANIFEST = {
     "source": "x.jsonl",
     "sha256": "0" * 64,
@@ -221,6 +230,7 @@ TARGETS = {
         ],
     ),
     "arguments": Target(outside.arguments, lambda: [b"a@example.com", b"2026-01-31", b"24h", b"+4930901820"]),
+    "command": Target(commands.command, _commands),
     "envelope": Target(outside.envelope, lambda: [json_of(one) for one in _envelopes()]),
     "failed_batch": Target(outside.failed_batch, _failed_batches),
     "waiting": Target(outside.waiting, _object("waiting.json")),

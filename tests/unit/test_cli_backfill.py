@@ -207,6 +207,7 @@ def test_a_file_that_is_not_there_is_told(tmp_path, archive):
     assert result.exit_code == 1
     assert "kith: cannot backfill" in result.stderr
     assert kith("s3://lake/missing.jsonl").exit_code == 1
+    assert "cannot backfill .: Is a directory" in kith(".").stderr.replace("[Errno 21] ", "")
 
 
 def test_compressed_data_that_ends_too_early_adds_nothing(archive, history):

@@ -53,7 +53,7 @@ def clients():
         create_tables(client("dynamodb"))
         create_bucket(client("s3"), NAMES[contract.OUTPUT_ARCHIVE_BUCKET], REGION)
         client("kinesis").create_stream(StreamName=NAMES[contract.OUTPUT_STREAM], ShardCount=2)
-        _publish(client, DEFINITION.name)
+        publish(client, DEFINITION.name)
         yield client
 
 
@@ -92,7 +92,7 @@ def create_tables(dynamodb):
         )
 
 
-def _publish(client, name):
+def publish(client, name):
     data, sha256 = freeze(a_definition(name=name), {})
     key = contract.definition_key(name, "1", sha256)
     client("s3").put_object(Bucket=NAMES[contract.OUTPUT_ARCHIVE_BUCKET], Key=key, Body=data)
@@ -365,7 +365,7 @@ def test_an_entry_whose_version_is_gone_stays_and_exits_with_1(entry):
 
 
 def test_of_several_builders_one_must_be_named(clients):
-    _publish(clients, "zoo")
+    publish(clients, "zoo")
     result = kith("get", "user_id", "u")
     assert result.exit_code == 1
     assert "--builder (people, zoo)" in result.stderr

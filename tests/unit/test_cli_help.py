@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 from botocore.exceptions import ClientError, EndpointConnectionError, NoCredentialsError, NoRegionError
+from pynamodb.exceptions import GetError
 from typer.testing import CliRunner
 
 from cli import errors, target
@@ -162,9 +163,31 @@ def test_an_output_that_is_missing_says_what_to_do(local_cloud):
         target.resolve(None).output("Nonsense")
 
 
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["send", "./nothing"], "./nothing cannot be read: No such file or directory"),
+        (["send", "folder/"], "folder/ cannot be read: Is a directory"),
+        (["validate", "a" * 300], f"{'a' * 300}: File name too long"),
+        (["draft", "a" * 300], f"{'a' * 300}: File name too long"),
+        (["init", "file/below"], "file/below: Not a directory"),
+        (["validate", "\udcff", "--json"], "an argument, or the name of a file, is no UTF-8"),
+    ],
+    ids=" ".join,
+)
+def test_what_is_no_file_is_told_in_a_sentence(arguments, message, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "file").touch()
+    (tmp_path / "folder").mkdir()
+    result = kith(*arguments)
+    assert (result.exit_code, result.stderr) == (1, f"kith: {message}\n")
+
+
 def test_an_error_of_aws_is_told_in_a_sentence(monkeypatch):
     refusal = ClientError({"Error": {"Code": "AccessDenied", "Message": "not you"}}, "DescribeStacks")
-    for error in (refusal, NoCredentialsError(), NoRegionError(), EndpointConnectionError(endpoint_url="x")):
+    unreached = EndpointConnectionError(endpoint_url="x")
+    of_registry = GetError("Failed to get item", unreached)
+    for error in (refusal, NoCredentialsError(), NoRegionError(), unreached, of_registry):
         monkeypatch.setattr(target, "_on_aws", _raising(error))
         result = kith("get", "user_id", "u1", "--stage", "dev")
         assert result.exit_code == 1
