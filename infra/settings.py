@@ -19,11 +19,13 @@ from shared import contract
 
 DEVELOPMENT_STAGE: Final = "dev"
 CONTEXT_STAGES: Final = "stages"
+DIGITS_MAX: Final = 18
+"""More than any setting has; Python refuses to read thousands of them."""
 
 
 def _number(text: Any) -> Any:
     """Read a number that the command line gives as text; the type that follows judges the rest."""
-    return int(text) if str(text).isdecimal() else text
+    return int(text) if str(text).isdecimal() and len(str(text)) <= DIGITS_MAX else text
 
 
 LogRetentionDays = Annotated[
@@ -87,11 +89,19 @@ class Settings(BaseModel):
 
     @model_validator(mode="before")
     @classmethod
+    def _none_is_true_or_false(cls, values: dict[str, Any]) -> dict[str, Any]:
+        wrong = [name for name, value in values.items() if isinstance(value, bool)]
+        if wrong:
+            raise ValueError(f"{', '.join(wrong)}: a setting is a number or a text, never true or false")
+        return values
+
+    @model_validator(mode="before")
+    @classmethod
     def _shards_mean_provisioned(cls, values: dict[str, Any]) -> dict[str, Any]:
-        if "shards" in values:
+        if values.get("shards") is not None:
             return {"stream_mode": "provisioned", **values}
         if values.get("stream_mode") == "provisioned":
-            return {"shards": 1, **values}
+            return {**values, "shards": 1}
         return values
 
     @model_validator(mode="after")
@@ -107,9 +117,21 @@ def read_settings(context: Mapping[str, Any]) -> Settings:
     stages = given.pop(CONTEXT_STAGES, {})
     stage = str(given.get("stage", DEVELOPMENT_STAGE))
     try:
-        return Settings.model_validate({**stages.get(stage, {}), **given})
+        return Settings.model_validate({**_of_stage(stages, stage), **given})
     except ValidationError as error:
         raise SettingsError(_explain(error)) from error
+
+
+def _of_stage(stages: Any, stage: str) -> Mapping[str, Any]:
+    """Return what cdk.json says of a stage; SettingsError if it says nothing that can be read."""
+    if not isinstance(stages, Mapping):
+        raise SettingsError(f"{CONTEXT_STAGES}: must be a mapping, of stages to their settings")
+    settings = stages.get(stage, {})
+    if not isinstance(settings, Mapping):
+        raise SettingsError(f"{CONTEXT_STAGES}.{stage}: must be a mapping of settings")
+    if "stage" in settings:
+        raise SettingsError(f"{CONTEXT_STAGES}.{stage}: a stage cannot be another one; leave `stage` out")
+    return settings
 
 
 def _is_ours(name: str) -> bool:

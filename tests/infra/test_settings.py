@@ -1,4 +1,6 @@
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from infra.settings import Settings, SettingsError, read_settings
 from shared import contract
@@ -49,6 +51,11 @@ def test_context_of_cdk_itself_is_none_of_our_settings():
         ({"log_retention_days": "10"}, "log_retention_days = 10: Input should be 1, 3, 7, 14"),
         ({"alarm_email": "nobody"}, "alarm_email = nobody: String should match pattern"),
         ({"target": "moon"}, "target = moon: Input should be 'aws' or 'local'"),
+        ({"stages": "prod"}, "stages: must be a mapping, of stages to their settings"),
+        ({"stages": {"dev": 5}}, "stages.dev: must be a mapping of settings"),
+        ({"stages": {"dev": {"stage": "prod"}}}, "stages.dev: a stage cannot be another one"),
+        ({"batch_size": True}, "batch_size: a setting is a number or a text, never true or false"),
+        ({"log_retention_days": "9" * 5000}, "Input should be 1, 3, 7, 14"),
     ],
 )
 def test_a_wrong_setting_is_named_with_what_is_allowed(context, says):
@@ -62,6 +69,36 @@ def test_all_wrong_settings_are_named_at_once():
         read_settings({"retries": "many", "stages": {"dev": {"window_s": 301}}})
     assert "retries = many" in str(error.value)
     assert "window_s = 301" in str(error.value)
+
+
+NAMES = st.sampled_from(["stages", "dev", *Settings.model_fields]) | st.text(max_size=3)
+VALUES = st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=5)
+VALUES |= st.sampled_from(["dev", "prod", "provisioned", "forever", "local", "4", "9" * 5000, "a@b", 365])
+
+
+@given(
+    st.dictionaries(
+        NAMES,
+        st.recursive(
+            VALUES, lambda some: st.lists(some, max_size=2) | st.dictionaries(NAMES, some, max_size=4)
+        ),
+        max_size=4,
+    )
+)
+def test_any_context_is_settings_or_told_in_words(context):
+    found = _read(context)
+    if isinstance(found, Settings):
+        assert Settings.model_validate(found.model_dump(exclude_none=True)) == found
+    else:
+        assert found.strip()
+
+
+def _read(context):
+    """Return the settings, or what is told of them."""
+    try:
+        return read_settings(context)
+    except SettingsError as error:
+        return str(error)
 
 
 def test_record_age_stays_below_half_the_dedup_window():
