@@ -88,8 +88,13 @@ def _local() -> Target:
         )
     try:
         connection = msgspec.json.decode(found.read_bytes(), type=Connection)
-    except (OSError, msgspec.MsgspecError) as error:
+        _point_at(connection)
+    except (OSError, ValueError, RecursionError) as error:  # also what no environment can hold
         raise Failure(f"{found} cannot be read ({error}): run `make run` again") from None
+    return Target(connection.stage, connection.outputs, is_local=True)
+
+
+def _point_at(connection: Connection) -> None:
     for name in ("AWS_PROFILE", "AWS_SESSION_TOKEN", "AWS_SECURITY_TOKEN"):
         os.environ.pop(name, None)  # the user's own account has no part in this
     os.environ.update(
@@ -99,7 +104,6 @@ def _local() -> Target:
         AWS_ACCESS_KEY_ID=connection.access_key_id,
         AWS_SECRET_ACCESS_KEY=connection.secret_access_key,
     )
-    return Target(connection.stage, connection.outputs, is_local=True)
 
 
 def _on_aws(stage: str) -> Target:

@@ -16,7 +16,7 @@ import httpcore
 import httpx
 
 from kith import FetchError
-from shared.core.containers import decode_any
+from shared.core.containers import decode_value
 from shared.core.fetch_rules import FetchRules
 from shared.core.made_json import json_kept
 
@@ -51,12 +51,15 @@ class Fetched:
         """The answer as text."""
         try:
             return self.body.decode(self._encoding, errors="replace")
-        except LookupError:  # an encoding that nobody knows
+        except (LookupError, UnicodeError):  # an encoding that nobody knows, or that replaces nothing
             return self.body.decode(errors="replace")
 
     def json(self) -> Any:
-        """Return the answer, decoded from JSON; numbers are int or Decimal."""
-        return decode_any(self.body)
+        """Return the answer, decoded from JSON; numbers are int or Decimal. ValueError if it is none."""
+        try:
+            return decode_value(self.body)
+        except RecursionError:
+            raise ValueError("the answer nests too deep") from None
 
 
 class Fetcher:

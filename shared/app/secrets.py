@@ -72,10 +72,14 @@ def hidden_of(urls: Iterable[str]) -> tuple[str, ...]:
 def _read(secret: Secret, secrets: Secrets) -> str:
     text = secrets.read(secret.secret)
     value: object = text
+    try:
+        text.encode()
+    except UnicodeEncodeError:  # half a surrogate pair, which no process can be told
+        raise SecretUnavailableError(f"the secret {secret.secret} is no text") from None
     if secret.key is not None:
         try:
             value = msgspec.json.decode(text, type=dict[str, object])[secret.key]
-        except (msgspec.MsgspecError, KeyError):
+        except (msgspec.MsgspecError, KeyError, RecursionError):
             raise SecretUnavailableError(
                 f"the secret {secret.secret} is no JSON object with the key {secret.key}"
             ) from None

@@ -22,7 +22,7 @@ WITHIN = "10.1.2.3"
 
 
 class Handler(BaseHTTPRequestHandler):
-    def do_GET(self):  # noqa: C901 - a page each
+    def do_GET(self):  # noqa: C901, PLR0912 - a page each
         self.server.seen.append(self.path)
         match self.path.partition("?")[0]:
             case "/ok":
@@ -43,6 +43,12 @@ class Handler(BaseHTTPRequestHandler):
                 self.trickle()
             case "/missing":
                 self.answer(b"nothing", status=404)
+            case "/extreme":
+                self.answer(b"[1E+9999999999999999999]")
+            case "/deep":
+                self.answer(b"[" * 2000)
+            case "/nonsense":
+                self.answer(b"\xff", content_type="text/plain; charset=idna")
             case "/odd":
                 self.answer("ü".encode("latin-1"), content_type="text/plain; charset=latin-1")
 
@@ -143,6 +149,10 @@ def test_an_answer_tells_all_that_came(server):
     assert fetch("/odd").text == "ü"
     with pytest.raises(ValueError):  # noqa: PT011 - the decoder's own
         missing.json()
+    assert fetch("/extreme").json() == [Decimal("1E+100000000000000000")]
+    with pytest.raises(ValueError, match="nests too deep"):
+        fetch("/deep").json()
+    assert fetch("/nonsense").text == "\ufffd"
 
 
 @pytest.mark.usefixtures("server")

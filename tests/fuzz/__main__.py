@@ -2,8 +2,9 @@
 
     python -m tests.fuzz --time 600 [--jobs 2] [TARGET ...]
 
-The time is shared out between the targets. What one of them fails on is written to `tests/fuzz/corpus`, where
-tests run it for good; what reached something new stays in `.fuzz`, for the next time.
+The time is shared out between the targets, each of which takes some ten seconds more to start. A target ends
+with the first input that it fails on: that is written to `tests/fuzz/corpus`, where tests run it for good.
+What reached something new stays in `.fuzz`, for the next time.
 """
 
 import argparse
@@ -17,9 +18,9 @@ import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-HERE = Path(__file__).parent
-CORPUS = HERE / "corpus"
-KEPT = HERE.parents[1] / ".fuzz"
+from tests.fuzz.target import CORPUS
+
+KEPT = Path(__file__).parents[2] / ".fuzz"
 START_S = 1800
 """What starting may take beside the time itself, on a machine that has much else to do."""
 INPUT_S_MAX = 10
@@ -46,7 +47,7 @@ def main(arguments):
     return 1 if failed else 0
 
 
-def fuzz(name, seconds, corpus=CORPUS, kept=KEPT):
+def fuzz(name, seconds, *, corpus=CORPUS, kept=KEPT, input_s_max=INPUT_S_MAX, memory_mb_max=MEMORY_MB_MAX):
     """Fuzz one target for so many seconds; return its name, and whether all was well."""
     (kept / name).mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory() as found:
@@ -55,14 +56,14 @@ def fuzz(name, seconds, corpus=CORPUS, kept=KEPT):
             [
                 *(sys.executable, "-m", "tests.fuzz.one", name, str(kept / name)),
                 *(f"-max_total_time={seconds}", f"-artifact_prefix={found}/"),
-                *(f"-timeout={INPUT_S_MAX}", f"-rss_limit_mb={MEMORY_MB_MAX}"),
+                *(f"-timeout={input_s_max}", f"-rss_limit_mb={memory_mb_max}"),
                 *(f"-max_len={INPUT_BYTES_MAX}", "-print_final_stats=1", "-verbosity=1"),
             ],
             capture_output=True,
             text=True,
             errors="replace",
             check=False,
-            timeout=seconds + START_S + INPUT_S_MAX,
+            timeout=seconds + START_S + input_s_max,
             env=os.environ | {"PYTHONHASHSEED": "0"},
         )
         failing = [path.read_bytes() for path in Path(found).iterdir()]
@@ -82,7 +83,7 @@ def fuzz(name, seconds, corpus=CORPUS, kept=KEPT):
 
 def _options(arguments):
     parser = argparse.ArgumentParser(prog="python -m tests.fuzz", description=__doc__.partition("\n")[0])
-    parser.add_argument("--time", type=int, default=600, help="seconds in all")
+    parser.add_argument("--time", type=int, default=600, help="seconds in all, beside what starting takes")
     parser.add_argument("--jobs", type=int, default=os.cpu_count(), help="targets at a time")
     parser.add_argument("targets", nargs="*")
     return parser.parse_args(arguments)

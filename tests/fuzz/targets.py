@@ -3,10 +3,8 @@
 import gzip
 import json
 import os
-from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
-from typing import NamedTuple
 
 import msgspec
 
@@ -17,7 +15,8 @@ from shared.app.registry import Status, Version
 from shared.contract import registry_version
 from shared.core.history import chain, pieces_of
 from shared.runtime.settings import RunSettings
-from tests.fuzz import commands, kept, outside, stored
+from tests.fuzz import commands, kept, outside, stored, told
+from tests.fuzz.target import Target
 from tests.golden.made import FILES
 from tests.golden.release import objects_of, releases, tables_of
 from tests.kinesis import (
@@ -31,21 +30,7 @@ from tests.kinesis import (
     zstd_of,
 )
 
-CORPUS = Path(__file__).parent / "corpus"
 ROOT = Path(__file__).parents[2]
-
-
-class Target(NamedTuple):
-    """What reads bytes, and bytes that it reads well."""
-
-    run: Callable[[bytes], None]
-    seeds: Callable[[], list[bytes]]
-
-
-def corpus(name):
-    """Return the inputs that were found by fuzzing once, the oldest first by name."""
-    folder = CORPUS / name
-    return [path.read_bytes() for path in sorted(folder.iterdir())] if folder.exists() else []
 
 
 def _texts():
@@ -187,6 +172,29 @@ _FUNCTION_ERROR = {
 }
 
 
+_CONNECTION = {
+    "endpoint_url": "http://127.0.0.1:9",
+    "region": "us-east-1",
+    "stage": "local",
+    "outputs": {"StreamName": "s"},
+    "access_key_id": "k",
+    "secret_access_key": "s",
+}
+
+
+def _pages():
+    page = b"HTTP/1.1 200 OK\r\nContent-Type: text/plain; charset=latin-1\r\nContent-Length: 9\r\n\r\n"
+    chunked = b"HTTP/1.1 404 Not Found\r\nTransfer-Encoding: chunked\r\n\r\n3\r\n\xffab\r\n0\r\n\r\n"
+    moved = b"HTTP/1.1 302 Found\r\nLocation: http://other.example.com/a?b\r\nContent-Length: 0\r\n\r\n"
+    return [page + b'{"a":1.5}', chunked, moved, b"HTTP/1.0 200 OK\r\nContent-Encoding: gzip\r\n\r\n"]
+
+
+def _folders():
+    yaml = (ROOT / "builders/customers/builder.yaml").read_bytes()
+    function = b"def profile(events, user, context):\n    return {'traits': {'n': sum(1 for _ in events)}}\n"
+    return [yaml, yaml + b"\0" + _CODE, yaml + b"\0\0" + function]
+
+
 def _item(wire):
     return msgspec.msgpack.encode(wire)
 
@@ -271,14 +279,16 @@ TARGETS = {
     "failing": Target(kept.failing, lambda: [_item({one: {"N": "5"} for one in Failing.__struct_fields__})]),
     "function_error": Target(kept.function_error, lambda: [json_of(_FUNCTION_ERROR)]),
     "manifest": Target(kept.manifest, lambda: [json_of(_MANIFEST)]),
+    "fetched": Target(told.fetched, _pages),
+    "secret": Target(
+        told.secret, lambda: [b'{"key": "a secret of some length"}', b"postgresql://u:p%20ss@h/d"]
+    ),
+    "warehouse": Target(told.warehouse, lambda: [b"sqlite://", b"postgresql+pg8000://u:p@host:5432/d?a=b"]),
+    "folder": Target(told.folder, _folders),
+    "names_of_objects": Target(
+        told.names_of_objects,
+        lambda: [b"2026-01-02T03:04:05.678Z/people/x.json\npeople-v1", b"dt=2026-01-02/hour=03/x.jsonl.gz"],
+    ),
+    "connection": Target(told.connection, lambda: [json_of(_CONNECTION)]),
     "settings": Target(kept.settings, lambda: [_ENVIRONMENT, b'{"MaximumRecordAgeInSeconds": 60}']),
 }
-
-
-def _faulty(data):
-    if data.startswith(b"kith") and len(data) > 6 and data[5] == 0x7F:
-        raise KeyError("found")
-
-
-FAULTY = Target(_faulty, lambda: [b"a seed"])
-"""Not one of them: it must be found."""
