@@ -2,8 +2,10 @@
 
 from base64 import b64encode
 from contextlib import ExitStack
+from functools import partial
 from random import Random
 from unittest.mock import patch
+from uuid import UUID
 
 import msgspec
 
@@ -13,25 +15,31 @@ from shared.app.backfill import Manifest, Written
 from shared.app.frozen import freeze
 from shared.app.functions.results import plan_of_result
 from shared.app.ingest import Ingest
+from shared.app.ports import Committed
 from shared.app.quarantine import entries_of
 from shared.app.rebuild.formats import SpoolWriter, compress, record_header, write_shuffled
 from shared.app.retries import Retries, retry_of
 from shared.core.archive import archive_line, archive_object
+from shared.core.compaction import compact
 from shared.core.compile import Builder
 from shared.core.control import Marker, control_record
 from shared.core.functions import FunctionResult
 from shared.core.grammar import parse_definition
-from shared.core.profile import Profile
+from shared.core.identity.identifiers import Identifier
+from shared.core.profile import Profile, copy
 from shared.core.records import Record, read_record
 from shared.core.spool import pack
+from shared.core.writes import Plan, Put
 from tests.fakes.objects import FakeObjects
+from tests.golden import beside
 from tests.kinesis import ARRIVAL, SEQUENCE, SHARD, aggregate_of, envelope, gzip_of, json_of
 from tests.people import HOUR, T0, a_definition, an_event, any_stream, contributions_of, in_batches
 from tests.simulation.dynamo import IDENTIFIERS, PROFILES, Dynamo
 
-LARGE, SMALL, COMPUTED = 1, 2, 3
-"""The versions that the tables hold: one as it comes, one whose limits are reached by a few events, and one
-with a profile function."""
+LARGE, SMALL, COMPUTED, COMPACTED = 1, 2, 3, 4
+"""The versions that the tables hold: one as it comes, one whose limits are reached by a few events, one with
+a profile function, and one whose events have UUIDs, and of which a history was put together."""
+OPTIONS = (("window", "30 days"), ("debounce", "30 seconds"))
 FILES = {
     "builder.yaml": """\
 name: shoppers
@@ -99,6 +107,11 @@ def tables():
             stack.enter_context(patch(name, value))
         _ingest(made, random, SMALL, 60, actions_max=8)
     _compute(made)
+    with (
+        patch("shared.adapters.dynamo.histories.PART_BYTES_MAX", 200),
+        patch("shared.core.history.PIECE_BYTES_MAX", 300),
+    ):
+        _compact(made)
     return {table: [item for _, item in sorted(items.items())] for table, items in made.dynamo.tables.items()}
 
 
@@ -119,7 +132,7 @@ def _ingest(made, random, version, size, actions_max=100):
 
 def _compute(made):
     """Have profiles with histories, of which one has a result of all it counted, and another one of less."""
-    shoppers = Builder(a_definition(profile_function=(("window", "30 days"), ("debounce", "30 seconds"))))
+    shoppers = Builder(a_definition(profile_function=OPTIONS))
     stream = any_stream(Random("histories"), size_min=30, size_max=30, gap_ms=HOUR // 2, people=6)
     events, store = contributions_of(shoppers, stream), made.store(shoppers, COMPUTED)
     result = FunctionResult({"plan": "pro", "odd": [{"": 1}], "gone": None, "n": 2}, "row-1", "d", "people")
@@ -137,6 +150,35 @@ def _compute(made):
         for profile in store.profiles(targets, fresh=True).values():
             if isinstance(profile, Profile):
                 store.commit([plan_of_result(shoppers, profile, result, 1)])
+
+
+def _compact(made):
+    """Have two profiles without a result; the history of one was put together, and chunks are cut."""
+    shoppers = Builder(a_definition(profile_function=OPTIONS))
+    store = made.store(shoppers, COMPACTED)
+    for number, event in enumerate(_uuid_events(6)):
+        person = "whole" if number % 3 else "apart"
+        [one] = contributions_of(shoppers, [event(userId=person)])
+        assert not Ingest(shoppers, store, Clock()).run([one]).failed
+    for profile in store.profiles({pointer.profile_id for pointer in _pointers(store)}, fresh=True).values():
+        compacted = compact(profile, store.chunks(profile, 0), profile.rev + 1, small_max=3)
+        if compacted is not None:
+            changed = copy(shoppers, profile)
+            changed.heads, changed.rev = compacted.heads(profile.id), profile.rev + 1
+            assert store.commit([Plan(puts=[Put(changed, profile.rev, compacted.chunks)])]) == [Committed()]
+
+
+def _pointers(store):
+    found = store.pointers([Identifier("user_id", one) for one in ("whole", "apart")], fresh=True)
+    return [one for one in found.values() if one is not None]
+
+
+def _uuid_events(count):
+    """Yield what makes events with the ids that libraries give them."""
+    random = Random("uuids")
+    for number in range(count):
+        name = str(UUID(int=random.getrandbits(128)))
+        yield partial(an_event, messageId=name, arrival=T0 + number * HOUR, properties={"tags": ["a", "b"]})
 
 
 def objects():
@@ -159,6 +201,7 @@ def objects():
         "shuffled": write_shuffled(4, [(1, compress(_records_of({5: frame, 9: pack([])})))]),
         "spool.zst": spool.finish(),
         "waiting.json": _waiting(),
+        **beside.made(contributions_of(builder(), [event(userId="u") for event in _uuid_events(2)])),
     }
 
 

@@ -22,6 +22,7 @@ from shared.core.history import events_of
 from shared.core.profile import Profile, canonical, missing_segments
 from shared.core.spool import unpack
 from tests.fakes.objects import FakeObjects
+from tests.golden import beside
 from tests.golden.made import IDENTIFIERS, PROFILES, Tables
 from tests.simulation.dynamo import KEYS
 
@@ -96,7 +97,7 @@ def _history(store, profile):
 
 def meaning_of_object(name, data):
     """Tell what an object of the bucket means, or a record of the stream."""
-    return plain(_READERS[name](data))
+    return plain(READERS[name](data))
 
 
 def unpacked(name, data):
@@ -134,7 +135,7 @@ def _quarantine(data):
     return msgspec.to_builtins(entry)
 
 
-_READERS = {
+READERS = {
     "archive.jsonl.gz": lambda data: list(read_object(data)),
     "control": control_of,
     "definition.json": lambda data: thaw(data, hashlib.sha256(data).hexdigest()),
@@ -144,6 +145,7 @@ _READERS = {
     "shuffled": _shuffled,
     "spool.zst": lambda data: [unpack(frame) for frame in read_spool(data, "spool")],
     "waiting.json": read_waiting,
+    **beside.READERS,
 }
 
 

@@ -11,7 +11,8 @@ from shared.app.ingest import Ingest
 from shared.contract import PROFILES_SK, SK_BODY_PREFIX, SK_DELTA_PREFIX, SK_HISTORY_PREFIX, SK_PROFILE
 from shared.core.profile import Profile
 from tests.golden.made import FILES, LARGE, PROFILES, Clock, builder, objects, tables
-from tests.golden.read import meaning_of_object, tables_on, unpacked
+from tests.golden.reached import unreached
+from tests.golden.read import READERS, meaning_of_object, tables_on, unpacked
 from tests.golden.release import meaning, meaning_of, objects_of, releases, tables_of
 from tests.people import an_event, contributions_of
 
@@ -85,6 +86,7 @@ def test_the_golden_tables_hold_one_of_everything():
     kinds = {one[PROFILES_SK]["S"].partition("#")[0] for one in items}
     beside = (SK_BODY_PREFIX, SK_DELTA_PREFIX, SK_HISTORY_PREFIX)
     assert kinds == {SK_PROFILE, *(one.rstrip("#") for one in beside)}
+    assert {*READERS} == {*objects_of(RELEASES[-1])}
     assert {one["kind"]["S"] for one in items if "kind" in one} == {"tombstone", "redirect"}
     meant = meaning_of(RELEASES[-1])["tables"].values()
     assert any(one.get("segments") for one in meant if isinstance(one, dict))
@@ -93,6 +95,15 @@ def test_the_golden_tables_hold_one_of_everything():
     assert {one["computed"]["basis"] == one["heads"] for one in computed} == {True, False}
     assert all(one["history"] for one in computed)
     assert any(one.get("merges") for one in meant if isinstance(one, dict))
+
+
+def test_each_form_that_is_read_is_on_file():
+    assert not unreached(RELEASES), "these lines read what nothing on file has: see CONTRIBUTING.md"
+
+
+def test_a_form_that_nothing_on_file_has_is_found_out():
+    """The negative control: only the first release wrote states of the first format."""
+    assert any("/dynamo/state.py:" in one for one in unreached(RELEASES[1:]))
 
 
 def test_the_last_release_on_file_is_what_this_one_writes():

@@ -36,7 +36,7 @@ def to_wire(value: Any) -> Wire:  # noqa: PLR0911 - one return per type
 
 
 def from_wire(wire: Mapping[str, Any]) -> Any:
-    """Return the plain value; sets come as sorted lists, numbers in canonical form."""
+    """Return the plain value, numbers in canonical form. Raises ValueError for sets: no value is one."""
     for letter, value in wire.items():
         if letter in {"S", "BOOL", "B"}:
             return value
@@ -48,8 +48,6 @@ def from_wire(wire: Mapping[str, Any]) -> Any:
             return {name: from_wire(one) for name, one in value.items()}
         if letter == "NULL":
             return None
-        if letter == "SS":
-            return sorted(value)
     raise ValueError(f"unknown wire type {sorted(wire)}")
 
 
