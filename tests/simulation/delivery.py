@@ -98,9 +98,8 @@ class Delivery:
                 consumer.move(shard, len(batch))
                 attempts = 0
         consumer.reading.discard(shard)
-        for child in self.stream.shards:
-            if shard in child.parents:
-                self._start_lane(consumer, child)
+        for one in consumer.readable():
+            self._start_lane(consumer, one)
 
     def _deliver(self, consumer, batch):
         """Deliver a batch; return how many of its records are done with."""

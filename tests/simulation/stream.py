@@ -118,11 +118,15 @@ class Consumer:
         return self.done(shard) >= len(shard.records)
 
     def readable(self):
-        """Return the shards to be read now: a child's turn comes when its parents are done."""
+        """Return the shards to be read now: a child's turn comes when its parents are over."""
         if not self.is_open:
             return []
         return [
             one
             for one in self._stream.shards
-            if not self.is_done(one) and all(map(self.is_done, one.parents))
+            if not self.is_done(one) and all(map(self._is_over, one.parents))
         ]
+
+    def _is_over(self, shard):
+        """Whether nothing is left of a shard, nor of what it came from: an empty one is always done."""
+        return self.is_done(shard) and all(map(self._is_over, shard.parents))
