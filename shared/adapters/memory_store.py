@@ -6,12 +6,14 @@ One lock stands for the store's transactions; every condition is checked as Dyna
 from collections.abc import Collection, Sequence
 from threading import Lock
 
+from msgspec.structs import replace
+
 from shared.app.functions.failing import Failing
 from shared.app.ports import Committed, Conflict, Result, SegmentGoneError
 from shared.core.compile import Builder, Contribution
 from shared.core.history import Head
 from shared.core.identity.identifiers import Identifier
-from shared.core.profile import Profile
+from shared.core.profile import Hush, Profile
 from shared.core.snapshot import Pointer, Redirect, Stored
 from shared.core.walk import reachable
 from shared.core.writes import Plan, Point, Put, Remove
@@ -81,13 +83,29 @@ class MemoryStore:
         """Leave contributions beside a live profile."""
         with self._lock:
             profile = self.stored.get(profile_id)
-            if not isinstance(profile, Profile):
+            if not isinstance(profile, Profile) or profile.is_closed:
                 return False
             self.parked[name] = list(contributions)
             if name not in profile.parked:
                 # A new object: what readers hold of the old one is theirs.
-                self.stored[profile_id] = _with_parked(profile, (*profile.parked, name))
+                self.stored[profile_id] = replace(profile, parked=(*profile.parked, name))
             return True
+
+    def hush(self, ids: Collection[str], removed: Collection[str], at: int) -> dict[str, Profile]:
+        """Ask all others to leave profiles to this process; return those for which this call did so."""
+        found: dict[str, Profile] = {}
+        with self._lock:
+            for one in sorted(ids):
+                profile = self.stored.get(one)
+                if not isinstance(profile, Profile):
+                    continue
+                if profile.is_hushed:
+                    break
+                rev = profile.rev + 1
+                self.stored[one] = found[one] = replace(
+                    profile, rev=rev, hush=Hush(rev, at, is_closed=one in removed)
+                )
+        return found
 
     def _commit(self, plan: Plan) -> Result:
         with self._lock:
@@ -116,7 +134,7 @@ class MemoryStore:
         stored = self.stored.get(put.profile.id)
         listed = stored.parked if isinstance(stored, Profile) else ()
         new = tuple(name for name in listed if name not in put.beside)
-        return _with_parked(put.profile, (*put.profile.parked, *new)) if new else put.profile
+        return replace(put.profile, parked=(*put.profile.parked, *new)) if new else put.profile
 
     def _remove(self, remove: Remove) -> None:
         if remove.redirect is None:
@@ -145,9 +163,3 @@ class MemoryStore:
     def _may_point(self, point: Point) -> bool:
         pointer = self.pointed.get(point.identifier)
         return pointer is None or pointer.profile_id in point.expected
-
-
-def _with_parked(profile: Profile, parked: tuple[str, ...]) -> Profile:
-    twin = Profile(**{name: getattr(profile, name) for name in profile.__struct_fields__})
-    twin.parked = parked
-    return twin

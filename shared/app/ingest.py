@@ -27,18 +27,24 @@ from shared.app.ports import (
 from shared.core.compile import Builder, Contribution
 from shared.core.event import Position
 from shared.core.plan import ACTIONS_MAX
-from shared.core.profile import Profile
-from shared.core.snapshot import Snapshot
+from shared.core.profile import Hush, Profile
+from shared.core.snapshot import Snapshot, Stored
 from shared.core.writes import Note, Plan
 
 PARK_AFTER: Final = 3
 """Lost races after which a group's events are parked beside the contended profile, if no others are there."""
 ATTEMPTS_MAX: Final = 8
 """Lost races after which a group fails."""
-PAUSE_AFTER_PARKING: Final = 2
-"""How many lost races a group waits for that cannot be parked, once it has lost more than the others do.
+HUSH_AFTER: Final = 2
+"""Lost races after which a group that cannot be parked asks the others to leave its profiles to it."""
+HUSHED_MS: Final = 500
+"""How long they do so; whose clock differs from that by more does not."""
+WAITS_MAX: Final = 3
+"""How often a group waits, in all, where somebody else has asked for quiet, and it cannot be parked."""
+PAUSE_MAX: Final = 2
+"""How many lost races a group waits for, at most, before it tries again.
 
-These have parked, and gone: who stays would only wait longer for the next of them."""
+After more of them the others have parked, and gone: who stays would only wait longer for the next."""
 CONTENDED: Final = "contended"
 """Why a group fails that lost too many races."""
 
@@ -76,10 +82,29 @@ class Outcome(msgspec.Struct):
 
 
 class _Waiting(msgspec.Struct):
-    """A group that is not written yet, and how often it lost a race."""
+    """A group that is not written yet: how often it lost a race, and how often it waited for others.
+
+    `hushed` holds, by the ids of profiles, the revisions at which it asked the others for quiet; if it
+    `is_next`, it has just done so.
+    """
 
     group: Group
     attempts: int = 0
+    waits: int = 0
+    hushed: dict[str, int] = {}
+    is_next: bool = False
+
+    def has_hushed(self, profile_id: str, found: Stored | None) -> bool:
+        """Whether others leave a profile to this group, which has lost, but not to what was `found` there."""
+        rev = self.hushed.get(profile_id)
+        return rev is not None and (found is None or found.rev == rev)
+
+    def obeyed(self, stored: Stored | None, now_ms: int) -> Hush | None:
+        """Return what somebody else has asked for who is to write a profile first, if anybody has."""
+        if not isinstance(stored, Profile) or self.hushed.get(stored.id) == stored.rev:
+            return None
+        hush = stored.hush if stored.is_hushed else None
+        return hush if hush is not None and abs(now_ms - hush.at) <= HUSHED_MS else None
 
 
 class Ingest:
@@ -107,18 +132,15 @@ class Ingest:
             loading.look_at(beside)
         waiting = [_Waiting(list(contributions))]
         while waiting:
-            lost = {id(one): each.attempts for each in waiting for one in each.group}
-            groups = [
-                _Waiting(group, max(lost.get(id(each), 0) for each in group))
-                for group in loading.load([one for each in waiting for one in each.group])
-            ]
+            groups = _regrouped(loading.load([one for each in waiting for one in each.group]), waiting)
             again: list[_Waiting] = []
             planned = self._plan(groups, loading, outcome, again)
             self._commit(planned, loading, outcome, again)
             waiting = again
             loading.fresh = True
-            if attempts := max((one.attempts for one in waiting), default=0):
-                self._clock.pause(attempts if attempts < PARK_AFTER else PAUSE_AFTER_PARKING)
+            pause = max((max(one.attempts, one.waits) for one in waiting), default=0)
+            if pause and not any(one.is_next for one in waiting):  # others wait for that one
+                self._clock.pause(min(pause, PAUSE_MAX))
         return outcome
 
     def _plan(
@@ -132,7 +154,7 @@ class Ingest:
                 if plan.is_unverified and not loading.fresh:
                     loading.forget(one.group, plan)
                     again.append(one)
-                else:
+                elif not self._gives_way(one, plan, loading, outcome, again):
                     planned.append((one, plan))
             except SegmentGoneError:
                 loading.forget(one.group)
@@ -188,28 +210,88 @@ class Ingest:
         """Have a group try again; after too many lost races park it, or give it back to the stream.
 
         It is parked at once where others are: whoever goes on to race there only delays whoever folds that.
+        One that cannot be parked asks the others for quiet.
         """
         one.attempts += 1
-        own = loading.own(one.group)
-        may_park = lost is not None and (one.attempts >= PARK_AFTER or _is_hot(lost, loading.snapshot))
         if one.attempts >= ATTEMPTS_MAX:
-            outcome.fail(own, CONTENDED)
-        elif lost is None or not may_park or not own or not self._park(own, lost):
+            outcome.fail(loading.own(one.group), CONTENDED)
+        elif lost is None:
             again.append(one)
-        else:
-            outcome.tally["deltas_parked"] += 1
-            outcome.tally["events_parked"] += len(own)
-            outcome.notes.append(Note("parked", {"profile": lost.puts[0].profile.id, "events": len(own)}))
+        elif not self._gives_way(one, lost, loading, outcome, again):
+            may_park = one.attempts >= PARK_AFTER or _is_hot(lost, loading.snapshot)
+            if may_park and self._park(loading.own(one.group), lost, outcome):
+                return
+            if lost.is_structural and one.attempts >= HUSH_AFTER:
+                self._hush(one, lost, loading, outcome)
+            again.append(one)
 
-    def _park(self, group: Group, lost: Plan) -> bool:
-        """Leave a group's events beside the profile it could not write; False where that cannot be.
+    def _gives_way(
+        self, one: _Waiting, plan: Plan, loading: Loading, outcome: Outcome, again: list[_Waiting]
+    ) -> bool:
+        """Park a group, or have it wait and be read again, if somebody else has asked for quiet."""
+        now_ms, profiles = self._clock.now_us() // 1000, loading.snapshot.profiles
+        found = (one.obeyed(profiles.get(each), now_ms) for each in _written_over(plan))
+        hushed = [each for each in found if each is not None]
+        if not hushed:
+            return False
+        if not any(each.is_closed for each in hushed) and self._park(loading.own(one.group), plan, outcome):
+            return True
+        if one.waits >= WAITS_MAX:
+            return False
+        one.waits += 1
+        loading.forget(one.group, plan)
+        again.append(one)
+        return True
+
+    def _hush(self, one: _Waiting, lost: Plan, loading: Loading, outcome: Outcome) -> None:
+        """Ask the others for quiet, and have the group try again at once by what is stored now.
+
+        What is parked beside a profile that is removed would be in the way: for that, they wait.
+        """
+        profiles = loading.snapshot.profiles
+        removed = {remove.profile.id for remove in lost.removes}
+        removed.update(bury.tombstone.id for bury in lost.buries)
+        wanted = [each for each in _written_over(lost) if not one.has_hushed(each, profiles.get(each))]
+        found = self._store.hush(wanted, removed, self._clock.now_us() // 1000)
+        profiles.update(found)
+        one.hushed.update((profile.id, profile.rev) for profile in found.values())
+        one.is_next = bool(found or (one.hushed and not wanted))
+        outcome.tally["profiles_hushed"] += len(found)
+
+    def _park(self, own: Group, plan: Plan, outcome: Outcome) -> bool:
+        """Leave a group's own events beside the profile that it was to write; False where that cannot be.
 
         They may wait there for long: none of them may link anybody. What a plan had no room for does.
         """
-        if lost.is_structural or lost.rest or not lost.puts:
+        if not own or plan.is_structural or plan.rest or not plan.puts:
             return False
-        profile_id = lost.puts[0].profile.id
-        return self._store.park(profile_id, f"{profile_id}/{_delta_name(group)}", group)
+        profile_id = plan.puts[0].profile.id
+        if not self._store.park(profile_id, f"{profile_id}/{_delta_name(own)}", own):
+            return False
+        outcome.tally["deltas_parked"] += 1
+        outcome.tally["events_parked"] += len(own)
+        outcome.notes.append(Note("parked", {"profile": profile_id, "events": len(own)}))
+        return True
+
+
+def _regrouped(groups: Iterable[Group], waiting: Iterable[_Waiting]) -> list[_Waiting]:
+    """Let groups go on from where those were whose contributions they hold."""
+    before = {id(one): each for each in waiting for one in each.group}
+    regrouped: list[_Waiting] = []
+    for group in groups:
+        of_these = {id(each): each for one in group if (each := before.get(id(one)))}.values()
+        attempts = max((each.attempts for each in of_these), default=0)
+        waits = max((each.waits for each in of_these), default=0)
+        hushed = {profile_id: rev for each in of_these for profile_id, rev in each.hushed.items()}
+        regrouped.append(_Waiting(group, attempts, waits, hushed))
+    return regrouped
+
+
+def _written_over(plan: Plan) -> list[str]:
+    """Return the ids of what must be stored as a plan has seen it."""
+    ids = [put.profile.id for put in plan.puts if put.expected is not None]
+    ids += [bury.tombstone.id for bury in plan.buries if bury.expected is not None]
+    return [*ids, *(remove.profile.id for remove in plan.removes), *plan.checks]
 
 
 def _is_hot(lost: Plan, snapshot: Snapshot) -> bool:

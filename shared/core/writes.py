@@ -18,13 +18,15 @@ class Put(NamedTuple):
     """Write a profile, if the stored revision is `expected` (None: if there is none).
 
     The `chunks` of its history are written first: the profile names the last of them. `beside` names the
-    deltas that the stored profile lists, as the plan saw it: those that it lists besides stay listed.
+    deltas that the stored profile lists, as the plan saw it: those that it lists besides stay listed. If it
+    `is_hushed`, others park beside it just now.
     """
 
     profile: Profile
     expected: int | None
     chunks: tuple[Chunk, ...] = ()
     beside: tuple[str, ...] = ()
+    is_hushed: bool = False
 
     @property
     def folded(self) -> list[str] | None:
@@ -33,7 +35,7 @@ class Put(NamedTuple):
         None where nothing may be added: the plan saw no list, or the profile takes over that of another one.
         """
         left = set(self.profile.parked)
-        if not self.beside or not left.issubset(self.beside):
+        if not (self.beside or self.is_hushed) or not left.issubset(self.beside):
             return None
         return [name for name in self.beside if name not in left]
 

@@ -221,13 +221,15 @@ class Dynamo:
         return answer | ({"LastEvaluatedKey": _wire_of(names, page[-1])} if len(keys) > len(page) else {})
 
     def _write_one(self, verb, name, arguments):
-        table, key, holds, item = self._prepared(verb, arguments)
+        returned = arguments.get("ReturnValues", "NONE")
+        alone = {one: each for one, each in arguments.items() if one != "ReturnValues"}
+        table, key, holds, item = self._prepared(verb, alone)
         if not holds:
             found = self.tables[table].get(key) if arguments.get(_ALL_OLD) == "ALL_OLD" else None
             answer = {"Item": dict(found)} if found is not None else {}
             raise client_error("ConditionalCheckFailedException", name, **answer)
         self.set(table, key, item)
-        return {}
+        return {"Attributes": dict(item)} if returned == "ALL_NEW" else {}
 
     def _transact(self, arguments):
         _only(arguments, {"TransactItems"})

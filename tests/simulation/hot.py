@@ -1,6 +1,6 @@
 """Hot profiles: a bot on a hundred shards, and a merge under fire, with the time that calls take.
 
-    python -m tests.simulation.hot [--shards 100] [--batches 4] [--json]
+    python -m tests.simulation.hot [--shards 100] [--batches 4] [--seed 0] [--json]
 
 Every shard has a process of its own, as Lambda has it. A batch of each second holds events of the hot person,
 and of others; what it took until a batch was acknowledged is what its neighbours waited.
@@ -15,9 +15,11 @@ from random import Random
 from unittest.mock import patch
 
 from shared.adapters.clock import PAUSE_S_BASE, PAUSE_S_MAX
+from shared.adapters.dynamo.keys import Keyspace
 from shared.adapters.dynamo.store import DynamoStore
 from shared.app.batch import Batch
 from shared.app.ingest import Ingest
+from shared.contract import IDENTIFIERS_PK
 from shared.core.compile import Builder
 from shared.core.identity.identifiers import Identifier
 from shared.core.profile import Profile
@@ -35,6 +37,8 @@ DRAIN_EVERY_MS = 300_000
 TICKS_MAX = 50_000_000
 BUILDER = Builder(a_definition())
 COOKIE, USER = Identifier("cookie_id", "bot"), Identifier("user_id", "bot")
+BOTH = {"anonymousId": "bot", "userId": "bot"}
+POINTERS = [(Keyspace(BUILDER.name, 1).pointer(one)[IDENTIFIERS_PK]["S"],) for one in (COOKIE, USER)]
 
 
 class Run:
@@ -44,12 +48,15 @@ class Run:
         self.random = Random(seed)
         self.scheduler = Scheduler(self.random, TICK_US)
         self.dynamo = Dynamo(self.now_us)
+        self.dynamo.watch = self._changed
         self.tally = Counter()
         self.took_ms = []
         """Per batch: from when it was due until it was acknowledged."""
         self.failed = 0
         self.waiting = 0
         """Records that were set aside, as they lost too many races."""
+        self.linked_at = []
+        """When the first event that links the two hot people was due, and when they were one, ms UTC."""
         self.waited_ms = []
         """What it took until each of them was counted."""
         self.sent = Counter()
@@ -134,6 +141,8 @@ class Run:
         records = []
         for at in range(hot_events if hot else 0):
             fields = hot(shard, number, at)
+            if fields == BOTH and not self.linked_at:
+                self.linked_at.append(self.now_us() / 1000)
             self.sent["hot"] += 1
             records.append(self._envelope(shard, fields))
         for at in range(others):
@@ -154,6 +163,13 @@ class Run:
                 "approximateArrivalTimestamp": self.now_us() / 1_000_000,
             },
         }
+
+    def _changed(self, table, key, _item):
+        """Take note of the moment from which both identifiers lead to one profile."""
+        if table == IDENTIFIERS and key in POINTERS and len(self.linked_at) == 1:
+            ids = [self.dynamo.tables[IDENTIFIERS][one]["profile_id"]["S"] for one in POINTERS]
+            if len(set(ids)) == 1:
+                self.linked_at.append(self.now_us() / 1000)
 
     def _parked(self):
         items = self.dynamo.tables[PROFILES].values()
@@ -218,8 +234,13 @@ def bot(_shard, _number, _at):
 def two_that_become_one(shard, number, at):
     """Events of a device and of a user, which are found to be one person half way."""
     if number >= 2 and shard == 0 and at == 0:
-        return {"anonymousId": "bot", "userId": "bot"}
+        return BOTH
     return {"anonymousId": "bot"} if (shard + at) % 2 else {"userId": "bot"}
+
+
+def bot_with_new_devices(shard, number, _at):
+    """Events of one user on every shard, who has another device in every tenth batch."""
+    return {"userId": "bot"} | ({"anonymousId": f"d{shard}-{number}"} if shard % 10 == 0 else {})
 
 
 def measured(run):
@@ -235,6 +256,8 @@ def measured(run):
         "deltas_parked": run.tally["deltas_parked"],
         "events_parked": run.tally["events_parked"],
         "parked_max": run.parked_max,
+        "profiles_hushed": run.tally["profiles_hushed"],
+        "link_ms": round(run.linked_at[1] - run.linked_at[0]) if len(run.linked_at) > 1 else None,
         "records_waiting": run.waiting,
         "batches_again": run.failed,
         "batch_ms_median": round(took[len(took) // 2]),
@@ -243,18 +266,24 @@ def measured(run):
     }
 
 
-SCENARIOS = {"nobody is hot": None, "a bot": bot, "a merge under fire": two_that_become_one}
+SCENARIOS = {
+    "nobody is hot": None,
+    "a bot": bot,
+    "a bot with new devices": bot_with_new_devices,
+    "a merge under fire": two_that_become_one,
+}
 
 
 def main(arguments):
     parser = argparse.ArgumentParser(prog="python -m tests.simulation.hot", description=__doc__)
     parser.add_argument("--shards", type=int, default=100)
     parser.add_argument("--batches", type=int, default=4)
+    parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--json", action="store_true")
     options = parser.parse_args(arguments)
     found = {}
     for name, hot in SCENARIOS.items():
-        found[name] = measured(Run(options.shards, options.batches, hot).play())
+        found[name] = measured(Run(options.shards, options.batches, hot, seed=options.seed).play())
         if not options.json:
             print(name, found[name], flush=True)
     if options.json:

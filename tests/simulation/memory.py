@@ -52,6 +52,12 @@ class SimulatedMemoryStore:
         self._world.scheduler.switch()
         return parked
 
+    def hush(self, ids, removed, at):
+        self._world.scheduler.switch()
+        hushed = self._store.hush(ids, removed, at)
+        self._world.scheduler.switch()
+        return hushed
+
     def _read(self, read, seen, keys, *, fresh):
         self._world.scheduler.switch()
         found = read(keys, fresh=fresh)

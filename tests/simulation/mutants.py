@@ -9,7 +9,7 @@ from unittest.mock import patch
 
 from shared.adapters.dynamo import followups, items, store, transactions, writes
 from shared.adapters.dynamo.client import Condition
-from shared.app import batch, loading, read, retries
+from shared.app import batch, ingest, loading, read, retries
 from shared.core import life, memory, plan, profile
 from shared.core.aggregations.last import Last
 from shared.core.identity import resolve
@@ -247,6 +247,26 @@ def owns_nothing_through_redirects():
     yield patch.object(transactions, "may_point", lambda _: ANYTHING)
 
 
+def obeys_for_ever():
+    """Whoever is asked to leave a profile to somebody does so, also when that one has long died."""
+
+    def obeyed(self, stored, now_ms):
+        del self, now_ms
+        return stored.hush if isinstance(stored, profile.Profile) and stored.is_hushed else None
+
+    yield patch.object(ingest._Waiting, "obeyed", obeyed)
+
+
+def drops_who_gives_way():
+    """What is neither written nor parked, as somebody else is to go first, is not tried again."""
+    gives_way = ingest.Ingest._gives_way
+
+    def forgetful(self, one, planned, loading, outcome, again):
+        return gives_way(self, one, planned, loading, outcome, again) and not again.clear()
+
+    yield patch.object(ingest.Ingest, "_gives_way", forgetful)
+
+
 def loses_who_waits():
     """What a transformation wants to try again, and what lost too many races, is set aside nowhere."""
     yield patch.object(retries.Retries, "put", lambda self, builder, version, waiting: None)
@@ -287,6 +307,8 @@ MUTANTS = [
     takes_any_order,
     keeps_the_secondary,
     owns_nothing_through_redirects,
+    obeys_for_ever,
+    drops_who_gives_way,
     loses_who_waits,
     looks_but_once,
     *MUTANTS_OF_DELIVERY,

@@ -10,6 +10,8 @@ from tests.oracle import DEFAULTS, Limits
 SMALL = Limits(identifiers=4, canonical_bytes=1500, remembered=2048)
 
 NEVER = 10**9
+HUSHED_MS_MAX = 4000
+"""As far as the clocks of two processes may be apart."""
 
 
 def limits_of(setting):
@@ -43,6 +45,10 @@ def tuned(setting):
     if random.random() < 0.2:
         values["shared.adapters.dynamo.writes.ITEM_BYTES_MAX"] = 1500
         values["shared.adapters.dynamo.overflow.CHUNK_BYTES_MAX"] = 600
+    # What is parked as somebody asked for quiet is taken later, too.
+    values["shared.app.ingest.HUSH_AFTER"] = NEVER if is_decided_by_order else random.choice([1, 1, 2, NEVER])
+    values["shared.app.ingest.WAITS_MAX"] = random.choice([0, 1, 3])
+    values["shared.app.ingest.HUSHED_MS"] = random.choice([200, HUSHED_MS_MAX])
     with ExitStack() as stack:
         for name, value in values.items():
             stack.enter_context(patch(name, value))

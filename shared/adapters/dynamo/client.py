@@ -184,6 +184,16 @@ class Client:
         call = partial(self._client.update_item, UpdateExpression=expression)
         return self._holds(partial(call, TableName=table, Key=key, **condition.arguments()), size)
 
+    def updated(self, table: str, key: Item, expression: str, condition: Condition, size: int) -> Item:
+        """Update an item of about that many bytes, and return it as it is then.
+
+        Raises `ConditionFailedError` with what is stored.
+        """
+        call = partial(self._client.update_item, UpdateExpression=expression, ReturnValues="ALL_NEW")
+        answer = self._write(partial(call, TableName=table, Key=key, **condition.arguments()), size)
+        item: Item = answer["Attributes"]
+        return item
+
     def delete(self, table: str, key: Item, condition: Condition, size: int) -> bool:
         """Delete an item of about that many bytes; False when the condition does not hold."""
         call = partial(self._client.delete_item, TableName=table, Key=key, **condition.arguments())
@@ -223,14 +233,15 @@ class Client:
             self._clock.pause(attempt)
             attempt += 1
 
-    def _write(self, call: Callable[..., Any], size: int) -> None:
+    def _write(self, call: Callable[..., Any], size: int) -> Any:
         try:
-            self._alone(partial(call, ReturnValuesOnConditionCheckFailure="ALL_OLD"))
+            answer = self._alone(partial(call, ReturnValuesOnConditionCheckFailure="ALL_OLD"))
         except ClientError as error:
             found = _found_instead(error)
             self.units.write(write_units(size if found is None else size_of(found)))
             raise ConditionFailedError(found) from error
         self.units.write(write_units(size))
+        return answer
 
     def _get(self, table: str, keys: Sequence[Item], options: Mapping[str, Any]) -> list[Item]:
         found: list[Item] = []

@@ -13,7 +13,7 @@ from collections.abc import Sequence
 from typing import Final
 
 from shared.adapters.dynamo.client import Change
-from shared.adapters.dynamo.items import BULKY, PARKED
+from shared.adapters.dynamo.items import BULKY, CLOSED, HUSHED, PARKED
 from shared.adapters.dynamo.overflow import CHUNKS
 from shared.adapters.dynamo.state import UnknownFormatError, reads_items
 from shared.adapters.dynamo.wire import Item, Wire
@@ -23,7 +23,7 @@ from shared.core.spool import pack, unpack
 
 DELTA_BYTES_MAX: Final = 350 * 1024
 _FORMAT: Final = b"\x02"
-_OPTIONAL: Final = (*BULKY, CHUNKS, PROFILES_DUE)
+_OPTIONAL: Final = (*BULKY, CHUNKS, PROFILES_DUE, HUSHED, CLOSED)
 """What a profile's item may have or not."""
 
 

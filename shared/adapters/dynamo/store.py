@@ -7,6 +7,7 @@ goes wrong then costs storage until its TTL, nothing else.
 
 from collections.abc import Callable, Collection, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from functools import partial
 from typing import Any, Final, TypeVar
 
@@ -14,12 +15,18 @@ from botocore.exceptions import ClientError
 
 from shared.adapters.dynamo.access import Access, Tables
 from shared.adapters.dynamo.bodies import Bodies
-from shared.adapters.dynamo.client import WRITE_ITEMS_MAX, Client, Condition, chunks
+from shared.adapters.dynamo.client import (
+    WRITE_ITEMS_MAX,
+    Client,
+    Condition,
+    ConditionFailedError,
+    chunks,
+)
 from shared.adapters.dynamo.deltas import DELTA_BYTES_MAX, contributions_of, delta
 from shared.adapters.dynamo.failures import FailureItems
 from shared.adapters.dynamo.followups import FollowUps
 from shared.adapters.dynamo.histories import Histories
-from shared.adapters.dynamo.items import KIND, PARKED, Items, seconds
+from shared.adapters.dynamo.items import CLOSED, HUSHED, KIND, PARKED, Items, seconds
 from shared.adapters.dynamo.keys import Keyspace, delta_name
 from shared.adapters.dynamo.reads import Reads
 from shared.adapters.dynamo.state import UnknownFormatError
@@ -37,6 +44,7 @@ from shared.core.identity.identifiers import Identifier
 from shared.core.profile import Profile
 from shared.core.retention import DAY_MS
 from shared.core.snapshot import Pointer, Stored
+from shared.core.times import format_time
 from shared.core.writes import Plan
 
 T = TypeVar("T")
@@ -47,6 +55,9 @@ FOLLOWERS: Final = 8
 itself."""
 DELTA_MS: Final = 400 * DAY_MS
 """How long a delta may wait for the next writer of its profile: longer than a profile lives by default."""
+
+IS_OPEN: Final = f"attribute_exists(pk) AND attribute_not_exists({KIND}) AND attribute_not_exists({CLOSED})"
+"""Of a profile that is live, and that nobody is about to remove."""
 
 
 class DynamoStore:
@@ -164,14 +175,13 @@ class DynamoStore:
         return list(self._writers.map(partial(self._commit, is_alone=is_alone), plans, prepared))
 
     def park(self, profile_id: str, name: str, contributions: Sequence[Contribution]) -> bool:
-        """Leave contributions beside a live profile; False when it is not live, or they are too many."""
+        """Leave contributions beside a live profile that is not closed; False if that cannot be."""
         item = {**self._keyspace.delta(name), **delta(contributions)}
         item[TTL_ATTRIBUTE] = seconds(self._clock.now_us() // 1000 + DELTA_MS)
         if size_of(item) > DELTA_BYTES_MAX:
             return False
         self._client.write(self._tables.profiles, [item], [])
         self._reads.cached.drop(profile_id)
-        is_live = f"attribute_exists(pk) AND attribute_not_exists({KIND})"
         change = f"ADD {PARKED} :name"
         values: dict[str, Wire] = {":name": {"SS": [name]}}
         if self._debounce_s is not None:  # whoever runs the function folds it, if nobody does before
@@ -179,7 +189,33 @@ class DynamoStore:
             values[":due"] = {"N": str(self._debounce_s)}
         key = self._keyspace.profile(profile_id)
         size = self._reads.size_of(profile_id) + len(name)
-        return self._client.update(self._tables.profiles, key, change, Condition(is_live, values), size)
+        return self._client.update(self._tables.profiles, key, change, Condition(IS_OPEN, values), size)
+
+    def hush(self, ids: Collection[str], removed: Collection[str], at: int) -> dict[str, Profile]:
+        """Ask all others to leave profiles to this process; return those for which this call did so."""
+        found: dict[str, Profile] = {}
+        self._follow_ups.best_effort(lambda: self._hush(ids, removed, at, found))
+        return found
+
+    def _hush(
+        self, ids: Collection[str], removed: Collection[str], at: int, found: dict[str, Profile]
+    ) -> None:
+        values: dict[str, Wire] = {":at": {"S": format_time(at)}, ":one": {"N": "1"}}
+        condition = Condition(f"{IS_OPEN} AND attribute_not_exists({HUSHED})", values)
+        for one in sorted(ids):  # of two who want the same ones, one gets all
+            change = f"SET {CLOSED if one in removed else HUSHED} = :at ADD rev :one"
+            key, size = self._keyspace.profile(one), self._reads.size_of(one)
+            self._reads.cached.drop(one)
+            try:
+                item = self._client.updated(self._tables.profiles, key, change, condition, size)
+            except ConditionFailedError as error:
+                if error.found is not None and KIND not in error.found:
+                    return
+                continue
+            with suppress(SegmentGoneError, UnknownFormatError):  # whoever reads it finds out
+                stored = self._reads.stored(item)
+                if isinstance(stored, Profile):
+                    found[one] = stored
 
     def _prepared(self, plan: Plan) -> list[Prepared] | Result:
         """Lay out the profiles of a plan, or say why that cannot be."""
