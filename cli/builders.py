@@ -4,6 +4,7 @@ from cli.errors import Failure
 from cli.target import Target
 from shared import contract
 from shared.adapters.definitions import Definitions, UnknownVersionError
+from shared.app.frozen import DamagedDefinitionError
 from shared.core.definition import Definition
 
 
@@ -35,7 +36,7 @@ def choose(target: Target, name: str | None, version: int | None) -> tuple[str, 
 
 
 def definition_of(target: Target, name: str, version: int) -> Definition:
-    """Return what a version says; Failure if there is no such version."""
+    """Return what a version says; Failure if there is no such version, or it is damaged."""
     definitions = Definitions(
         target.client("dynamodb"),
         target.client("s3"),
@@ -46,3 +47,5 @@ def definition_of(target: Target, name: str, version: int) -> Definition:
         return definitions.load(name, version).frozen.definition
     except UnknownVersionError:
         raise Failure(f"builder {name} has no version {version}") from None
+    except DamagedDefinitionError as error:
+        raise Failure(str(error)) from None

@@ -3,11 +3,13 @@
 Only botocore clients and msgspec: PynamoDB would double the cold start.
 """
 
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from typing import Any, Final, NamedTuple
 
 from shared import contract
 from shared.adapters.lru import Lru
-from shared.app.frozen import Frozen, thaw
+from shared.app.frozen import DamagedDefinitionError, Frozen, thaw
 from shared.app.registry import Status
 
 KEPT_MAX: Final = 8
@@ -39,7 +41,7 @@ class Definitions:
     def load(self, builder: str, version: int) -> Loaded:
         """Return one version.
 
-        UnknownVersionError if the registry has none; DamagedDefinitionError if its object was changed.
+        UnknownVersionError if the registry has none; DamagedDefinitionError if its row or object was changed.
         """
         known = self._loaded.get((builder, version))
         if known is None:
@@ -48,13 +50,16 @@ class Definitions:
         return known
 
     def status(self, builder: str, version: int) -> str | None:
-        """Return how a version is now; None if the registry has none."""
+        """Return how a version is now, None if the registry has none; DamagedDefinitionError as `load`."""
         row = self._row(builder, version)
-        return None if row is None else row["status"]["S"]
+        with _damages(builder, version):
+            return None if row is None else row["status"]["S"]
 
     def has_ended(self, builder: str, version: int) -> bool:
         """Say whether a version is retired or has failed, so that it needs no events any more."""
-        return self.status(builder, version) in (Status.RETIRED, Status.FAILED)
+        with suppress(DamagedDefinitionError):
+            return self.status(builder, version) in (Status.RETIRED, Status.FAILED)
+        return False  # for all that anybody can tell
 
     def _row(self, builder: str, version: int) -> Any:
         """Return a version's row; None if the registry has none."""
@@ -69,6 +74,17 @@ class Definitions:
         row = self._row(builder, version)
         if row is None:
             raise UnknownVersionError(f"the registry has no version {version} of {builder}")
-        sha256 = row["sha256"]["S"]
-        found = self._s3.get_object(Bucket=self._bucket, Key=row["definition_key"]["S"])
-        return Loaded(thaw(found["Body"].read(), sha256), sha256, int(row["t0"]["N"]))
+        with _damages(builder, version):
+            key, sha256, t0 = row["definition_key"]["S"], row["sha256"]["S"], int(row["t0"]["N"])
+        found = self._s3.get_object(Bucket=self._bucket, Key=key)
+        return Loaded(thaw(found["Body"].read(), sha256), sha256, t0)
+
+
+@contextmanager
+def _damages(builder: str, version: int) -> Iterator[None]:
+    """Tell which row it is that says what none of Kith's does."""
+    try:
+        yield
+    except (KeyError, ValueError) as error:
+        what = f"the registry's row of version {version} of {builder}"
+        raise DamagedDefinitionError(f"{what} is damaged") from error

@@ -6,11 +6,15 @@ from types import SimpleNamespace
 import msgspec
 
 from shared import contract
+from shared.adapters.definitions import Definitions
+from shared.adapters.dynamo.access import Tables
+from shared.adapters.dynamo.active import DynamoActiveProfiles
 from shared.adapters.dynamo.failures import FailureItems
 from shared.adapters.dynamo.keys import Keyspace
 from shared.adapters.function_errors import S3FunctionErrors
 from shared.adapters.registry import RegistryRow, damages, progress_of, version_of
 from shared.app.backfill import Backfill, Manifest
+from shared.app.frozen import DamagedDefinitionError
 from shared.app.functions.deliver import Deliver, Message
 from shared.app.functions.dispatch import DELAY_S_MAX, read_change
 from shared.app.functions.errors import DamagedFunctionError
@@ -20,12 +24,16 @@ from shared.app.rebuild.build import BuildFailedError, BuildName
 from shared.app.rebuild.formats import compress
 from shared.app.rebuild.link import links_of
 from shared.app.rebuild.naming import choose_names
+from shared.app.rebuild.ports import ActiveProfile
 from shared.app.registry import DamagedRowError, Version
 from shared.core.archive import read_object
+from shared.core.compile import Builder
+from shared.core.identity.identifiers import Identifier
 from shared.runtime.settings import RunSettings, SettingsError, read_consumer, read_settings
 from tests.fakes.objects import FakeObjects
 from tests.fuzz.outside import ARRIVAL, Source, Spool, puts
 from tests.fuzz.stored import is_wire
+from tests.people import a_definition
 
 NAME = BuildName("people", 1)
 
@@ -52,6 +60,40 @@ def row(data):
         assert isinstance(version_of(RegistryRow.from_raw_data(found)), Version)
     with suppress(DamagedRowError), damages("what was counted"):
         assert all(isinstance(one, int) for one in progress_of(found).values())
+    dynamodb = SimpleNamespace(get_item=lambda **_: {"Item": found})
+    definitions = Definitions(dynamodb, _NoBucket(), "registry", "archive")
+    with suppress(DamagedDefinitionError, NoObjectError):
+        definitions.load("people", 1)
+    assert isinstance(definitions.has_ended("people", 1), bool)
+
+
+class NoObjectError(Exception):
+    """What a row leads to is not there."""
+
+
+class _NoBucket:
+    """Holds no object, whatever its name."""
+
+    def get_object(self, *, Bucket, Key):  # noqa: N803 - arguments of AWS
+        assert isinstance(Bucket, str)
+        assert isinstance(Key, str)
+        raise NoObjectError
+
+
+def owner(data):
+    """What a rebuild asks the active version: a pointer, and the profile that it leads to."""
+    found = _item(data)
+    if found is None:
+        return
+    pointer = {"profile_id": {"S": "0" * 32}, "first_seen": {"S": "2026-01-02T03:04:05.678Z"}}
+    kept = {
+        "identifiers": pointer | found | {"pk": {"S": "people#1#user_id#u"}},
+        "profiles": found | {"pk": {"S": f"people#1#{'0' * 32}"}, "sk": {"S": "profile"}},
+    }
+    active = DynamoActiveProfiles(None, Builder(a_definition()), 1, Tables("profiles", "identifiers"), None)
+    active._client = SimpleNamespace(get=lambda table, keys, **_: [kept[table]] if keys else [])
+    asked = Identifier("user_id", "u")
+    assert all(isinstance(one, ActiveProfile) for one in active.owners([asked], ARRIVAL).values())
 
 
 def names(data):

@@ -37,7 +37,7 @@ from shared.core.identity.identifiers import DEFAULT_BLOCK, NORMALIZERS
 from shared.core.kpl import MAGIC, user_records
 from shared.core.plan import play
 from shared.core.profile import canonical
-from shared.core.records import Rejection, kinesis_records, read_record, reject
+from shared.core.records import Rejection, envelope_of, kinesis_records, read_record, reject
 from shared.core.spool import pack, unpack
 from shared.core.times import TIME_MS_MAX, parse_time
 from shared.core.values import PARSERS
@@ -68,7 +68,7 @@ def record(data):
         if isinstance(one, Rejection):
             assert one.reason in REASONS
             assert one.whole == (len(results) == 1 and one.data == data) or not one.whole
-            quarantine.entries_of("people", 1, {}, [one])
+            _rejected_again(one)
         else:
             _read_again(one)
     _fold([one for one in results if isinstance(one, Event)])
@@ -92,6 +92,15 @@ def _read_again(event):
     assert len(again) == 1
     assert isinstance(again[0], Event)
     assert (again[0].id, again[0].time, again[0].body) == (event.id, event.time, event.body)
+
+
+def _rejected_again(rejection):
+    """What cannot be read is rejected for the same reason when it is replayed from quarantine."""
+    [entry] = quarantine.entries_of("people", 1, envelope_of(rejection), [rejection])
+    [record] = kinesis_records(entry.envelope)
+    again = read_record(*record)
+    assert {one.reason for one in again if isinstance(one, Rejection)} == {rejection.reason}
+    assert [one.position for one in again] == [rejection.position]
 
 
 def _fold(events):

@@ -266,6 +266,14 @@ TARGETS = {
     "quarantined": Target(stored.quarantined, _object("quarantine.json")),
     "answers": Target(stored.answers, _answers),
     "row": Target(kept.row, _rows),
+    "owner": Target(
+        kept.owner,
+        lambda: [
+            *map(_item, stored.profiles()),
+            *(_item(one) for one in tables_of(releases()[-1])["identifiers"][:3]),
+            _item({"redirect": {"N": "5"}, "kind": {"S": "redirect"}, "rev": {"N": "1"}}),
+        ],
+    ),
     "names": Target(
         kept.names,
         lambda: [compress(msgspec.msgpack.encode([("user_id", "u", 1_700_000_000_000, "0" * 32)]))],

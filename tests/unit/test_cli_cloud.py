@@ -247,6 +247,19 @@ def test_what_does_not_exist_is_told_with_what_does(clients, arguments, message)
     assert message in result.stderr
 
 
+def test_a_row_or_a_definition_that_is_damaged_is_told(clients):
+    row = {contract.REGISTRY_PK: {"S": "people"}, contract.REGISTRY_SK: {"S": contract.registry_version(2)}}
+    clients("dynamodb").put_item(TableName=NAMES[contract.OUTPUT_REGISTRY_TABLE], Item=row)
+    try:
+        result = kith("get", "user_id", "u", "--version", 2)
+    finally:
+        clients("dynamodb").delete_item(TableName=NAMES[contract.OUTPUT_REGISTRY_TABLE], Key=row)
+    assert (result.exit_code, result.stderr) == (
+        1,
+        "kith: the registry's row of version 2 of people is damaged\n",
+    )
+
+
 def test_a_stage_that_is_not_deployed_is_told():
     result = kith("get", "user_id", "u", stage="nowhere")
     assert result.exit_code == 1

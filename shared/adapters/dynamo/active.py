@@ -94,7 +94,7 @@ class DynamoActiveProfiles:
                 break
             read = self._get(self._tables.profiles, keys, _NAMES)
             items.update((self._keyspace.profile_id(item), item) for item in read)
-            ids = {item[REDIRECT]["S"] for item in read if REDIRECT in item}
+            ids = {target for item in read if (target := _target(item)) is not None}
         return items
 
     def _get(self, table: str, keys: Sequence[Item], names: Sequence[str]) -> list[Item]:
@@ -120,7 +120,14 @@ def _end(items: dict[str, Item], target: str) -> Item | None:
     """Return the item that an id leads to, through redirects."""
     for _ in range(REDIRECTS_MAX):
         item = items.get(target)
-        if item is None or REDIRECT not in item:
+        further = None if item is None else _target(item)
+        if further is None:
             return item
-        target = item[REDIRECT]["S"]
+        target = further
     return None
+
+
+def _target(item: Item) -> str | None:
+    """Return where an item redirects to; None if it does not, or cannot be read."""
+    target: str | None = item.get(REDIRECT, {}).get("S")
+    return target
