@@ -1,26 +1,22 @@
 """A profile function, and the function of Lambda that runs it, which fails as all do.
 
-What it returns is a function of its events, and so is whether it fails on them: whoever checks can ask it.
-Whether it is reached at all, dies, takes too long, or gets as far as a profile, the seed decides.
+What it returns is a function of its events, and so is whether it fails on them.
 """
 
-import io
 from decimal import Decimal
 from zlib import crc32
 
 import msgspec
-from botocore.exceptions import ReadTimeoutError
 
 from shared.adapters.lambda_functions import LambdaProfileFunction
 from shared.app.functions.ports import FunctionInput
 from shared.core.functions import FunctionFailure, result_of
 from shared.core.history import events_of
-from shared.core.sandbox import FunctionAnswer, FunctionRequest, Program, Response
+from shared.core.sandbox import FunctionAnswer, FunctionRequest, Program
 from shared.core.user_code import PROFILE_FILE
 from tests.simulation.due_queue import OFTEN
-from tests.simulation.dynamo import client_error
+from tests.simulation.invoked import FAULTS, FAULTS_OF_CODE, InvokedFunction
 
-FAULTS = ("throttled", "lost", "slow", "crashed", "unreached", "raised", "timeout")
 FAILURES = {
     "raised": FunctionFailure("function_error", "OSError in line 7"),
     "timeout": FunctionFailure("function_timeout", "it took longer than 10 seconds"),
@@ -28,9 +24,7 @@ FAILURES = {
 """Of code that is not always well."""
 ALWAYS = FunctionFailure("function_error", "KeyError in line 3")
 """Of code that is never well with these events."""
-SLOW_TICKS_MAX = 300
 PROGRAM = Program("people", 1, "", {}, PROFILE_FILE)
-_UNREACHED = FunctionAnswer(unreached=True)
 _decode_request = msgspec.json.Decoder(FunctionRequest).decode
 _decode_inputs = msgspec.json.Decoder(list[FunctionInput], float_hook=Decimal).decode
 
@@ -50,36 +44,18 @@ def outcome_of(given):
     return ALWAYS if value is None else result_of(value)
 
 
-class SandboxFunction:
-    """As much of a client of Lambda, for one process, as is asked for: it invokes what runs functions."""
+class SandboxFunction(InvokedFunction):
+    """What runs profile functions, as one process invokes it."""
 
-    def __init__(self, world, process):
-        self._world = world
-        self._what = f"function of {process.name}"
+    name = "function"
+    times = OFTEN
+    unreached = FunctionAnswer(unreached=True)
 
-    def invoke(self, *, FunctionName, Payload):  # noqa: N803 - as botocore has it
-        del FunctionName
-        scheduler, faults = self._world.scheduler, self._world.faults
-        scheduler.switch()
-        fault = faults.draw(self._what, FAULTS, times=OFTEN)
-        if fault == "slow":
-            scheduler.switch(1 + faults.below(SLOW_TICKS_MAX))
-        if fault == "throttled":
-            raise client_error("TooManyRequestsException", "Invoke")
-        inputs = _decode_inputs(_decode_request(Payload).inputs)
-        answers = [self._answer(one) for one in inputs]
-        scheduler.switch()
-        if fault == "lost":
-            raise ReadTimeoutError(endpoint_url="")
-        if fault == "crashed":
-            return {"FunctionError": "Unhandled", "Payload": io.BytesIO(b"{}")}
-        if fault == "unreached":
-            at = faults.below(len(inputs) + 1)
-            answers[at:] = [_UNREACHED] * (len(inputs) - at)
-        if fault in FAILURES and inputs:
-            answers[faults.below(len(inputs))] = FunctionAnswer(failure=FAILURES[fault])
-        said = Response(msgspec.json.encode(answers).decode())
-        return {"Payload": io.BytesIO(msgspec.json.encode(said))}
+    def _faults(self):
+        return (*FAULTS, *FAULTS_OF_CODE, *FAILURES)
+
+    def _answers(self, payload):
+        return [self._answer(one) for one in _decode_inputs(_decode_request(payload).inputs)]
 
     def _answer(self, given):
         value = value_of(given)
@@ -87,6 +63,9 @@ class SandboxFunction:
             return FunctionAnswer(failure=ALWAYS)
         self._world.returned.setdefault(given.user.profile_id, []).append(result_of(value).traits)
         return FunctionAnswer(value=msgspec.Raw(msgspec.json.encode(value)))
+
+    def _failed(self, fault):
+        return FunctionAnswer(failure=FAILURES[fault]) if fault in FAILURES else None
 
 
 def function_for(world, process):
