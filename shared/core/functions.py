@@ -27,7 +27,8 @@ FunctionReason = Literal[
     "function_history",
 ]
 """Why a profile function has no result: it raised an error; what it returned cannot be kept; the file cannot
-be run at all; it took too long; the process went with it; or the history is too large to be handed over."""
+be run at all; it took too long; the process went with it; or the history is too large to be handed over, or
+damaged."""
 
 _KEYS: Final = {
     "traits": "traits",

@@ -43,6 +43,9 @@ _FORMAT_OF_ALL: Final = 2
 """Of a chunk that names all others of its history: each name is followed by their `updated_at`."""
 _TIME_BYTES: Final = 8
 
+DAMAGED: Final = "a chunk of the history is damaged"
+"""What is said of a profile whose history cannot be read."""
+
 Kept = tuple[int, str, bytes]
 """An event: its time (ms UTC), its id, and its JSON text. They sort in the order of a history."""
 

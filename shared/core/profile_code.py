@@ -7,7 +7,7 @@ from typing import Any, Final
 
 from shared.core import user_code
 from shared.core.functions import RESULT_BYTES_MAX, FunctionFailure, User
-from shared.core.history import UnreadableChunkError, events_of
+from shared.core.history import DAMAGED, UnreadableChunkError, events_of
 from shared.core.made_json import json_rounded
 from shared.core.user_code import PROFILE_FILE, UserCodeError, kind_of, run_file, told
 from shared.core.user_context import UserContext
@@ -32,14 +32,13 @@ class ProfileCode:
         """
         try:
             events = events_of(chunks, since_ms)
-        except UnreadableChunkError as error:
-            return FunctionFailure("function_error", f"the history cannot be read: {error}")
-        try:
             result = self._function(events, user, self._context)
             if inspect.isawaitable(result):
                 result = asyncio.run(_awaited(result))
         except KeyboardInterrupt:
             raise
+        except UnreadableChunkError:
+            return FunctionFailure("function_history", DAMAGED)
         except BaseException as error:  # noqa: BLE001 - user code may raise anything
             return FunctionFailure("function_error", told(error, PROFILE_FILE))
         if result is None:

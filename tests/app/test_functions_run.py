@@ -357,6 +357,17 @@ def test_a_history_that_cannot_be_read_is_not_put_together_and_fails_as_any_does
     assert (world.profile().heads, world.function.runs) == (heads, 1)
 
 
+def test_a_history_that_cannot_be_read_at_all_is_a_failure_of_its_profile():
+    """Trying again would not help: somebody is to be told, and to mend it."""
+    world = World()
+    due = world.event()
+    for head in world.store.chunked:
+        world.store.chunked[head] = b"\xff damaged"
+    failure = FunctionFailure("function_history", "a chunk of the history is damaged")
+    assert world.runs.run(due) == Ran(Became.FAILED, failure, attempt=1, again_s=30)
+    assert world.function.runs == 0
+
+
 def test_a_history_that_is_too_large_is_a_failure_of_its_profile(monkeypatch):
     world = World()
     due = world.event()

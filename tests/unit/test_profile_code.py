@@ -4,6 +4,7 @@ import pytest
 
 from shared.app.functions.samples import Sample, sample_input
 from shared.core.chain_check import function_problems
+from shared.core.functions import FunctionFailure
 from shared.core.history import events_of
 from shared.core.profile_code import ProfileCode
 from shared.core.user_code import UserCodeError
@@ -40,6 +41,16 @@ def test_a_function_is_one_with_and_without_running_it(source):
     assert function_problems(source, "profile.py") == []
     given = an_input([{}])
     assert load(source).run(given.user, given.chunks, 0) is None
+
+
+@pytest.mark.parametrize("damaged", [lambda data: b"\xff" + data, lambda data: data[:-10] + bytes(10)])
+def test_a_damaged_history_is_told_from_an_error_of_the_function(damaged):
+    """Whether all of a chunk cannot be read, or only the events in it, which are when they are asked for."""
+    given = an_input([{}])
+    code = load("def profile(events, user, context):\n    return {'traits': {'n': len(list(events))}}")
+    chunks = [damaged(one) for one in given.chunks]
+    failure = FunctionFailure("function_history", "a chunk of the history is damaged")
+    assert code.run(given.user, chunks, 0) == failure
 
 
 def test_samples_that_say_neither_time_nor_id_stay_in_their_order():

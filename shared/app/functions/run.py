@@ -26,7 +26,7 @@ from shared.app.ports import Clock, Committed, Failed, ProfileStore
 from shared.core.compaction import SMALL_MAX, compact
 from shared.core.compile import Builder
 from shared.core.functions import FunctionFailure, FunctionOutcome
-from shared.core.history import Head, HistoryGoneError, UnreadableChunkError
+from shared.core.history import DAMAGED, Head, HistoryGoneError, UnreadableChunkError
 from shared.core.profile import Computed, Profile, copy, expiry
 from shared.core.walk import HistoryTooLargeError
 from shared.core.writes import Plan, Put
@@ -134,6 +134,8 @@ class Runs:
             found = self._store.chunks(profile, since_of(self._builder, profile))
         except HistoryTooLargeError as error:
             return profile, FunctionFailure("function_history", str(error))
+        except UnreadableChunkError:
+            return profile, FunctionFailure("function_history", DAMAGED)
         profile, chunks = self._compacted(profile, found)
         [outcome] = self._function.run([input_of(self._builder, profile, chunks)])
         return profile, outcome
@@ -145,7 +147,7 @@ class Runs:
         """
         rev = max(profile.rev + 1, self._clock.now_us())
         compacted = None
-        with suppress(UnreadableChunkError):  # whoever runs the function tells of it
+        with suppress(UnreadableChunkError):  # what runs the function tells of it
             compacted = compact(profile, found, rev, self._small_max)
         if compacted is not None:
             changed = copy(self._builder, profile)
