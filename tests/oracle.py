@@ -38,6 +38,9 @@ class Person:
         self.identifiers = set()
         self.events: list[Contribution] = []
         self.inherited = []
+        self.forgotten = set()
+        self.evicted = 0
+        """Events that it forgot while they were within the window of the newest."""
 
     def counted(self, event):
         """Whether it remembers the event with an arrival within a day of this one."""
@@ -47,9 +50,25 @@ class Person:
         )
 
     def memory(self):
-        return sorted({*((one.arrival // 60000, one.hash) for one in self.events), *self.inherited})[
-            -self.limits.remembered :
-        ]
+        return self._traces()[-self.limits.remembered :]
+
+    def _traces(self):
+        return sorted({*((one.arrival // 60000, one.hash) for one in self.events), *self.inherited})
+
+    def count(self, event):
+        """Take an event in, and forget what is one too many."""
+        self.events.append(event)
+        self.forgotten.discard((event.arrival // 60000, event.hash))
+        self.forget()
+
+    def forget(self):
+        """Count what has come to be too much."""
+        if len(self.events) + len(self.inherited) <= self.limits.remembered:
+            return
+        traces = self._traces()
+        gone = set(traces[: -self.limits.remembered]) - self.forgotten
+        self.evicted += sum(minute >= traces[-1][0] - WINDOW_MINUTES for minute, _ in gone)
+        self.forgotten |= gone
 
     def created_at(self):
         return min(one.arrival for one in self.events)
@@ -74,11 +93,21 @@ def profiles_of(
 
 def people_of(builder: Builder, contributions: list[Contribution], limits: Limits = DEFAULTS) -> list[Person]:
     """Return every latest life."""
+    return _lives_of(builder, contributions, limits)[0]
+
+
+def evictions_of(builder: Builder, contributions: list[Contribution], limits: Limits) -> int:
+    """Return how many events were forgotten that might still have told a duplicate."""
+    people, graves = _lives_of(builder, contributions, limits)
+    return sum(one.evicted for one in people + graves)
+
+
+def _lives_of(builder, contributions, limits):
     people: list[Person] = []
     graves: list[Person] = []
     for event in sorted(contributions, key=lambda one: (one.arrival, one.key[1])):
         _take(builder, people, graves, event, limits)
-    return people
+    return people, graves
 
 
 def content_of(text: bytes) -> bytes:
@@ -121,7 +150,7 @@ def _take(builder, people, graves, event, limits):
         person.inherited += one.remains
         one.identifiers -= set(identifiers)
     person.identifiers |= set(identifiers)
-    person.events.append(event)
+    person.count(event)
     if len(person.identifiers) > limits.identifiers or _is_too_large(builder, person):
         _bury(people, graves, person, event)
 
@@ -136,7 +165,10 @@ def _merge(people, live):
         person.identifiers |= other.identifiers
         person.events += other.events
         person.inherited += other.inherited
+        person.forgotten |= other.forgotten
+        person.evicted += other.evicted
         people.remove(other)
+        person.forget()
     return person
 
 

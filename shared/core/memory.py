@@ -68,7 +68,8 @@ class Memory:
         self._oldest_first: list[Trace] | None = None
         self.segments = segments
         self.evicted = 0
-        """Events forgotten by this object that were still within the window of the newest."""
+        """Events forgotten by this object that were still within the window of the newest, and by those that
+        were united with it."""
         self._put_all(traces)
 
     def __len__(self) -> int:
@@ -161,6 +162,7 @@ class Memory:
             if self.remembers(hashed, minute):
                 shared.append(minute)
             self._put(minute, hashed)
+        self.evicted += other.evicted
         if self._size > REMEMBERED_MAX:
             self._forget()
         return shared

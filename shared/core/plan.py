@@ -309,8 +309,8 @@ class Planner:
         self.ownership.bury(profile, Memory(traces))
         del self.lives[profile.id]
         rev = self.rev_floor if life.stored is None else max(life.stored.rev + 1, self.rev_floor)
-        tombstone = Tombstone(profile.id, rev, traces, profile.parked)
-        self.buried[profile.id] = Burial(life, arrival, tombstone)
+        self.buried[profile.id] = Burial(life, arrival, Tombstone(profile.id, rev, traces, profile.parked))
+        self.tally["dedup_evictions"] += profile.memory.evicted
         # Only its identifiers still matter, and there may be very many of these.
         life.forget()
         life.profile = msgspec.structs.replace(
