@@ -5,7 +5,7 @@ import pytest
 from shared.app.ports import SegmentGoneError
 from tests.contracts.engines import dynoxide, ministack
 from tests.engines.world import run
-from tests.simulation.scenario import setting_of, steps_of
+from tests.simulation.scenario import ENGINES, setting_of, steps_of
 from tests.soaking import for_as_long_as_asked
 
 STEPS = 40
@@ -22,7 +22,7 @@ def endpoint(request, tmp_path_factory):
 
 
 def play(seed, endpoint, folder, **options):
-    setting = setting_of(seed)
+    setting = setting_of(seed, ENGINES)
     return run(setting, steps_of(setting, STEPS), endpoint, folder / str(seed), **options)
 
 

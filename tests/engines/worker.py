@@ -17,7 +17,7 @@ from tests.contracts.engines import new_client
 from tests.engines.faults import FaultyClient
 from tests.engines.objects import FolderObjects
 from tests.simulation.chains import ChainAlone
-from tests.simulation.scenario import setting_of
+from tests.simulation.scenario import ENGINES, setting_of
 from tests.simulation.tuning import tuned
 from tests.simulation.world import BUILDERS
 
@@ -75,7 +75,7 @@ def store_on(endpoint, tables, setting, clock, client=None):
 
 def serve(config, pipe):
     """Ingest batches until nobody is left to ask for it."""
-    setting = setting_of(config["seed"])
+    setting = setting_of(config["seed"], ENGINES)
     random = Random(f"worker {config['seed']} {config['number']}")
     clock = Clock(random.randint(-SKEW_US_MAX, SKEW_US_MAX))
     real = new_client(config["endpoint"])

@@ -57,7 +57,7 @@ class World:
         self.objects = FolderObjects(folder)
         self.tally = Counter()
         self.problems = set()
-        self.has_forgotten = self.has_latecomers = False
+        self.has_forgotten = self.has_latecomers = self.has_waited = False
         self.active = VERSION
         self.consumers = [self]
         self.fault_rate = setting.fault_rate

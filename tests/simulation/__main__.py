@@ -40,18 +40,19 @@ def _mutants(options):
 
     failures = 0
     for name in [one.__name__ for one in MUTANTS]:
-        seed, store = SEEDS.get(name), store_of(name, options.store)
+        store = store_of(name, options.store)
         if options.mutants == "search":
-            seed = search(name, store, options.steps, range(*_seeds(options.seeds)))
-            print(f'    "{name}": {seed},', flush=True)
-            failures += seed is None
+            found = search(name, store, options.steps, range(*_seeds(options.seeds)))
+            print(f'    "{name}": {found},', flush=True)
+            failures += found is None
             continue
-        if run(seed, store, options.steps, mutant=name) is None:
+        seed, steps = SEEDS[name]
+        if run(seed, store, steps, mutant=name) is None:
             failures += 1
-            print(f"{name} goes unnoticed with seed {seed}")
-        if (problem := run(seed, store, options.steps)) is not None:
+            print(f"{name} goes unnoticed with {steps} steps of seed {seed}")
+        if (problem := run(seed, store, steps)) is not None:
             failures += 1
-            print(f"seed {seed} fails without {name}: {problem.summary}")
+            print(f"{steps} steps of seed {seed} fail without {name}: {problem.summary}")
     return 1 if failures else 0
 
 

@@ -42,9 +42,10 @@ def check(world):
         if not waiting:
             break
         world.scheduler.now_us += HUSHED_MS_MAX * 1000  # else who is left alone would be so by these, too
-        world.write_again([_telling(world, one) for one in waiting])
+        world.write_again([telling(world.builder, one) for one in waiting])
         stored, pointers = view(world)
     assert not [one.id for one in live_of(stored) if one.parked], "something stays parked"
+    stored, pointers = _repaired(world, stored, pointers)
     assert not world.problems, world.problems
     assert not any(one.readable() for one in world.consumers), "records are left on the stream"
     _check_counted_once(world)
@@ -53,14 +54,36 @@ def check(world):
     expected = Expected(world, world.active)
     _check_quarantine(world, expected)
     _check_profiles(world, stored, expected)
+    _check_evictions(world, expected)
     if world.setting.store != "memory":
         _check_items(world, stored)
+
+
+def _repaired(world, stored, pointers):
+    """Whoever writes a profile mends pointers that lead to it by way of others: nothing fails any more."""
+    astray = {one for one in pointers if _leads_astray(world, stored, pointers, one)}
+    if not astray or world.setting.store == "memory":  # where reads are stale of any age
+        return stored, pointers
+    world.scheduler.now_us += HUSHED_MS_MAX * 1000
+    world.write_again(sorted(astray))
+    stored, pointers = view(world)
+    assert not any(_leads_astray(world, stored, pointers, one) for one in astray), "a pointer is not repaired"
+    return stored, pointers
+
+
+def _leads_astray(world, stored, pointers, identifier):
+    """Whether an event of an identifier alone comes to its profile by way of another one."""
+    target = stored.get(pointers[identifier].profile_id)
+    profile = stored.get(_end(stored, pointers[identifier])) if isinstance(target, Redirect) else None
+    is_alone = world.builder.definition.anonymous_profiles or identifier.type in world.builder.known
+    return is_alone and isinstance(profile, Profile) and identifier in profile.identifiers
 
 
 def _is_open_who_is_who(world):
     """Whether either order of events is right, where order decides whose they are."""
     setting = world.setting
-    return world.has_latecomers or (setting.is_stale and (setting.is_small or setting.kind == "limited"))
+    may_come_late = setting.is_stale or world.has_waited
+    return world.has_latecomers or (may_come_late and (setting.is_small or setting.kind == "limited"))
 
 
 def _open_times(setting):
@@ -80,10 +103,14 @@ def check_alike(world, before):
     """Everybody shows what they showed before, under the same id."""
     if _is_open_who_is_who(world):
         return
-    after = shown(world)
-    for profile in (*before.values(), *after.values()):
-        for name in _open_times(world.setting):
-            del profile[name]
+    hidden = _open_times(world.setting)
+    after, before = (
+        {
+            one: {name: value for name, value in profile.items() if name not in hidden}
+            for one, profile in each.items()
+        }
+        for each in (shown(world), before)
+    )
     assert after == before, "a rebuild shows other profiles than live did"
 
 
@@ -99,7 +126,7 @@ def _check_profiles(world, stored, expected):
         lines, wanted = _unexpired(world, lines), _unexpired(world, wanted)
     hidden = set()
     # Of lives that begin and end in one millisecond, each has a number of its own.
-    if world.may_have_forgotten() or setting.is_small or not setting.is_ordered:
+    if world.may_have_forgotten() or world.has_waited or setting.is_small or not setting.is_ordered:
         hidden.add("profile_id")
     hidden |= _open_times(setting)
     found, should = _without(lines, hidden), _without(wanted, hidden)
@@ -128,6 +155,19 @@ def _check_counted_once(world):
     """
     if not (world.tally["profiles_broken"] or world.tally["profiles_expired"]):
         assert not world.tally["invariant_violations"], "an event was counted by two profiles"
+
+
+def _check_evictions(world, expected):
+    """Whatever was forgotten too early is counted: all of it, unless some answer got lost."""
+    tally, setting = world.tally, world.setting
+    if not setting.is_forgetful or setting.has_versions or _is_open_who_is_who(world):
+        return
+    if tally["profiles_broken"]:
+        return  # their heirs take over what they remember, and may have no room for it
+    wanted = oracle.evictions_of(world.builder, expected.contributions, limits_of(setting))
+    found = tally["dedup_evictions"]
+    assert found <= wanted, f"{found} evictions are counted of {wanted}"
+    assert found == wanted or world.has_lost_answers, f"{found} evictions are counted, not {wanted}"
 
 
 def _check_pointers(world, stored, pointers):
@@ -274,10 +314,10 @@ def view(world):
     return world.ask(look, world.active), pointers
 
 
-def _telling(world, profile):
+def telling(builder, profile):
     """Return an identifier that an event needs no other beside."""
-    alone = world.builder.definition.anonymous_profiles
-    return min(one for one in profile.identifiers if alone or one.type in world.builder.known)
+    alone = builder.definition.anonymous_profiles
+    return min(one for one in profile.identifiers if alone or one.type in builder.known)
 
 
 def live_of(stored):

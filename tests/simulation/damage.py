@@ -17,70 +17,35 @@ ALONE = {"profile_damaged"}
 _NO_STATE, _NO_POINTER = {"B": b"\xff damaged"}, {"N": "7"}
 
 
-class DamagedWorld(World):
-    """A world of one version whose profiles, tombstones, segments, deltas and pointers get damaged.
-
-    Not one where order decides: what waits is counted after what came later.
-    """
+class Damage:
+    """The part of a world in which items get damaged, and are mended. A place is (table, key, attribute)."""
 
     def __init__(self, setting, without=frozenset()):
         super().__init__(setting, without)
-        self._keyspace = Keyspace(NAME, VERSION)
         self._damaged = {}
-        """What stood there before, by (table, key, attribute)."""
-        self._people = set()
-        """Identifiers of whoever had something damaged."""
+        """What stood in a place before, and what stands there now."""
 
     # What happens, by the names of steps.
 
     def damage(self, at):
-        """Damage one item of somebody."""
+        """Damage one item."""
         places = sorted(place for place in self._places() if place not in self._damaged)
-        if not places:
-            return
-        table, key, name = places[at % len(places)]
-        people = self._people_of(table, key)
-        if not people:
-            return
-        item = self.dynamo.tables[table][key]
-        self._people |= people
-        self._damaged[table, key, name] = item[name]
-        self.dynamo.set(table, key, item | {name: _garbage(table)})
+        if places:
+            self._break(places[at % len(places)], at // 256)
 
-    def mend(self, at=0):
-        """Bring back what stood in damaged items, unless they were written since, or are gone."""
-        del at
-        self._check_neighbours()
+    def mend(self, at=None):
+        """Bring back what stood in some damaged items, or in all, unless they were written since."""
+        places = [
+            place for bit, place in enumerate(sorted(self._damaged)) if at is None or at >> bit % 16 & 1
+        ]
         mended = []
-        for (table, key, name), before in self._damaged.items():
+        for table, key, name in places:
+            before, garbage = self._damaged.pop((table, key, name))
             item = self.dynamo.tables[table].get(key)
-            if item is not None and item.get(name) == _garbage(table):
+            if item is not None and item.get(name) == garbage:
                 self.dynamo.set(table, key, item | {name: before})
                 mended.append((table, key))
-        for table, key in mended:
-            if table == IDENTIFIERS:
-                item = self.dynamo.tables[table][key]
-                self.dynamo.set(table, key, item | self._as_late(item))
-        self._damaged = {}
-
-    def _as_late(self, item):
-        """Return when a pointer that is brought back expires: with the others that lead where it leads.
-
-        A profile that came to live longer meanwhile could not have told it.
-        """
-        owner, pointers = self._owner_of(item), items_of(self, IDENTIFIERS, VERSION)
-        together = (one[TTL_ATTRIBUTE] for one in pointers if self._owner_of(one) == owner)
-        return {TTL_ATTRIBUTE: max(together, key=lambda one: int(one["N"]))}
-
-    def _owner_of(self, pointer):
-        """Return the id of the profile that a pointer leads to, by way of whatever was merged."""
-        target = pointer["profile_id"].get("S")
-        for _ in range(REDIRECTS_MAX):
-            owner = self.dynamo.tables[PROFILES].get((f"{NAME}#{VERSION}#{target}", SK_PROFILE), {})
-            if "redirect" not in owner:
-                break
-            target = owner["redirect"]["S"]
-        return target
+        self._brought_back(mended)
 
     def _deliver_all(self):
         self.settle()
@@ -88,32 +53,112 @@ class DamagedWorld(World):
         self.scheduler.now_us += STALE_US + 1  # nobody is shown any more what was damaged
         super()._deliver_all()
 
+    # What there is to damage.
+
     def _places(self):
-        """Yield what may be damaged: the table, the key, and which attribute."""
+        """Yield what may be damaged."""
+        raise NotImplementedError
+
+    def _garbage(self, place, at):
+        """Return what stands in a place once it is damaged, in one of several ways."""
+        raise NotImplementedError
+
+    def _break(self, place, at):
+        table, key, name = place
+        item, garbage = self.dynamo.tables[table][key], self._garbage(place, at)
+        self._damaged[place] = item[name], garbage
+        self.dynamo.set(table, key, item | {name: garbage})
+
+    def _brought_back(self, mended):
+        """Do what else is to be done for items that were brought back."""
+
+
+class DamagedItems(Damage):
+    """A world whose profiles, tombstones, segments, deltas and pointers get damaged, of whatever version."""
+
+    def __init__(self, setting, without=frozenset()):
+        super().__init__(setting, without)
+        self._people = set()
+        """Identifiers of whoever had something damaged."""
+
+    def versions(self):
+        """Return the versions that have items."""
+        return [VERSION]
+
+    def mend(self, at=None):
+        """Bring back what stood in damaged items, and replay; before, look whose events wait for that."""
+        for version in self.versions():
+            self._check_neighbours(version)
+        super().mend(at)
+        if at is not None:
+            self.replay()
+
+    def _places(self):
         for key, item in self.dynamo.tables[PROFILES].items():
             yield from ((PROFILES, key, name) for name, wire in item.items() if "B" in wire)
         for key in self.dynamo.tables[IDENTIFIERS]:
             yield IDENTIFIERS, key, "profile_id"
 
+    def _garbage(self, place, at):
+        del at
+        return _NO_POINTER if place[0] == IDENTIFIERS else _NO_STATE
+
+    def _break(self, place, at):
+        people = self._people_of(*place[:2])
+        if people:
+            self._people |= people
+            super()._break(place, at)
+
+    def _brought_back(self, mended):
+        """Let each pointer live as long as all else that is whose it is.
+
+        A profile that came to live longer meanwhile could not have told it.
+        """
+        for table, key in mended:
+            if table == IDENTIFIERS:
+                item = self.dynamo.tables[table][key]
+                self.dynamo.set(table, key, item | {TTL_ATTRIBUTE: self._latest_end(item)})
+
+    def _latest_end(self, pointer):
+        """Return when the last goes of a profile and of the pointers that lead to it."""
+        owner, version = self._owner_of(pointer), _version_of(pointer["pk"]["S"])
+        together = [one for one in items_of(self, IDENTIFIERS, version) if self._owner_of(one) == owner]
+        together.append(self.dynamo.tables[PROFILES].get((owner, SK_PROFILE), {}))
+        ends = (one[TTL_ATTRIBUTE] for one in together if TTL_ATTRIBUTE in one)
+        return max(ends, key=lambda one: int(one["N"]))
+
+    def _owner_of(self, pointer):
+        """Return the key of the profile that a pointer leads to, by way of whatever was merged."""
+        prefix = f"{NAME}#{_version_of(pointer['pk']['S'])}#"
+        target = pointer["profile_id"].get("S")
+        for _ in range(REDIRECTS_MAX):
+            owner = self.dynamo.tables[PROFILES].get((f"{prefix}{target}", SK_PROFILE), {})
+            if "redirect" not in owner:
+                break
+            target = owner["redirect"]["S"]
+        return f"{prefix}{target}"
+
     def _people_of(self, table, key):
         """Return what leads to a profile, or to what was merged into it; of a pointer, what it is for."""
+        version = _version_of(key[0])
+        keyspace = Keyspace(NAME, version)
         if table == IDENTIFIERS:
-            return {self._keyspace.identifier(self.dynamo.tables[table][key])}
-        owner = key[0].rpartition("#")[2]
-        pointers = items_of(self, IDENTIFIERS, VERSION)
-        return {self._keyspace.identifier(one) for one in pointers if self._owner_of(one) == owner}
+            return {keyspace.identifier(self.dynamo.tables[table][key])}
+        pointers = items_of(self, IDENTIFIERS, version)
+        return {keyspace.identifier(one) for one in pointers if self._owner_of(one) == key[0]}
 
     # What is checked.
 
-    def _check_neighbours(self):
+    def _check_neighbours(self, version):
         """Whoever's events wait for an item to be mended, their own item was damaged."""
-        entries = [one for one in quarantined(self, VERSION) if one.reasons.keys() == ALONE]
+        entries = [one for one in quarantined(self, version) if one.reasons.keys() == ALONE]
         if not entries:
             return
         components, events = Components(), {}
-        reads = self.reads_of(VERSION)
+        reads = self.reads_of(version)
         for record in self.stream.records:
-            for one in reads.of(record).contributions:
+            read = reads.of(record)
+            for one in read.contributions if read else ():
                 components.join(one.identifiers)
                 place = one.position.shard, one.position.sequence, one.position.index % EVENTS_MAX
                 events.setdefault(place, []).append(one.identifiers[0])
@@ -125,5 +170,13 @@ class DamagedWorld(World):
                     self.problems.add("an event waits for what is stored of somebody else")
 
 
-def _garbage(table):
-    return _NO_POINTER if table == IDENTIFIERS else _NO_STATE
+class DamagedWorld(DamagedItems, World):
+    """A world of one version with damage.
+
+    Where order decides, what waited for an item to be mended is counted after what came later: then that is
+    left open, and only then.
+    """
+
+
+def _version_of(pk):
+    return int(pk.split("#")[1])

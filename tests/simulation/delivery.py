@@ -28,6 +28,12 @@ EXPECTED_ERRORS = {
 """What a group of events may fail with; anything else is a mistake, however well it goes the next time."""
 PASSING = {quarantine.FAILED_REPEATEDLY, "transform_retry", "transform_crash", "profile_damaged"}
 """Why an event is in quarantine that is well when it is replayed."""
+STORM_TICKS = 300
+"""For how long records wait for each call of ingestion, where these hardly ever succeed."""
+IMPATIENCE = ("given up",)
+"""Of whoever waits for an answer of ingestion, while ingestion works on."""
+IMPATIENCE_TICKS_MAX = 60
+OFTEN = 4
 LOST = (ProcessDiedError, SegmentGoneError, TransformationUnavailableError, VersionGoneError)
 """What a whole batch may fail with, besides errors of services."""
 
@@ -45,16 +51,42 @@ class Delivery:
             raise VersionGoneError
         worker.is_busy = True
         task = self.scheduler.spawn(lambda: worker.batch(version).run(envelopes), worker)
+        if self.setting.has_impatience and self.faults.draw(
+            f"answer of {worker.name}", IMPATIENCE, times=OFTEN
+        ):
+            worker.is_given_up = True
+            self.scheduler.spawn(lambda: self._ignore(worker, task))
+            self.scheduler.switch(1 + self.faults.below(IMPATIENCE_TICKS_MAX))
+            raise ProcessDiedError
+        return self._outcome(worker, task)
+
+    def _outcome(self, worker, task):
+        """Wait for what becomes of a batch."""
         try:
             outcome = self.scheduler.wait(task)
         finally:
-            worker.is_busy = False
+            worker.is_busy = worker.is_given_up = False
         self._check_tally(outcome)
+        self.tally.update(outcome.tally)
         return outcome
+
+    def _ignore(self, worker, task):
+        """Let a process go on that nobody waits for: its batch is delivered again meanwhile."""
+        try:
+            self._outcome(worker, task)
+        except (*LOST, *ERRORS):
+            pass
+        except Exception as error:  # noqa: BLE001 - nobody is told of it
+            self._mistake(error)
+
+    def _mistake(self, error):
+        """Take note of what a whole batch must not fail with, however well it goes the next time."""
+        self.problems.add(f"a batch failed with {type(error).__name__}: {error}")
 
     def _worker(self):
         idle = [one for one in self.workers if not one.is_busy]
-        if len(self.workers) < self.setting.processes and (not idle or self.random.random() < 0.2):
+        serving = [one for one in self.workers if not one.is_given_up]
+        if len(serving) < self.setting.processes and (not idle or self.random.random() < 0.2):
             self._count += 1
             try:
                 self.workers.append(Worker(self, self._count))
@@ -65,6 +97,7 @@ class Delivery:
 
     def _end(self, worker):
         self.workers.remove(worker)
+        self.has_lost_answers |= worker.is_busy
         self.scheduler.kill(worker)
 
     def start_lanes(self, shard):
@@ -82,7 +115,7 @@ class Delivery:
         attempts = 0
         size_max = self.setting.batch_max
         while consumer.is_open and not consumer.is_done(shard):
-            self.scheduler.switch()
+            self.scheduler.switch(STORM_TICKS if self.is_stormy else 0)
             size = self.random.randint(1, size_max)
             begin = consumer.done(shard)
             batch = shard.records[begin : begin + size]
@@ -107,10 +140,9 @@ class Delivery:
             outcome = self.invoke([record.envelope for record in batch], consumer.version)
         except (*LOST, *ERRORS):
             return 0
-        except Exception as error:  # noqa: BLE001 - Lambda would deliver it again; it is a mistake all the same
-            self.problems.add(f"a batch failed with {type(error).__name__}: {error}")
+        except Exception as error:  # noqa: BLE001 - Lambda would deliver it again
+            self._mistake(error)
             return 0
-        self.tally.update(outcome.tally)
         if outcome.failed is None:
             return len(batch)
         return next(at for at, record in enumerate(batch) if record.sequence == outcome.failed)
@@ -168,6 +200,7 @@ class Delivery:
         entries = list(store.list())
         # A rebuild may set aside, by code that is not always well, what was folded before days passed.
         passing = [one.entry for one in entries if PASSING & one.entry.reasons.keys()]
+        self.has_waited |= bool(passing)
         self.has_latecomers |= any(one.arrival < self.epoch_ms for one in passing)
         quarantine.replay(store, self, entries)
 

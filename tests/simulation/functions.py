@@ -204,16 +204,14 @@ class Functions:
 
     def _rest(self):
         """Let all that waits in the queue come, however late; nothing fails any more."""
-        rate, self.faults.rate = self.faults.rate, 0
-        self.settle()
-        for _ in range(ROUNDS_MAX):
-            if not self.queue.held or self.queue.dead():
-                break
-            self.scheduler.now_us = max(self.scheduler.now_us, self.queue.next_us())
+        with self.faults.none():
             self.settle()
-        else:
-            raise FailedRunError("functions do not come to rest")
-        self.faults.rate = rate
+            for _ in range(ROUNDS_MAX):
+                if not self.queue.held or self.queue.dead():
+                    return
+                self.scheduler.now_us = max(self.scheduler.now_us, self.queue.next_us())
+                self.settle()
+        raise FailedRunError("functions do not come to rest")
 
     def finish(self):
         super().finish()
@@ -223,17 +221,19 @@ class Functions:
             assert found is None or not found.parked, f"events wait beside {profile_id} for ever"
 
     def _retry_all(self):
-        rate, self.faults.rate = self.faults.rate, 0
-        self._rest()
-        self.retry()
-        self._rest()
-        self.faults.rate = rate
+        with self.faults.none():
+            self._rest()
+            self.retry()
+            self._rest()
 
     # What is checked.
 
     def check(self):
         """Check that every function has run on all events, or is listed because it cannot."""
         super().check()
+        self._check_functions()
+
+    def _check_functions(self):
         self._retry_all()
         assert not self.problems, self.problems
         assert not self.queue.dead(), "a message was received too often"

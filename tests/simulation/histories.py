@@ -20,11 +20,12 @@ from shared.core.profile import Profile, expiry
 from tests.fakes.functions import FakeFunction, counting
 from tests.simulation.checks import check, items_of
 from tests.simulation.dynamo import PROFILES
+from tests.simulation.playing import finish
 from tests.simulation.publishing import PublishingWorld, tuned_for_publishing
 from tests.simulation.scenario import setting_of, steps_of
 from tests.simulation.scheduler import SimulationError
 from tests.simulation.workers import Clock
-from tests.simulation.world import World, finish
+from tests.simulation.world import World
 
 STEPS = 60
 BACKOFF = Backoff(attempts=6, first_s=30)
@@ -78,7 +79,7 @@ def run(seed, store, count, window):
     tuning = tuned_for_publishing(world) if store == "versions" else contextlib.nullcontext()
     with (
         tuning,
-        patch("tests.simulation.world.check", _check),
+        patch("tests.simulation.playing.check", _check),
         tuned_for_histories(),
     ):
         finish(world, steps_of(setting, count))

@@ -14,6 +14,7 @@ from shared.core import life, memory, plan, profile
 from shared.core.aggregations.last import Last
 from shared.core.identity import resolve
 from shared.core.snapshot import Tombstone
+from tests.simulation.mutants_of_bounds import MUTANTS_OF_BOUNDS
 from tests.simulation.mutants_of_damage import MUTANTS_OF_DAMAGE
 from tests.simulation.mutants_of_delivery import MUTANTS_OF_DELIVERY
 from tests.simulation.mutants_of_functions import MUTANTS_OF_FUNCTIONS
@@ -282,6 +283,28 @@ def looks_but_once():
     yield patch.object(read.Reader, "by_identifier", once)
 
 
+def repairs_nothing():
+    """A writer that passes a redirect leaves the pointer as it is."""
+    yield patch.object(resolve, "Repair", lambda identifier, expected, target: _NoRepair())
+
+
+class _NoRepair:
+    target = None
+
+
+def loses_what_was_parked_beside_the_merged():
+    """A profile that takes over another does not list what waits beside that one."""
+    unite = plan.Planner._merge
+
+    def forgetful(self, contribution, identifiers, lives, *, redirect):
+        primary = unite(self, contribution, identifiers, lives, redirect=redirect)
+        mine = primary.stored.parked if primary.stored else ()
+        primary.profile.parked = tuple(one for one in primary.profile.parked if one in mine)
+        return primary
+
+    yield patch.object(plan.Planner, "_merge", forgetful)
+
+
 MUTANTS = [
     writes_at_any_revision,
     writes_over_what_is_parked,
@@ -311,6 +334,9 @@ MUTANTS = [
     drops_who_gives_way,
     loses_who_waits,
     looks_but_once,
+    repairs_nothing,
+    loses_what_was_parked_beside_the_merged,
+    *MUTANTS_OF_BOUNDS,
     *MUTANTS_OF_DELIVERY,
     *MUTANTS_OF_READING,
     *MUTANTS_OF_VERSIONS,

@@ -44,9 +44,30 @@ def sets_aside_but_once():
     yield patch.object(aside.Aside, "write_again", lambda *_: None)
 
 
+def takes_half_for_all():
+    """Of a batch that was not accepted the drain delivers the first half, and forgets the other."""
+    deliver = drain.deliver
+
+    def hasty(ingest, items, may_go_on):
+        forgotten = []
+
+        def ingest_half(part):
+            if part[0] in forgotten:
+                return len(part)
+            accepted = ingest(part)
+            if not accepted:
+                forgotten.extend(part[len(part) // 2 :][: len(part) - 1])
+            return accepted
+
+        return deliver(ingest_half, items, may_go_on)
+
+    yield patch.object(drain, "deliver", hasty)
+
+
 MUTANTS_OF_DELIVERY = [
     deletes_before_it_delivers,
     drops_what_loses_races,
     deletes_what_was_set_aside_again,
     sets_aside_but_once,
+    takes_half_for_all,
 ]

@@ -6,9 +6,12 @@ from msgspec.structs import replace
 
 from shared.adapters.function_errors import S3FunctionErrors
 from shared.adapters.sqs import SqsQueue
-from shared.app.functions import run
+from shared.app.functions import results, run
 from shared.app.functions.deliver import Deliver
 from shared.app.functions.dispatch import dispatch
+from shared.core.compaction import compact
+from shared.core.functions import FunctionFailure
+from shared.core.history import DAMAGED, UnreadableChunkError, open_chunk, rows_of
 from shared.core.writes import Put
 from tests.simulation import functions
 
@@ -77,6 +80,46 @@ def leaves_beside_what_is_parked():
     yield patch.object(run.Runs, "_fold_parked", lambda *_: False)
 
 
+def keeps_what_was_returned_before():
+    """A result is laid over the one before: what a function does not return any more stays."""
+    computed_of = results.computed_of
+
+    def kept(profile, result):
+        new, before = computed_of(profile, result), profile.computed
+        return replace(new, traits={**before.traits, **new.traits}) if before else new
+
+    yield patch.object(run, "computed_of", kept)
+
+
+def waits_for_a_damaged_history():
+    """A history that cannot be read is taken for one that cannot be read now: nobody is told."""
+    outcome_of = run.Runs._outcome
+
+    def unavailable(self, profile):
+        found = outcome_of(self, profile)
+        if found[1] == FunctionFailure("function_history", DAMAGED):
+            raise run.UnavailableError(DAMAGED)
+        return found
+
+    yield patch.object(run.Runs, "_outcome", unavailable)
+
+
+def puts_together_what_can_be_read():
+    """Compaction leaves out chunks that are damaged, and with them what they lead to."""
+
+    def without(profile, found, rev, small_max):
+        return compact(profile, {head: one for head, one in found.items() if _is_whole(one)}, rev, small_max)
+
+    yield patch.object(run, "compact", without)
+
+
+def _is_whole(chunk):
+    try:
+        return bool(list(rows_of(open_chunk(chunk))))
+    except UnreadableChunkError:
+        return False
+
+
 MUTANTS_OF_FUNCTIONS = [
     takes_a_result_for_one_of_all_events,
     forgets_what_cannot_be_run_now,
@@ -85,4 +128,7 @@ MUTANTS_OF_FUNCTIONS = [
     drops_who_is_due_while_a_version_is_built,
     tells_nobody_of_errors,
     leaves_beside_what_is_parked,
+    keeps_what_was_returned_before,
+    waits_for_a_damaged_history,
+    puts_together_what_can_be_read,
 ]

@@ -33,9 +33,39 @@ def counts_what_is_dropped_twice():
     yield patch.object(batch.Batch, "run", twice)
 
 
+def reads_what_is_stale():
+    """A reader is content with what was stored until lately."""
+    by_identifier = read.Reader.by_identifier
+
+    def stale(self, identifier):
+        with patch.object(self, "_store", _Stale(self._store)):
+            return by_identifier(self, identifier)
+
+    yield patch.object(read.Reader, "by_identifier", stale)
+
+
+class _Stale:
+    """A store whose reads are never consistent."""
+
+    def __init__(self, store):
+        self._store = store
+
+    def __getattr__(self, name):
+        return getattr(self._store, name)
+
+    def pointers(self, identifiers, *, fresh):
+        del fresh
+        return self._store.pointers(identifiers, fresh=False)
+
+    def profiles(self, ids, *, fresh):
+        del fresh
+        return self._store.profiles(ids, fresh=False)
+
+
 MUTANTS_OF_READING = [
     shows_who_has_expired,
     shows_parts_of_lists,
     overlooks_what_is_parked,
     counts_what_is_dropped_twice,
+    reads_what_is_stale,
 ]

@@ -2,6 +2,8 @@
 
 from unittest.mock import patch
 
+from msgspec.structs import replace
+
 from shared.adapters.dynamo import loader, sweep
 from shared.app import archive, batch, publish
 from shared.app.rebuild import clean_up, follow, link, plan, replay, scan
@@ -9,6 +11,7 @@ from shared.core.control import READER_ARCHIVE, control_of, is_control
 from shared.core.event import Event
 from shared.core.memory import Memory
 from shared.core.records import kinesis_record, read_record
+from shared.core.spool import Rows
 
 
 def lists_an_archive_that_is_not_complete():
@@ -163,6 +166,30 @@ def cleans_up_no_quarantine():
     yield patch.object(clean_up, "PREFIX_QUARANTINE", "nothing/")
 
 
+def replays_in_no_order():
+    """A rebuild takes events as they stand in its parts, not as they arrived."""
+    yield patch.object(Rows, "by_arrival", lambda self: ([one] for one in self.all()))
+
+
+def cancels_what_is_active():
+    """Who cancels a version that becomes active meanwhile ends it all the same."""
+
+    def again(self, building):
+        return self.registry.version(building.builder, building.version) or building
+
+    yield patch.object(publish.Publisher, "_again", again)
+
+
+def loads_segments_for_too_short():
+    """What a rebuild moves out of a profile goes when the consumer must have caught up, and not later."""
+    load = loader.DynamoLoader._profile
+
+    def short(self, profile):
+        return load(self, replace(profile, children_until=0))
+
+    yield patch.object(loader.DynamoLoader, "_profile", short)
+
+
 MUTANTS_OF_VERSIONS = [
     lists_an_archive_that_is_not_complete,
     cuts_over_before_it_has_caught_up,
@@ -181,4 +208,7 @@ MUTANTS_OF_VERSIONS = [
     takes_over_no_ids,
     rolls_back_to_the_one_before,
     cleans_up_no_quarantine,
+    replays_in_no_order,
+    cancels_what_is_active,
+    loads_segments_for_too_short,
 ]

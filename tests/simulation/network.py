@@ -4,6 +4,8 @@ This is the seam of a botocore client (of its whole retry layer): what is raised
 once its own retries have ended, and `twice` is what such a retry does after an answer that got lost.
 """
 
+from contextlib import contextmanager
+
 from botocore.exceptions import ConnectTimeoutError, ReadTimeoutError
 
 from tests.simulation.dynamo import client_error
@@ -45,6 +47,13 @@ class Faults:
             return None
         self._happened.append((number, f"{kind}: {what}"))
         return kind
+
+    @contextmanager
+    def none(self):
+        """Have nothing go wrong for a while."""
+        rate, self.rate = self.rate, 0
+        yield
+        self.rate = rate
 
     def below(self, limit):
         """Draw a number below a limit."""

@@ -25,7 +25,7 @@ from tests.simulation.checks import check, check_alike, items_of, shown
 from tests.simulation.definitions import Definitions
 from tests.simulation.dynamo import IDENTIFIERS, PROFILES
 from tests.simulation.expected import Expected
-from tests.simulation.machine import CONSUMER, NAME, Machine
+from tests.simulation.machine import ALL_BAD, CONSUMER, NAME, Machine
 from tests.simulation.network import Objects
 from tests.simulation.placing import before_markers
 from tests.simulation.processes import Processes
@@ -169,7 +169,7 @@ class PublishingWorld(Processes, World):
 
         self.scheduler.spawn(arrive)
 
-    def cancel(self, at):
+    def cancel(self, at=0):
         """Cancel what is building."""
         del at
         self._publishes(lambda publisher: publisher.cancel(NAME, "somebody", self.now_ms))
@@ -225,9 +225,9 @@ class PublishingWorld(Processes, World):
         super().finish()
         self.works_twice = False
         check(self)
-        self._check_rebuilt_alike()
+        self._check_rebuilt_alike(shown(self))
         for _ in range(ROUNDS_MAX):
-            self.cancel(0)
+            self.cancel()
             self.settle()
             if not [one for one in self.registry.versions(NAME) if not _is_over(one)]:
                 return
@@ -235,15 +235,27 @@ class PublishingWorld(Processes, World):
             self.settle()
         raise FailedRunError("there is always something left to clean up")
 
-    def _check_rebuilt_alike(self):
+    def _check_rebuilt_alike(self, before):
         """Build what is active once more, where all has come to rest: everybody is who they were before."""
-        before, version = shown(self), self.active
-        self.cancel(0)
-        self.settle()
-        self.publish(version - 1)
-        self.settle()
+        version = self.active
+        self._build_anew()
         assert self.active > version or self.setting.has_chain, "a build that nothing disturbs fails"
         check_alike(self, before)
+
+    def _build_anew(self):
+        """Have what is active built once more, whatever comes of it."""
+        self.cancel()
+        self.settle()
+        self.publish(self.active - 1)
+        self.settle()
+
+    def state_done(self, name):
+        """Go on with a build, one of whose states is done."""
+
+    def may_fail(self, name, text):
+        """Whether it is right that a build cannot go on, of which its function says why."""
+        del name
+        return self.setting.has_chain and ALL_BAD.match(text) is not None
 
     def check(self):
         """Check what others leave: nothing of a version that has ended, and numbers that add up."""

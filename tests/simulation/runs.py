@@ -5,13 +5,19 @@ from contextlib import ExitStack, contextmanager
 from typing import NamedTuple
 
 from tests.simulation.damage import DamagedWorld
+from tests.simulation.damage_of_builds import DamagedBuilds
+from tests.simulation.damage_of_histories import DamagedHistories
 from tests.simulation.functions import FunctionsOfVersions, FunctionsWorld
 from tests.simulation.histories import tuned_for_histories
 from tests.simulation.mutants import planted
+from tests.simulation.playing import finish
 from tests.simulation.publishing import PublishingWorld, tuned_for_publishing
 from tests.simulation.scenario import setting_of, steps_of
 from tests.simulation.scheduler import SimulationError
-from tests.simulation.world import World, finish
+from tests.simulation.world import World
+
+FEWER_STEPS = (15, 30)
+"""What may be enough to find a planted fault: it is looked for again at every test."""
 
 
 class Problem(NamedTuple):
@@ -39,11 +45,17 @@ def run(seed, store, count, without=frozenset(), mutant=None):
 
 
 def search(mutant, store, count, seeds):
-    """Return the first of the seeds that finds a planted fault, and passes without it; or None."""
+    """Return the first of the seeds that finds a planted fault, with how many steps; or None."""
     for seed in seeds:
-        if run(seed, store, count, mutant=mutant) and run(seed, store, count) is None:
-            return seed
+        if _finds(mutant, store, count, seed):
+            fewer = (one for one in FEWER_STEPS if one < count and _finds(mutant, store, one, seed))
+            return seed, next(fewer, count)
     return None
+
+
+def _finds(mutant, store, count, seed):
+    """Whether a world finds a planted fault, and passes without it."""
+    return run(seed, store, count, mutant=mutant) is not None and run(seed, store, count) is None
 
 
 def _run(seed, store, count, without):
@@ -71,7 +83,11 @@ _WORLDS = {"dynamo": World, "memory": World, "versions": PublishingWorld, "damag
 def _world(setting):
     """Return what kind of world a setting is of."""
     if setting.store == "functions":
-        return FunctionsOfVersions if setting.has_versions else FunctionsWorld
+        if setting.has_versions:
+            return FunctionsOfVersions
+        return DamagedHistories if setting.has_damage else FunctionsWorld
+    if setting.store == "damaged" and setting.has_versions:
+        return DamagedBuilds
     return _WORLDS[setting.store]
 
 

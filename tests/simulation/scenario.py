@@ -6,13 +6,18 @@ from datetime import UTC, datetime
 from random import Random
 from typing import NamedTuple
 
+from shared.core.memory import REMEMBERED_MAX
 from tests.people import DAY, HOUR, T0
 
+ENGINES = "engines"
+"""The store of worlds on real engines (`tests/engines`), which have their own faults and their own time."""
 MINUTE = 60_000
 EPOCH_MS = 3 * HOUR
 """Each quiet jump begins a slot of its own of the day, so that no expiry and no end of a dedup window falls
 into the lag of consumers: there the order of two shards would rightly decide."""
 EPOCHS_MAX = 8
+EVENTS_OF_RECORD_MAX = 5
+FEW_REMEMBERED = 16
 
 
 class Setting(NamedTuple):
@@ -42,11 +47,27 @@ class Setting(NamedTuple):
     is_hot: bool
     has_copies: bool
     has_chain: bool
+    has_impatience: bool
+    """Whether calls of ingestion are given up that go on, so that two work at the same records at once."""
+    has_ends: bool
+    """Whether events arrive in the very milliseconds about an expiry; only where order decides all."""
+    has_damage: bool
+    is_drained: bool
+    """Whether batches are given up at once, many in a storm, and drained and replayed in the midst of it."""
+    remembered: int
+    """How many events a profile remembers. Where they are few, what is delivered again is fewer: whatever
+    comes again later than that counts again, and nobody could say which of it does."""
+
+    @property
+    def is_forgetful(self):
+        """Whether profiles remember few events."""
+        return self.remembered < REMEMBERED_MAX
 
     @property
     def has_versions(self):
         """Whether versions are published in it."""
-        return self.store == "versions" or (self.store == "functions" and self.seed % 3 == 0)
+        every = {"versions": 1, "functions": 3, "damaged": 5}.get(self.store)
+        return every is not None and self.seed % every == 0
 
 
 class Step(NamedTuple):
@@ -64,12 +85,12 @@ class Step(NamedTuple):
 
 def setting_of(seed, store="dynamo"):
     random = Random(f"setting {seed}")
-    is_ordered = random.random() < 0.4 and store != "damaged"
+    is_ordered = random.random() < 0.4
     kind = random.choice(["plain", "plain", "limited", "known only"] if is_ordered else ["plain"])
     is_small = is_ordered and random.random() < 0.4
     is_stale = random.random() < (0.3 if is_small or kind == "limited" else 0.8)
     is_hot = not is_ordered and random.random() < 0.2
-    return Setting(
+    setting = Setting(
         seed=seed,
         store=store,
         is_ordered=is_ordered,
@@ -87,6 +108,40 @@ def setting_of(seed, store="dynamo"):
         is_hot=is_hot,
         has_copies=random.random() < 0.5,
         has_chain=random.random() < 0.3,
+        has_impatience=random.random() < 0.3,
+        has_ends=random.random() < 0.4 and is_ordered,
+        has_damage=store == "damaged" or (store == "functions" and seed % 6 == 1),
+        is_drained=False,
+        remembered=REMEMBERED_MAX,
+    )
+    if store == ENGINES:
+        return setting
+    if is_ordered and not setting.has_damage and random.random() < 0.3:
+        return _forgetful(setting)
+    if not is_ordered and random.random() < 0.2:
+        return _drained(setting)
+    return setting
+
+
+def _drained(setting):
+    """Return a setting in which Lambda gives up large batches, at once."""
+    return setting._replace(
+        is_drained=True,
+        attempts_max=0,
+        batch_max=max(setting.batch_max, 7),
+        people=max(setting.people, 4),
+        fault_rate=setting.fault_rate or 0.005,
+    )
+
+
+def _forgetful(setting):
+    """Return a setting in which profiles remember few events, and each more than come again at once."""
+    return setting._replace(
+        remembered=FEW_REMEMBERED,
+        people=min(setting.people, 2),
+        batch_max=min(setting.batch_max, FEW_REMEMBERED // EVENTS_OF_RECORD_MAX),
+        has_chain=False,
+        has_impatience=False,
     )
 
 
@@ -96,7 +151,10 @@ def steps_of(setting, count):
     events = _Events(random, setting)
     steps, epochs = [], 1
     weights = _WEIGHTS | (_OF_VERSIONS if setting.has_versions else {})
-    weights = weights | _OF_STORES.get(setting.store, {})
+    weights = weights | (_OF_DRAINED if setting.is_drained else {})
+    weights = weights | (_OF_FUNCTIONS if setting.store == "functions" else {})
+    weights = weights | (_OF_DAMAGE if setting.has_damage else {})
+    weights = weights | (_OF_DAMAGED_BUILDS if setting.has_damage and setting.has_versions else {})
     for number in range(count):
         what = random.choices(list(weights), list(weights.values()))[0]
         ticks = random.choice([0, 0, random.randint(0, 20), random.randint(0, 200)])
@@ -136,10 +194,11 @@ _WEIGHTS = {
 }
 
 
+_OF_DRAINED = {"drain": 15, "replay": 10, "storm": 10}
 _OF_VERSIONS = {"publish": 5, "cancel": 2, "stall": 6}
-_OF_DAMAGE = {"damage": 8, "mend": 2, "replay": 2}
+_OF_DAMAGE = {"damage": 8, "mend": 4, "replay": 4}
+_OF_DAMAGED_BUILDS = {"damage_object": 5}
 _OF_FUNCTIONS = {"idle": 10, "retry": 2, "stall": 6}
-_OF_STORES = {"functions": _OF_FUNCTIONS, "damaged": _OF_DAMAGE}
 
 
 class _Events:
@@ -155,7 +214,7 @@ class _Events:
         random = self.random
         if self.sent and self.setting.has_copies and random.random() < 0.15:
             return self._copy()
-        size = random.choice([1, 1, 1, 2, 5])
+        size = random.choice([1, 1, 1, 2, EVENTS_OF_RECORD_MAX])
         texts = [json.dumps(self._event()).encode() for _ in range(size)]
         if random.random() < 0.05:
             texts.insert(random.randint(0, size), random.choice([b'{"cut', b"[]", b"7", b"\xff\xfe", b'"x"']))

@@ -61,9 +61,10 @@ def test_every_planted_fault_is_found_within_two_thousand_seeds():
 
 def test_a_failure_tells_how_to_repeat_it_and_a_shorter_way_there():
     name = "keeps_the_secondary"
-    run = simulate("--seeds", f"{SEEDS[name]}", "--mutant", name, "--shrink", "20")
+    seed, steps = SEEDS[name]
+    run = simulate("--seeds", f"{seed}", "--steps", f"{steps}", "--mutant", name, "--shrink", "20")
     assert run.returncode == 1
-    assert f"seed {SEEDS[name]} fails at commit" in run.stdout
+    assert f"seed {seed} fails at commit" in run.stdout
     [command] = re.findall(r"^shorter: \S+ -m tests.simulation (.*)$", run.stdout, re.MULTILINE)
     assert "--without" in command
     again = simulate(*command.split())
@@ -74,8 +75,10 @@ def test_a_failure_tells_how_to_repeat_it_and_a_shorter_way_there():
 def test_a_seed_is_one_run_wherever_it_is_played():
     """Whatever happens in it, in the same order, to the same end."""
     name = "keeps_the_secondary"
+    seed, steps = SEEDS[name]
     first, second = (
-        simulate("--seeds", f"{SEEDS[name]}", "--mutant", name, "--shrink", "1") for _ in range(2)
+        simulate("--seeds", f"{seed}", "--steps", f"{steps}", "--mutant", name, "--shrink", "1")
+        for _ in range(2)
     )
     assert "ends with:" in first.stdout
     assert first.stdout == second.stdout

@@ -7,7 +7,7 @@ from unittest.mock import patch
 from shared.adapters.dynamo.piles import Tail
 from tests.oracle import DEFAULTS, Limits
 
-SMALL = Limits(identifiers=4, canonical_bytes=1500, remembered=2048)
+SMALL = Limits(identifiers=4, canonical_bytes=1500)
 
 NEVER = 10**9
 HUSHED_MS_MAX = 4000
@@ -15,8 +15,9 @@ HUSHED_MS_MAX = 4000
 
 
 def limits_of(setting):
-    """What breaks a profile in this world."""
-    return SMALL if setting.is_small else DEFAULTS
+    """What breaks a profile in this world, and how many events one remembers."""
+    limits = SMALL if setting.is_small else DEFAULTS
+    return limits._replace(remembered=setting.remembered)
 
 
 def _attempts_max(setting, random):
@@ -34,6 +35,10 @@ def tuned(setting):
     values = {
         "shared.core.plan.IDENTIFIERS_MAX": limits.identifiers,
         "shared.core.plan.CANONICAL_BYTES_MAX": limits.canonical_bytes,
+        "shared.core.memory.REMEMBERED_MAX": limits.remembered,
+        "shared.adapters.dynamo.piles.REMEMBERED_MAX": limits.remembered,
+        "shared.adapters.dynamo.piles.Traces.held_max": limits.remembered + limits.remembered // 2,
+        "shared.adapters.dynamo.piles.Traces.kept_max": limits.remembered,
         # What is parked is taken later: where profiles break, that order decides.
         "shared.app.ingest.PARK_AFTER": NEVER if is_decided_by_order else random.choice([2, 2, 5]),
         "shared.app.ingest.ATTEMPTS_MAX": _attempts_max(setting, random),

@@ -11,7 +11,7 @@ import msgspec
 from shared.adapters.lambda_functions import LambdaProfileFunction
 from shared.app.functions.ports import FunctionInput
 from shared.core.functions import FunctionFailure, result_of
-from shared.core.history import events_of
+from shared.core.history import DAMAGED, UnreadableChunkError, events_of
 from shared.core.sandbox import FunctionAnswer, FunctionRequest, Program
 from shared.core.user_code import PROFILE_FILE
 from tests.simulation.due_queue import OFTEN
@@ -24,18 +24,23 @@ FAILURES = {
 """Of code that is not always well."""
 ALWAYS = FunctionFailure("function_error", "KeyError in line 3")
 """Of code that is never well with these events."""
+DAMAGED_HISTORY = FunctionFailure("function_history", DAMAGED)
 PROGRAM = Program("people", 1, "", {}, PROFILE_FILE)
 _decode_request = msgspec.json.Decoder(FunctionRequest).decode
 _decode_inputs = msgspec.json.Decoder(list[FunctionInput], float_hook=Decimal).decode
 
 
 def value_of(given):
-    """Do what `profile.py` does: return a result that tells all events apart; None where it raises."""
+    """Do what `profile.py` does: return a result that tells all events apart; None where it raises.
+
+    Not everything that it returns once is there the next time.
+    """
     ids = [str(event.get("messageId")) for event in events_of(given.chunks, given.since_ms)]
     if len(ids) % 5 == 4:
         return None
     said = {"events": len(ids), "which": crc32(" ".join(ids).encode()), "first": ids[0] if ids else None}
-    return {"traits": {**said, "cookie": given.user.anonymous_id}, "profile_id": given.user.user_id}
+    seldom = {f"divisible_by_{one}": True for one in (2, 3) if len(ids) % one == 0}
+    return {"traits": {**said, **seldom, "cookie": given.user.anonymous_id}, "profile_id": given.user.user_id}
 
 
 def outcome_of(given):
@@ -58,7 +63,10 @@ class SandboxFunction(InvokedFunction):
         return [self._answer(one) for one in _decode_inputs(_decode_request(payload).inputs)]
 
     def _answer(self, given):
-        value = value_of(given)
+        try:
+            value = value_of(given)
+        except UnreadableChunkError:
+            return FunctionAnswer(failure=DAMAGED_HISTORY)
         if value is None:
             return FunctionAnswer(failure=ALWAYS)
         self._world.returned.setdefault(given.user.profile_id, []).append(result_of(value).traits)

@@ -7,6 +7,7 @@ from shared.app.markers import Markers
 from shared.app.retries import Retries
 from tests.simulation.chains import transformer_for
 from tests.simulation.network import Objects
+from tests.simulation.plans import Looked
 from tests.simulation.scheduler import Process
 
 VERSION = 1
@@ -18,6 +19,8 @@ class Worker(Process):
     def __init__(self, world, number):
         super().__init__(f"worker-{number}", skew_us=world.random.randint(-2_000_000, 2_000_000))
         self.is_busy = False
+        self.is_given_up = False
+        """Whether it works at what was delivered again to somebody else meanwhile."""
         self._world = world
         self._batches = {}
         self.batch(VERSION)
@@ -26,7 +29,7 @@ class Worker(Process):
         """Return what ingests for a version, which is made once."""
         if version not in self._batches:
             world, objects = self._world, Objects(self._world, self)
-            store, builder = world.store_for(self, version), world.builder_of(version)
+            store, builder = Looked(world.store_for(self, version), world.problems), world.builder_of(version)
             ingest = Ingest(builder, store, Clock(world, self), world.setting.actions_max)
             self._batches[version] = Batch(
                 builder,

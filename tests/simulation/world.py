@@ -3,7 +3,6 @@
 import contextlib
 import json
 from collections import Counter
-from contextlib import ExitStack
 from random import Random
 from unittest.mock import patch
 
@@ -22,10 +21,11 @@ from shared.contract import (
 )
 from shared.core.compile import Builder
 from shared.core.identity.identifiers import Identifier
+from shared.core.profile import expiry
 from tests.fakes.objects import FakeObjects
 from tests.people import DAY, HOUR, T0, a_definition
 from tests.simulation.chains import ChainAlone
-from tests.simulation.checks import check, quarantined
+from tests.simulation.checks import live_of, quarantined, telling, view
 from tests.simulation.delivery import PASSING, Delivery
 from tests.simulation.dynamo import IDENTIFIERS, PROFILES, Dynamo
 from tests.simulation.expected import Reads, Sight
@@ -34,10 +34,8 @@ from tests.simulation.network import LATE_TICKS_MAX, Client, Faults, late
 from tests.simulation.scenario import EPOCH_MS, EPOCHS_MAX
 from tests.simulation.scheduler import Pool, Process, Scheduler
 from tests.simulation.stream import Consumer, Stream
-from tests.simulation.tuning import tuned
 from tests.simulation.workers import VERSION, Clock
 
-POOLS = ("shared.adapters.quarantine", "shared.adapters.sqs")
 TICK_US = 2_000
 TICKS_MAX = 60_000
 """Ten times what any run takes: one that is not done by then never ends."""
@@ -48,6 +46,7 @@ BUILDERS = {
 }
 
 
+STORM_RATE = 0.3
 ALL_ARE_DUE_H = 23
 """After so many hours whatever waits for another try is due."""
 
@@ -82,9 +81,14 @@ class World(Delivery):
         """Whether TTL took anything."""
         self.has_latecomers = False
         """Whether an event was replayed whose life, of its arrival, may have expired before others began."""
+        self.has_lost_answers = self.setting.fault_rate > 0
+        """Whether a process may have written what nobody counted."""
+        self.has_waited = False
+        """Whether an event was replayed that would have been counted as it came."""
         self.epoch_ms = T0
-        self.apart_us = 1000 if setting.is_ordered else 0
-        """How far apart records arrive at least: those of the same millisecond have no order of their own."""
+        self.apart_us = 60_000_000 if setting.is_forgetful else 1000 if setting.is_ordered else 0
+        """How far apart records arrive at least: those of the same millisecond have no order of their own,
+        and of those of the same minute any may be forgotten first."""
         self._epochs = 0
         self._count = 0
 
@@ -117,6 +121,11 @@ class World(Delivery):
     def active(self):
         """The version that is active."""
         return VERSION
+
+    @property
+    def is_stormy(self):
+        """Whether very much goes wrong now."""
+        return self.faults.rate == STORM_RATE
 
     def t0(self, version):
         """From which arrival on a version ingests."""
@@ -220,8 +229,10 @@ class World(Delivery):
         shard = self.stream.shards[at % len(self.stream.shards)]
         consumer = self.consumers[at // 4096 % len(self.consumers)]
         since = self.now_ms - DEDUP_WINDOW_H * HOUR // 4
-        if shard in consumer.reading or any(
-            child.records for child in self.stream.shards if shard in child.parents
+        if (
+            self.setting.is_forgetful
+            or shard in consumer.reading
+            or any(child.records for child in self.stream.shards if shard in child.parents)
         ):
             return
         for _ in range(1 + at // 256 % 12):
@@ -245,6 +256,8 @@ class World(Delivery):
     def jump(self, days, takes_processes):
         """Let everything come to rest, and days pass: nothing may wait for longer than the window."""
         self._deliver_all()
+        if self.setting.has_ends:
+            self._arrive_about_an_end()
         self._epochs += 1
         start = T0 + self._epochs * EPOCH_MS
         while start <= self.now_ms + days * DAY:
@@ -256,6 +269,18 @@ class World(Delivery):
             for worker in self.workers[:]:
                 self._end(worker)
 
+    def _arrive_about_an_end(self):
+        """Have an event of somebody arrive in their last millisecond, or just before or after it."""
+        random = Random(f"end {self.setting.seed} {self._epochs}")
+        with self.faults.none():
+            found = [one for one in live_of(view(self)[0]) if expiry(self.builder, one) > self.now_ms]
+        if not found:
+            return
+        one = min(found, key=lambda each: (expiry(self.builder, each), each.id))
+        arrival = expiry(self.builder, one) + random.choice([-1, 0, 0, 1])
+        self.scheduler.now_us = max(self.scheduler.now_us, arrival * 1000 - self.apart_us)
+        self.write_again([telling(self.builder, one)])
+
     def reap(self, at, chance):
         """Let TTL delete some of what has expired: it takes days over it, and no order."""
         random = Random(at)
@@ -265,6 +290,11 @@ class World(Delivery):
             if random.random() < chance:
                 self.has_forgotten = True
                 self.dynamo.set(table, key, None)
+
+    def storm(self, at):
+        """Have very much go wrong from now on; or, if it does, no more than usual."""
+        del at
+        self.faults.rate = self.setting.fault_rate if self.is_stormy else STORM_RATE
 
     def read(self, at):
         """Look a person up, as anybody may at any time."""
@@ -287,15 +317,14 @@ class World(Delivery):
 
     def settle(self):
         """Let everything come to rest that is under way, and fails no more."""
-        rate, self.faults.rate = self.faults.rate, 0
-        for _ in range(40):
-            for consumer in self.consumers:
-                for shard in consumer.readable():
-                    self._start_lane(consumer, shard)
-            self.go_on()
-            if not any(consumer.readable() for consumer in self.consumers):
-                break
-        self.faults.rate = rate
+        with self.faults.none():
+            for _ in range(40):
+                for consumer in self.consumers:
+                    for shard in consumer.readable():
+                        self._start_lane(consumer, shard)
+                self.go_on()
+                if not any(consumer.readable() for consumer in self.consumers):
+                    break
 
     def finish(self):
         """Bring all of it to an end: nothing fails any more, and nothing is left lying."""
@@ -303,16 +332,15 @@ class World(Delivery):
 
     def _deliver_all(self):
         """Deliver what is on the stream, what was given up, and what is in quarantine; none of it fails."""
-        rate, self.faults.rate = self.faults.rate, 0
-        self.settle()
-        for _ in range(4):
-            if not (self.given_up(self.active) or any(self.objects.list(PREFIX_RETRIES))):
-                break
-            self.drain(ALL_ARE_DUE_H)
+        with self.faults.none():
             self.settle()
-        self.replay()
-        self.settle()
-        self.faults.rate = rate
+            for _ in range(4):
+                if not (self.given_up(self.active) or any(self.objects.list(PREFIX_RETRIES))):
+                    break
+                self.drain(ALL_ARE_DUE_H)
+                self.settle()
+            self.replay()
+            self.settle()
 
     def ask(self, question, version=VERSION):
         """Return what a fresh process finds out from the store."""
@@ -359,30 +387,3 @@ class World(Delivery):
 
     def looked_at(self, store, profile):
         """Have a process that found a profile, or None, go on with it."""
-
-
-def finish(world, steps, without=frozenset()):
-    """Play a world to its end, and check it; what `without` names, steps or faults, does not happen."""
-    with tuned(world.setting), ExitStack() as pools:
-        for name in POOLS:
-            pools.enter_context(patch(f"{name}.ThreadPoolExecutor", world.pool))
-        try:
-            for step in steps:
-                name = f"s{step.number}"
-                if name not in without:
-                    world.happened.append((name, step))
-                    world.play(step)
-            world.happened.append(("", "the end"))
-            world.faults.rate = 0
-            world.finish()
-            check(world)
-            world.check()
-        finally:
-            _close(world)
-
-
-def _close(world):
-    """Let every task that still stands somewhere end."""
-    for worker in world.workers[:]:
-        world._end(worker)
-    world.scheduler.abandon()
