@@ -119,9 +119,10 @@ class Reader:
         return None
 
     def _with_parked(self, profile: Profile) -> Profile | None:
-        """Return what the profile becomes once the events parked beside it are folded.
+        """Return what the profile becomes once the events parked beside it are folded; None if that ends it.
 
-        The profile as it is stored by now, if somebody has folded them since it was read.
+        The profile as it is stored by now, if somebody has folded them since it was read. Raises
+        `SegmentGoneError` where it was removed meanwhile: merged, perhaps, into whoever is to be found.
         """
         parked = self._store.deltas(profile.parked)
         loading = Loading(self._builder, self._store)
@@ -130,8 +131,12 @@ class Reader:
         plans = [loading.plan(group, 1, _NO_LIMIT) for group in groups]
         puts = [put.profile for one in plans for put in one.puts]
         found = next((one for one in puts if profile.founder in one.identifiers), None)
-        is_buried = any(bury.tombstone.id == profile.id for one in plans for bury in one.buries)
-        return found if found is not None or is_buried else self._follow(profile.id)
+        if found is not None or any(bury.tombstone.id == profile.id for one in plans for bury in one.buries):
+            return found
+        stored = self._follow(profile.id)
+        if stored is None:
+            raise SegmentGoneError(f"{profile.id} is gone")
+        return stored
 
 
 def why(builder: Builder, profile: Profile) -> dict[str, Any]:

@@ -151,6 +151,25 @@ def test_a_profile_that_was_merged_after_its_pointer_was_read_is_found_where_it_
     assert a_reader(store).by_identifier(COOKIE).event_count == 3
 
 
+def test_a_profile_that_was_merged_after_what_waits_beside_it_was_read_is_found_where_it_went():
+    store = a_store(an_order(1), an_event(messageId="2", anonymousId="c1", arrival=T0 + 1))
+    profile = a_reader(store).by_identifier(COOKIE)
+    waiting = contributions_of(BUILDER, [an_event(messageId="3", anonymousId="c1", arrival=T0 + 2)])
+    store.park(profile.id, f"{profile.id}/s#1#0", waiting)
+    read = store.deltas
+
+    def deltas(names):
+        found = read(names)
+        store.deltas = read
+        linking = an_order(4, anonymousId="c1", arrival=T0 + 3)
+        Ingest(BUILDER, store, FakeClock()).run(contributions_of(BUILDER, [linking]))
+        return found
+
+    store.deltas = deltas
+    assert a_reader(store).by_identifier(COOKIE).event_count == 4
+    assert a_reader(store).by_id(profile.id) is None
+
+
 def test_a_segment_that_was_replaced_meanwhile_makes_the_profile_be_read_again():
     store = a_store(an_order(1))
     calls = []
