@@ -34,6 +34,7 @@ class Storage(Construct):
             "dynamodb:BatchWriteItem",
             "dynamodb:ConditionCheckItem",
             "dynamodb:DeleteItem",
+            "dynamodb:PartiQLInsert",
             "dynamodb:PutItem",
             "dynamodb:UpdateItem",
             on=[self.profiles.table_arn],

@@ -37,10 +37,8 @@ class ProfileCode:
                 result = asyncio.run(_awaited(result))
         except KeyboardInterrupt:
             raise
-        except UnreadableChunkError:
-            return FunctionFailure("function_history", DAMAGED)
         except BaseException as error:  # noqa: BLE001 - user code may raise anything
-            return FunctionFailure("function_error", told(error, PROFILE_FILE))
+            return _failure(error, chunks, since_ms)
         if result is None:
             return None
         try:
@@ -50,6 +48,25 @@ class ProfileCode:
         if len(text) > TEXT_BYTES_MAX:
             return FunctionFailure("function_result", f"a result is at most {RESULT_BYTES_MAX} bytes of JSON")
         return text
+
+
+def _failure(error: BaseException, chunks: Sequence[bytes], since_ms: int) -> FunctionFailure:
+    """Say why a function could not be run on the events of chunks."""
+    if isinstance(error, UnreadableChunkError):
+        if _is_damaged(chunks, since_ms):
+            return FunctionFailure("function_history", DAMAGED)
+        # Code that has used up its stack, or its memory, cannot read any events either.
+        error = (error.__cause__ or error).with_traceback(error.__traceback__)
+    return FunctionFailure("function_error", told(error, PROFILE_FILE))
+
+
+def _is_damaged(chunks: Sequence[bytes], since_ms: int) -> bool:
+    try:
+        for _ in events_of(chunks, since_ms):
+            pass
+    except UnreadableChunkError:
+        return True
+    return False
 
 
 async def _awaited(result: Any) -> Any:

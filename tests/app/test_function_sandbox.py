@@ -235,7 +235,7 @@ def test_chunks_that_are_none_fail_their_profile_alone(sandbox):
     broken = an_input([{"do": "a"}])
     broken.chunks[0] = b"no chunk"
     failed, after = sandbox.run([broken, an_input([{"do": "b"}] * 3)], 60)
-    assert failed.outcome.reason == "function_error"
+    assert failed.outcome.reason == "function_history"
     assert after.outcome == made("b")
 
 

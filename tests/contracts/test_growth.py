@@ -150,7 +150,7 @@ def test_a_batch_that_touches_many_profiles_loads_and_writes_the_segments_of_eac
         with patch.object(store, "load", wraps=store.load) as load:
             ingest(store, batch)
         loaded += [call.args[1].id for call in load.call_args_list]
-        assert calls.count("batch_write_item") == 1
+        assert calls.count("batch_execute_statement") == 1
     assert sorted(loaded) == sorted(one.id for one in live(dynamo, BUILDER))
     assert lines(dynamo, BUILDER) == expected_lines(batches)
     assert_tidy(dynamo)

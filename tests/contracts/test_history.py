@@ -142,7 +142,7 @@ def test_a_batch_that_touches_many_profiles_writes_their_chunks_together(dynamo)
         BUILDER, [an_event(messageId=f"m{number}", userId=f"u{number}") for number in range(40)]
     )
     ingest(dynamo.store(BUILDER, FaultyClient(dynamo.client, count)), events)
-    assert calls.count("batch_write_item") == 2
+    assert calls.count("batch_execute_statement") == 2
     assert len(chunk_items(dynamo)) == 40
     assert all(len(texts) == 1 for texts in histories(dynamo).values())
 
@@ -154,7 +154,7 @@ def test_a_chunk_that_cannot_be_written_fails_its_own_group_alone(dynamo):
     refused = plan(BUILDER, events[1:], Snapshot(), 1).puts[0].profile.id
 
     def refuse_one(name, arguments, call):
-        if name == "batch_write_item" and refused in repr(arguments):
+        if name == "batch_execute_statement" and refused in repr(arguments):
             raise ClientError({"Error": {"Code": "ItemCollectionSizeLimitExceeded", "Message": ""}}, "Any")
         return call(**arguments)
 

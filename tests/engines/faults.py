@@ -17,6 +17,7 @@ WRITES_OF_ONE = (*WRITES, "held")
 FAULTS = {
     "batch_get_item": READS,
     "batch_write_item": (*WRITES, "unprocessed", "half"),
+    "batch_execute_statement": (*WRITES, "refused"),
     "put_item": WRITES_OF_ONE,
     "update_item": WRITES_OF_ONE,
     "delete_item": WRITES_OF_ONE,
@@ -62,7 +63,7 @@ class FaultyClient:
                 raise client_error("TransactionCanceledException", name, CancellationReasons=codes)
             case "held":
                 raise client_error("TransactionConflictException", name)
-            case "unprocessed" | "half":
+            case "unprocessed" | "half" | "refused":
                 return self._partly(name, method, arguments, is_lost=fault == "half")
             case "slow":
                 time.sleep(self._random.random() * SLOW_S_MAX)
@@ -85,8 +86,16 @@ class FaultyClient:
         self._late.append(threading.Thread(target=arrive))
         self._late[-1].start()
 
+    def _all_but_one(self, method, statements):
+        refused = self._random.randrange(len(statements))
+        rest = statements[:refused] + statements[refused + 1 :]
+        answers = method(Statements=rest)["Responses"] if rest else []
+        return {"Responses": [*answers[:refused], {"Error": {"Code": "ThrottlingError"}}, *answers[refused:]]}
+
     def _partly(self, name, method, arguments, *, is_lost):
-        """Do the first part of a batch, and leave the rest; or lose the answer on top of that."""
+        """Do a part of a batch, and leave the rest; or lose the answer on top of that."""
+        if name == "batch_execute_statement":
+            return self._all_but_one(method, arguments["Statements"])
         [(table, request)] = arguments["RequestItems"].items()
         if name == "batch_get_item":
             at = 1 + self._random.randrange(len(request["Keys"]))

@@ -77,6 +77,7 @@ ADAPTER = ROOT / "shared" / "adapters" / "dynamo"
 CLIENT = ADAPTER / "client.py"
 STORE = "".join(file.read_text() for file in sorted(ADAPTER.glob("*.py")))
 TRANSACTION = "transact_write_items"
+STATEMENTS = "batch_execute_statement"
 
 
 def permissions(dev, function):
@@ -92,8 +93,10 @@ def allowed(dev, function, resource):
 
 def stored_actions():
     """IAM's names of the DynamoDB calls that the source of the store makes."""
-    calls = set(re.findall(r"self\._client\.([a-z_]+_items?)\b", CLIENT.read_text()))
-    actions = {call.title().replace("_", "") for call in calls - {TRANSACTION}}
+    calls = set(re.findall(r"self\._client\.([a-z_]+_(?:items?|statement))\b", CLIENT.read_text()))
+    actions = {call.title().replace("_", "") for call in calls - {TRANSACTION, STATEMENTS}}
+    if STATEMENTS in calls:  # and for what its statements do
+        actions |= {f"PartiQL{verb.title()}" for verb in re.findall(r'"?\b([A-Z]+) INTO "', STORE)}
     if TRANSACTION in calls:  # IAM asks for what a transaction does
         verbs = re.findall(r'\b(?:act|Action)\("(\w+)"', STORE)
         actions |= {f"{verb}Item" for verb in verbs}

@@ -103,7 +103,7 @@ def writes_chunks_last():
     def late(store, plan, prepared, *, is_alone):
         result = commit(store, plan, prepared, is_alone=is_alone)
         if isinstance(result, Committed):
-            store._put_all(chunks(store._histories, plan))
+            store._insert(chunks(store._histories, plan))
         return result
 
     with patch.object(Histories, "items", lambda *_: []), patch.object(DynamoStore, "_commit", late):

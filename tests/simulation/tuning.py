@@ -21,9 +21,12 @@ def limits_of(setting):
 
 
 def _attempts_max(setting, random):
-    """Who loses all of its races waits in the bucket, and what comes after it does not: no order is kept."""
+    """Who loses all of its races waits in the bucket, and what comes after it does not: no order is kept.
+
+    So it is in any case where something is damaged, and who is not shown that would race for ever.
+    """
     attempts_max = random.choice([3, 6, 12])
-    return NEVER if setting.is_ordered else attempts_max
+    return NEVER if setting.is_ordered and not setting.has_damage else attempts_max
 
 
 @contextmanager

@@ -4,7 +4,7 @@ Each counts the request units that it takes by the documented rules. What botoco
 mend is raised as botocore raises it.
 """
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from functools import partial
 from typing import Any, Final, NamedTuple, TypeVar
 
@@ -12,6 +12,7 @@ import botocore.session
 from botocore.config import Config
 from botocore.exceptions import ClientError
 
+from shared.adapters.dynamo.inserts import calls, insert, left, statement
 from shared.adapters.dynamo.keys import Range
 from shared.adapters.dynamo.units import Units, read_units, size_of, write_units
 from shared.adapters.dynamo.wire import Item, Wire
@@ -164,6 +165,23 @@ class Client:
             else:
                 raise ThrottledError(f"{len(waiting)} items could not be written")
             self.units.write(sum(write_units(size) for _, size in some))
+
+    def insert(self, table: str, items: Iterable[Item]) -> None:
+        """Write items that are never written over: one that exists is there, whoever put it there.
+
+        Raises `NotInsertedError`.
+        """
+        for some in calls(insert(table, item) for item in items):
+            waiting = some
+            for attempt in range(1, UNPROCESSED_ATTEMPTS_MAX + 1):
+                answer = self._client.batch_execute_statement(Statements=list(map(statement, waiting)))
+                waiting = left(waiting, answer)
+                if not waiting:
+                    break
+                self._clock.pause(attempt)
+            else:
+                raise ThrottledError(f"{len(waiting)} items could not be written")
+            self.units.write(sum(write_units(one.size) for one in some))
 
     def put(self, table: str, item: Item, condition: Condition, size: int) -> None:
         """Put an item on a condition. `size` is that of the larger of it and what it replaces, in bytes.

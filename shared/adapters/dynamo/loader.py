@@ -1,63 +1,34 @@
 """The loader of a rebuild: whole profiles of a version, in few calls, inserted and never written over.
 
-    PartiQL INSERT, 25 in a BatchExecuteStatement; an item that exists is left as it is
-
 A profile is laid out as a live write would lay it out: what comes next finds nothing unusual. What would have
 gone by its TTL at T0 is not written. What is written stays for the stream's retention from T0 on, or longer:
 the consumer, which comes to it later than a live one would, must find what had not expired when its next
 event arrived. Whether it had, `updated_at` says; the next write gives a profile its usual TTL.
-
-The role of the function needs `dynamodb:PartiQLInsert`.
 """
 
 import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any, Final, NamedTuple
+from typing import Any, Final
 
 from shared.adapters.dynamo.access import Tables
 from shared.adapters.dynamo.histories import HistoryItems
+from shared.adapters.dynamo.inserts import Insert, NotInsertedError, calls, insert, left, statement
 from shared.adapters.dynamo.items import Items, seconds
 from shared.adapters.dynamo.keys import Keyspace
 from shared.adapters.dynamo.layout import Layout, Listed
 from shared.adapters.dynamo.overflow import ITEM_BYTES_MAX, overflow
 from shared.adapters.dynamo.pace import Pace
 from shared.adapters.dynamo.units import Units, size_of, write_units
-from shared.adapters.dynamo.wire import Item
 from shared.app.ports import Clock, SegmentGoneError
 from shared.contract import STREAM_RETENTION_H, TTL_ATTRIBUTE
 from shared.core.compile import Builder
-from shared.core.cutting import cut
 from shared.core.profile import Profile, expiry
 from shared.core.retention import GRAVE_MS, HOUR_MS
 from shared.core.writes import Plan
 
-STATEMENTS_MAX: Final = 25
-CALL_BYTES_MAX: Final = 2**20
-"""Bytes of items in one call; a larger item is alone in its own."""
 WRITERS: Final = 16
 ATTEMPTS_MAX: Final = 10
-EXISTS: Final = "DuplicateItem"
-PASSING: Final = frozenset(
-    {
-        "InternalServerError",
-        "ProvisionedThroughputExceeded",
-        "RequestLimitExceeded",
-        "ThrottlingError",
-        "TransactionConflict",
-    }
-)
-"""What a single insert may fail with and be tried again."""
-
-
-class NotInsertedError(Exception):
-    """Some items could not be inserted; the message says with which codes."""
-
-
-class _Insert(NamedTuple):
-    table: str
-    item: Item
-    size: int
 
 
 class DynamoLoader:
@@ -94,30 +65,29 @@ class DynamoLoader:
     def insert(self, plans: Sequence[Plan]) -> None:
         """Insert what plans put, bury, point and release. Raises `NotInsertedError`, or as botocore does."""
         inserts = (one for plan in plans for one in self._inserts(plan))
-        calls = cut(inserts, lambda one: one.size, CALL_BYTES_MAX, STATEMENTS_MAX)
-        for _ in self._writers.map(self._call, calls):
+        for _ in self._writers.map(self._call, calls(inserts)):
             pass
 
-    def _inserts(self, plan: Plan) -> Iterator[_Insert]:
+    def _inserts(self, plan: Plan) -> Iterator[Insert]:
         for put in plan.puts:
             for item in self._histories.of(put, self._kept_until):
-                yield _insert(self._tables.profiles, item)
+                yield insert(self._tables.profiles, item)
             yield from self._profile(put.profile)
         for point in plan.points:
             if point.until >= self._t0:
-                yield _insert(self._tables.identifiers, self._items.pointer(point, self._kept(point.until)))
+                yield insert(self._tables.identifiers, self._items.pointer(point, self._kept(point.until)))
         graves = {bury.tombstone.id: bury.arrival + GRAVE_MS for bury in plan.buries}
         for bury in plan.buries:
             until = graves[bury.tombstone.id]
             if until >= self._t0:
                 tombstone = self._items.tombstone(bury.tombstone, self._kept(until))
-                yield _insert(self._tables.profiles, tombstone)
+                yield insert(self._tables.profiles, tombstone)
         for point in plan.released:
             until = graves[point.pointer.profile_id]
             if until >= self._t0:
-                yield _insert(self._tables.identifiers, self._items.pointer(point, self._kept(until)))
+                yield insert(self._tables.identifiers, self._items.pointer(point, self._kept(until)))
 
-    def _profile(self, profile: Profile) -> Iterator[_Insert]:
+    def _profile(self, profile: Profile) -> Iterator[Insert]:
         attempt = str(profile.rev)  # the same each time: what exists is left as it is
         layout = Layout(self._items, self._builder, Listed(), attempt, _no_contents, _unknown)
         item, _ = layout.lay_out(profile)
@@ -129,42 +99,25 @@ class DynamoLoader:
         until = seconds(self._kept(profile.children_until))
         for name, body in bodies.items():
             whole = {**self._keyspace.body(profile.id, name), **body, TTL_ATTRIBUTE: until}
-            yield _insert(self._tables.profiles, whole)
-        yield _insert(self._tables.profiles, item)
+            yield insert(self._tables.profiles, whole)
+        yield insert(self._tables.profiles, item)
 
     def _kept(self, until: int) -> int:
         """Return until when something stays that would go at `until`."""
         return max(until, self._kept_until)
 
-    def _call(self, inserts: Sequence[_Insert]) -> None:
+    def _call(self, inserts: Sequence[Insert]) -> None:
         waiting = list(inserts)
         for attempt in range(1, ATTEMPTS_MAX + 1):
             units = sum(write_units(one.size) for one in waiting)
             self._pace.take(units)
-            answer = self._client.batch_execute_statement(Statements=list(map(_statement, waiting)))
+            answer = self._client.batch_execute_statement(Statements=list(map(statement, waiting)))
             self.units.write(units)
-            codes = [one.get("Error", {}).get("Code", EXISTS) for one in answer["Responses"]]
-            refused = sorted({code for code in codes if code != EXISTS and code not in PASSING})
-            if refused:
-                raise NotInsertedError(", ".join(refused))
-            waiting = [one for one, code in zip(waiting, codes, strict=True) if code != EXISTS]
+            waiting = left(waiting, answer)
             if not waiting:
                 return
             self._clock.pause(attempt)
         raise NotInsertedError(f"{len(waiting)} items were refused {ATTEMPTS_MAX} times")
-
-
-def _insert(table: str, item: Item) -> _Insert:
-    return _Insert(table, item, size_of(item))
-
-
-def _statement(one: _Insert) -> dict[str, Any]:
-    # Names of attributes are Kith's own; whatever events say is a parameter.
-    members = ", ".join(f"'{name}': ?" for name in one.item)
-    return {
-        "Statement": f'INSERT INTO "{one.table}" VALUE {{{members}}}',
-        "Parameters": list(one.item.values()),
-    }
 
 
 def _no_contents(names: Any) -> dict[str, Sequence[Any]]:

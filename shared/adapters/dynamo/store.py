@@ -15,17 +15,12 @@ from botocore.exceptions import ClientError
 
 from shared.adapters.dynamo.access import Access, Tables
 from shared.adapters.dynamo.bodies import Bodies
-from shared.adapters.dynamo.client import (
-    WRITE_ITEMS_MAX,
-    Client,
-    Condition,
-    ConditionFailedError,
-    chunks,
-)
+from shared.adapters.dynamo.client import Client, Condition, ConditionFailedError, chunks
 from shared.adapters.dynamo.deltas import DELTA_BYTES_MAX, contributions_of, delta
 from shared.adapters.dynamo.failures import FailureItems
 from shared.adapters.dynamo.followups import FollowUps
 from shared.adapters.dynamo.histories import Histories
+from shared.adapters.dynamo.inserts import STATEMENTS_MAX
 from shared.adapters.dynamo.items import CLOSED, HUSHED, KIND, PARKED, Items, seconds
 from shared.adapters.dynamo.keys import Keyspace, delta_name
 from shared.adapters.dynamo.reads import Reads
@@ -233,7 +228,7 @@ class DynamoStore:
                 if isinstance(each, list)
                 for item in self._beside(plan, each)
             ]
-            for _ in self._writers.map(self._put_all, chunks(items, WRITE_ITEMS_MAX)):
+            for _ in self._writers.map(self._insert, chunks(items, STATEMENTS_MAX)):
                 pass
         except Exception:  # noqa: BLE001 - whatever it is, the plan that it is about fails of it
             return False
@@ -243,8 +238,8 @@ class DynamoStore:
         """Return what the profiles of a plan will list: chunks of histories, and bodies."""
         return self._histories.items(plan) + [item for one in prepared for item in one.bodies]
 
-    def _put_all(self, items: Sequence[Item]) -> None:
-        self._client.write(self._tables.profiles, items, [])
+    def _insert(self, items: Sequence[Item]) -> None:
+        self._client.insert(self._tables.profiles, items)
 
     def _commit(self, plan: Plan, prepared: list[Prepared] | Result, *, is_alone: bool) -> Result:
         """Write a plan; `is_alone` if what its profiles will list is still to be written."""
@@ -259,7 +254,7 @@ class DynamoStore:
 
     def _write(self, plan: Plan, prepared: Sequence[Prepared], *, is_alone: bool) -> Result:
         if is_alone:
-            self._put_all(self._beside(plan, prepared))
+            self._insert(self._beside(plan, prepared))
         for one in plan.extends:
             self._follow_ups.extend(one)
         return self._writes.write(plan, prepared)
