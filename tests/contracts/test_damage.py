@@ -158,6 +158,22 @@ def test_a_rebuild_goes_on_without_what_is_damaged_of_the_active_version(people,
     assert bob.id in lines.canonical(people.version, [ann.id, bob.id])
 
 
+def test_a_damaged_pointer_of_a_profile_that_is_to_be_merged_is_found_out_by_its_write(people):
+    """Where a profile lists an identifier, nobody reads its pointer."""
+    link = contributions_of(
+        BUILDER, [named("ann", 2000, anonymousId="c"), named("bob", 2000, anonymousId="d")]
+    )
+    ingest(people.store(BUILDER), link)
+    for pointer in people.items(people.identifiers_table):
+        if pointer["pk"]["S"].endswith(("#c", "#d")):
+            put(people, pointer | {"profile_id": {"N": "7"}}, people.identifiers_table)
+    event = an_event(type="page", userId="ann", messageId="link", traits={"email": "a@example.com"})
+    other = an_event(type="page", userId="bob", messageId="link too", traits={"email": "a@example.com"})
+    outcome = ingest(people.store(BUILDER), contributions_of(BUILDER, [event, other]))
+    assert (outcome.failed, len(outcome.damaged)) == ([], 2)
+    assert outcome.tally["conflicts"] == 0
+
+
 def test_a_redirect_stays_for_a_pointer_that_cannot_be_moved_as_it_is_damaged(dynamo):
     dynamo.reset()
     store = dynamo.store(BUILDER)

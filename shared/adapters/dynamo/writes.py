@@ -7,6 +7,7 @@ from shared.adapters.dynamo.access import Access
 from shared.adapters.dynamo.client import CanceledError, Change, Condition, ConditionFailedError
 from shared.adapters.dynamo.deltas import rewritten
 from shared.adapters.dynamo.followups import FollowUps
+from shared.adapters.dynamo.items import pointer_of
 from shared.adapters.dynamo.layout import Layout, Listed, NewSegment, listed
 from shared.adapters.dynamo.overflow import ITEM_BYTES_MAX, chunk_names, overflow
 from shared.adapters.dynamo.reads import Reads
@@ -143,15 +144,7 @@ class Writes:
         except CanceledError as error:
             if not is_lost_race(error):
                 return Failed(reason_of(error))
-            found: dict[str, Stored | None] = {}
-            rivals: dict[str, Item | None] = {}
-            for (profile_id, _), (code, item) in zip(actions, error.reasons, strict=True):
-                if profile_id is not None and code == "ConditionalCheckFailed":
-                    rivals[profile_id] = item
-                    found[profile_id] = None if item is None else self._reads.stored(item)
-            for one in prepared:
-                self._withdraw(one, rivals.get(one.id), is_known=one.id in rivals)
-            return Conflict(found)
+            return self._canceled(prepared, [profile_id for profile_id, _ in actions], error)
         for one in prepared:
             self._won(one)
         for point in plan.points:
@@ -161,6 +154,28 @@ class Writes:
         for profile_id, _ in removed(plan):
             self._reads.cached.drop(profile_id)
         return Committed()
+
+    def _canceled(
+        self, prepared: Iterable[Prepared], ids: Sequence[str | None], error: CanceledError
+    ) -> Conflict:
+        """Take note of what a transaction has lost to. `ids` are those of profiles, by its actions.
+
+        Raises `UnknownFormatError` where a pointer is damaged: if a profile's word was taken for where it
+        leads, that shows here alone.
+        """
+        rivals: dict[str, Item | None] = {}
+        pointers: list[Item] = []
+        for profile_id, (code, item) in zip(ids, error.reasons, strict=True):
+            if profile_id is not None and code == "ConditionalCheckFailed":
+                rivals[profile_id] = item
+            elif item is not None:
+                pointers.append(item)
+        found = {one: None if item is None else self._reads.stored(item) for one, item in rivals.items()}
+        for one in prepared:
+            self._withdraw(one, rivals.get(one.id), is_known=one.id in rivals)
+        for item in pointers:
+            pointer_of(item)
+        return Conflict(found)
 
     def _prepare(self, put: Put, bytes_max: int) -> Prepared:
         """Lay a profile out."""
