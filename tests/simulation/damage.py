@@ -15,6 +15,8 @@ from tests.simulation.world import World
 ALONE = {"profile_damaged"}
 """The reasons of an entry of nothing else."""
 _NO_STATE, _NO_POINTER = {"B": b"\xff damaged"}, {"N": "7"}
+QUARTER_S = 91 * 24 * 3600
+"""Of 13 months of four weeks: as long as identifiers may outlive a profile, without being told of it."""
 
 
 class Damage:
@@ -120,12 +122,13 @@ class DamagedItems(Damage):
                 self.dynamo.set(table, key, item | {TTL_ATTRIBUTE: self._latest_end(item)})
 
     def _latest_end(self, pointer):
-        """Return when the last goes of a profile and of the pointers that lead to it."""
+        """Return when the last goes of its pointers, or a quarter of the retention after a profile."""
         owner, version = self._owner_of(pointer), _version_of(pointer["pk"]["S"])
-        together = [one for one in items_of(self, IDENTIFIERS, version) if self._owner_of(one) == owner]
-        together.append(self.dynamo.tables[PROFILES].get((owner, SK_PROFILE), {}))
-        ends = (one[TTL_ATTRIBUTE] for one in together if TTL_ATTRIBUTE in one)
-        return max(ends, key=lambda one: int(one["N"]))
+        pointers = [one for one in items_of(self, IDENTIFIERS, version) if self._owner_of(one) == owner]
+        profile = self.dynamo.tables[PROFILES].get((owner, SK_PROFILE), {})
+        ends = [int(one[TTL_ATTRIBUTE]["N"]) for one in pointers]
+        ends += [int(profile[TTL_ATTRIBUTE]["N"]) + QUARTER_S] if TTL_ATTRIBUTE in profile else []
+        return {"N": str(max(ends))}
 
     def _owner_of(self, pointer):
         """Return the key of the profile that a pointer leads to, by way of whatever was merged."""
