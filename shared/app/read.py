@@ -69,7 +69,9 @@ class Reader:
                     break
             return None
 
-        return self._read(find)
+        profile = self._read(find)
+        # What waits beside a profile may end it, and begin a life that has not all of its identifiers.
+        return profile if profile is not None and identifier in profile.identifiers else None
 
     def by_id(self, wanted: str) -> Profile | None:
         """Return the live profile with an id, or the one that it was merged into."""

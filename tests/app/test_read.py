@@ -170,6 +170,15 @@ def test_a_profile_that_was_merged_after_what_waits_beside_it_was_read_is_found_
     assert a_reader(store).by_id(profile.id) is None
 
 
+def test_what_waits_beside_a_profile_that_it_ends_is_shown_to_those_alone_whose_it_is():
+    store = a_store(an_order(1, anonymousId="c1"))
+    profile = a_reader(store).by_identifier(USER)
+    later = T0 + 500 * DAY
+    store.park(profile.id, f"{profile.id}/s#1#0", contributions_of(BUILDER, [an_order(2, arrival=later)]))
+    assert a_reader(store, later).by_identifier(USER).event_count == 1
+    assert a_reader(store, later).by_identifier(COOKIE) is None
+
+
 def test_a_segment_that_was_replaced_meanwhile_makes_the_profile_be_read_again():
     store = a_store(an_order(1))
     calls = []
