@@ -83,7 +83,8 @@ def _is_open_who_is_who(world):
     """Whether either order of events is right, where order decides whose they are."""
     setting = world.setting
     may_come_late = setting.is_stale or world.has_waited
-    return world.has_latecomers or (may_come_late and (setting.is_small or setting.kind == "limited"))
+    has_bounds = setting.is_small or setting.kind == "limited" or setting.is_forgetful
+    return world.has_latecomers or (may_come_late and has_bounds)
 
 
 def _open_times(setting):

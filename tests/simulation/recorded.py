@@ -40,7 +40,7 @@ SEEDS = {
     "loses_what_was_parked_beside_the_merged": (9400019, 30),
     "breaks_one_late": (9400000, 60),
     "expires_at_the_moment": (9400015, 30),
-    "remembers_one_too_few": (9400105, 30),
+    "remembers_one_too_few": (36, 60),
     "counts_no_evictions": (9400339, 60),
     "deletes_before_it_delivers": (72, 60),
     "drops_what_loses_races": (64, 60),
