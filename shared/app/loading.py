@@ -210,8 +210,11 @@ class Loading:
         """Take a live profile's word for the identifiers it lists.
 
         That is safe, and saves reading their pointers: whoever moves a pointer bumps the revision of the
-        profile that it leaves.
+        profile that it leaves. But if it has expired, TTL may have taken a pointer before it, which leads to
+        somebody else by now: the write fails of that, and then they are read.
         """
+        if self.fresh:
+            return
         pointers = self.snapshot.pointers
         head = profile_of(self.snapshot, pointers[identifiers[0]])[1]
         if isinstance(head, Profile):

@@ -175,3 +175,21 @@ def test_an_identifier_whose_pointer_went_before_its_expired_profile_stays_with_
     [profile] = [one for one in store.stored.values() if isinstance(one, Profile)]
     assert (profile.event_count, cookie in profile.identifiers) == (3, True)
     assert_consistent(store)
+
+
+def test_an_identifier_that_was_given_on_before_its_expired_profile_went_is_found_where_it_is():
+    """TTL has taken its pointer first; the expired profile lists it still, and was believed."""
+    store = MemoryStore()
+
+    def take(message, arrival, **identifiers):
+        event = an_event(messageId=message, arrival=arrival, **identifiers)
+        ingest(BUILDER, store, contributions_of(BUILDER, [event]))
+
+    take("both", T0, userId="u", anonymousId="c")
+    del store.pointed[Identifier("cookie_id", "c")]
+    later = T0 + 500 * DAY
+    take("cookie", later, anonymousId="c")
+    take("both again", later + 1, userId="u", anonymousId="c")
+    [profile] = [one for one in store.stored.values() if isinstance(one, Profile)]
+    assert (profile.event_count, len(profile.identifiers)) == (2, 2)
+    assert_consistent(store)

@@ -10,7 +10,7 @@ FOUND = {
 SEEDS = {
     "writes_at_any_revision": (9400004, 15),
     "writes_over_what_is_parked": (9400019, 30),
-    "lists_only_what_it_saw": (27, 60),
+    "lists_only_what_it_saw": (92, 30),
     "points_over_any_pointer": (9400004, 15),
     "forgets_on_merge": (9400009, 15),
     "acknowledges_what_failed": (9400009, 15),
@@ -25,7 +25,7 @@ SEEDS = {
     "withdraws_what_is_listed": (9400013, 30),
     "remembers_no_duplicates": (0, 15),
     "extends_whatever_is_there": (9400000, 30),
-    "deletes_deltas_before_they_are_folded": (23, 60),
+    "deletes_deltas_before_they_are_folded": (264, 30),
     "leaves_a_pointer_behind": (9400011, 30),
     "brings_removed_traits_back": (9400005, 30),
     "never_expires": (9400001, 15),
