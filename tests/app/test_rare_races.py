@@ -193,3 +193,29 @@ def test_an_identifier_that_was_given_on_before_its_expired_profile_went_is_foun
     [profile] = [one for one in store.stored.values() if isinstance(one, Profile)]
     assert (profile.event_count, len(profile.identifiers)) == (2, 2)
     assert_consistent(store)
+
+
+def test_who_was_merged_and_lives_again_loses_nothing_to_the_end_of_whom_it_was_merged_into():
+    """Its first life and its next have the same id: once TTL has taken all that told of the first."""
+    store = MemoryStore()
+
+    def take(*messages, **options):
+        events = contributions_of(BUILDER, [an_event(**one) for one in messages])
+        assert Ingest(BUILDER, store, FakeClock(), **options).run(events).failed == []
+
+    user, cookie = Identifier("user_id", "u"), Identifier("cookie_id", "c")
+    take({"messageId": "1", "userId": "old", "arrival": T0})
+    take({"messageId": "2", "userId": "u", "arrival": T0 + 1})
+    link = {"traits": {"email": "a@example.com"}}
+    take({"messageId": "3", "userId": "old", "arrival": T0 + 2, **link}, actions_max=1)
+    take({"messageId": "4", "userId": "u", "arrival": T0 + 3, **link}, actions_max=1)
+    [old] = [one for one in store.stored.values() if isinstance(one, Profile)]
+    [merged] = old.aliases
+    del store.pointed[user]
+    del store.stored[merged]
+    later = T0 + 500 * DAY
+    take({"messageId": "5", "userId": "u", "anonymousId": "c", "arrival": later})
+    assert store.pointed[user].profile_id == merged, "it lives again under its first id"
+    take({"messageId": "6", "userId": "old", "arrival": later + 1})
+    assert store.pointed[user].profile_id == store.pointed[cookie].profile_id == merged
+    assert_consistent(store)

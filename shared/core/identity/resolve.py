@@ -35,6 +35,8 @@ class Ownership:
         self.relied_on: dict[Identifier, dict[str, int | None]] = {}
         """Revisions by id (None: absent) that make sure that nobody owns an identifier that led elsewhere."""
         self.expected: dict[Identifier, tuple[str, ...]] = {}
+        self.merged: set[str] = set()
+        """Ids of profiles that this plan has merged into others."""
         self.attached: set[Identifier] = set()
         """Identifiers that nobody owned until this plan gave them to a profile."""
         self.promised: dict[Identifier, int] = {}
@@ -62,20 +64,29 @@ class Ownership:
 
     def hand_over(self, secondary: Profile, primary: str, *, pointers: bool) -> None:
         """Give all identifiers of a merged profile to another, with or without moving their pointers."""
+        self.merged.add(secondary.id)
         for identifier in secondary.identifiers:
             self._owner[identifier] = primary
             if pointers:
                 self.expected.setdefault(identifier, (secondary.id, *secondary.aliases))
 
     def bury(self, profile: Profile, memory: Memory) -> None:
-        """Take all identifiers from a removed profile, and keep its memory for their next owner."""
+        """Take all identifiers from a removed profile, and keep its memory for their next owner.
+
+        Of those merged into it, one may live again by now, under its first id: where TTL took a pointer
+        before this profile. So a pointer is this one's if it leads here, or was seen to.
+        """
+        here = (profile.id, *(one for one in profile.aliases if one in self.merged))
         for identifier in profile.identifiers:
-            if self._owner.get(identifier) not in (None, profile.id):
+            owner = self._owner.get(identifier)
+            if owner not in (None, profile.id):
                 continue  # TTL took its pointer first: nobody owned it, and then this plan gave it to another
             self._owner[identifier] = None
             self.graves[identifier] = memory
             self.last_owner[identifier] = profile.id
-            self.expected.setdefault(identifier, (profile.id, *profile.aliases))
+            pointer = self._snapshot.pointers.get(identifier) if owner is not None else None
+            led_here = () if pointer is None or pointer.profile_id in here else (pointer.profile_id,)
+            self.expected.setdefault(identifier, here + led_here)
 
     def _look_up(self, identifier: Identifier) -> str | None:
         pointer = self._snapshot.pointers.get(identifier)
