@@ -7,7 +7,7 @@ from random import Random
 
 import pytest
 
-from shared.app.ingest import Ingest
+from shared.app.ingest import HUSHED_MS, Ingest
 from shared.app.ports import SegmentGoneError
 from shared.core.compile import Builder
 from tests import oracle
@@ -78,11 +78,12 @@ def test_eight_writers_lose_nothing_and_count_nothing_twice(dynamo, seed):
 
 def settle(world, events):
     """Let a next writer fold what was parked beside profiles, and nothing else: what is lost stays lost."""
-    store = world.store(BUILDER, cache=False)
+    store, clock = world.store(BUILDER, cache=False), FakeClock()
+    clock.us += 2 * HUSHED_MS * 1000  # the quiet that somebody asked for is over
     for profile in live(world, BUILDER):
         if profile.parked:
             known = next(one for one in events if one.identifiers[0] in profile.identifiers)
-            Ingest(BUILDER, store, FakeClock()).run([known])
+            Ingest(BUILDER, store, clock).run([known])
     # A delta may stay that nobody lists, as its profile went meanwhile: its events were written instead.
     assert all(profile.parked == () for profile in live(world, BUILDER))
 
