@@ -1,6 +1,7 @@
 """What only a rare race, or a lost answer, brings about: found by the simulation, and told plainly here."""
 
 from collections import Counter
+from unittest.mock import patch
 
 from msgspec.structs import replace
 
@@ -218,4 +219,70 @@ def test_who_was_merged_and_lives_again_loses_nothing_to_the_end_of_whom_it_was_
     assert store.pointed[user].profile_id == merged, "it lives again under its first id"
     take({"messageId": "6", "userId": "old", "arrival": later + 1})
     assert store.pointed[user].profile_id == store.pointed[cookie].profile_id == merged
+    assert_consistent(store)
+
+
+def test_who_ends_an_expired_profile_believes_pointers_read_with_it_and_not_what_it_lists():
+    """An event without the identifier that was given on before ends it; the next one of the batch has it."""
+    store = MemoryStore()
+
+    def take(*messages):
+        events = contributions_of(BUILDER, [an_event(**one) for one in messages])
+        assert Ingest(BUILDER, store, FakeClock()).run(events).failed == []
+
+    user, later = Identifier("user_id", "u"), T0 + 500 * DAY
+    take({"messageId": "1", "userId": "u", "anonymousId": "c", "arrival": T0})
+    del store.pointed[user]
+    take({"messageId": "2", "userId": "u", "arrival": later})
+    take(
+        {"messageId": "3", "anonymousId": "c", "arrival": later + 1},
+        {"messageId": "4", "userId": "u", "anonymousId": "c", "arrival": later + 2},
+    )
+    [profile] = [one for one in store.stored.values() if isinstance(one, Profile)]
+    assert (profile.event_count, len(profile.identifiers)) == (3, 2)
+    assert_consistent(store)
+
+
+def test_what_the_last_life_of_an_identifier_remembers_outlasts_the_end_of_one_before_it():
+    """TTL took its pointer before the first life; the second broke, and left the pointer to its memory."""
+    store = MemoryStore()
+
+    def take(*messages):
+        events = contributions_of(BUILDER, [an_event(**one) for one in messages])
+        assert Ingest(BUILDER, store, FakeClock()).run(events).failed == []
+
+    user, later = Identifier("user_id", "u"), T0 + 500 * DAY
+    take({"messageId": "1", "userId": "u", "anonymousId": "c", "arrival": T0})
+    del store.pointed[user]
+    with patch("shared.core.plan.IDENTIFIERS_MAX", 0):
+        take({"messageId": "2", "userId": "u", "arrival": later})
+    take(
+        {"messageId": "3", "anonymousId": "c", "arrival": later + 1},
+        {"messageId": "2", "userId": "u", "anonymousId": "c", "arrival": later + 2},
+        {"messageId": "4", "userId": "u", "anonymousId": "c", "arrival": later + 3},
+    )
+    [profile] = [one for one in store.stored.values() if isinstance(one, Profile)]
+    assert (profile.event_count, len(profile.identifiers)) == (2, 2)
+    assert_consistent(store)
+
+
+def test_what_an_identifier_attached_in_a_batch_that_also_breaks_there_remembers_outlasts_an_older_end():
+    """Its pointer is gone; at once a new life with it breaks, and the expired one that lists it ends."""
+    store = MemoryStore()
+
+    def take(*messages):
+        events = contributions_of(BUILDER, [an_event(**one) for one in messages])
+        assert Ingest(BUILDER, store, FakeClock()).run(events).failed == []
+
+    user, later = Identifier("user_id", "u"), T0 + 500 * DAY
+    take({"messageId": "1", "userId": "u", "anonymousId": "c", "arrival": T0})
+    del store.pointed[user]
+    with patch("shared.core.plan.IDENTIFIERS_MAX", 1):
+        take(
+            {"messageId": "2", "userId": "u", "traits": {"email": "a@example.com"}, "arrival": later},
+            {"messageId": "3", "anonymousId": "c", "arrival": later + 1},
+            {"messageId": "2", "userId": "u", "anonymousId": "c", "arrival": later + 2},
+        )
+    [profile] = [one for one in store.stored.values() if isinstance(one, Profile)]
+    assert (profile.event_count, len(profile.identifiers)) == (1, 1)
     assert_consistent(store)

@@ -73,19 +73,25 @@ class Ownership:
     def bury(self, profile: Profile, memory: Memory) -> None:
         """Take all identifiers from a removed profile, and keep its memory for their next owner.
 
+        But for those whose pointers lead elsewhere: TTL took these before an expired profile, and they were
+        given to another since, by this plan or before. What it lists is believed only of what nobody read.
+
         Of those merged into it, one may live again by now, under its first id: where TTL took a pointer
         before this profile. So a pointer is this one's if it leads here, or was seen to.
         """
         here = (profile.id, *(one for one in profile.aliases if one in self.merged))
         for identifier in profile.identifiers:
-            owner = self._owner.get(identifier)
-            if owner not in (None, profile.id):
-                continue  # TTL took its pointer first: nobody owned it, and then this plan gave it to another
+            pointer = self._snapshot.pointers.get(identifier)
+            owner = self._owner.get(identifier) if pointer is None else self.owner(identifier)
+            is_of_another = identifier in self.relied_on or identifier in self.last_owner
+            if owner != profile.id and (owner is not None or is_of_another):
+                continue
             self._owner[identifier] = None
             self.graves[identifier] = memory
             self.last_owner[identifier] = profile.id
-            pointer = self._snapshot.pointers.get(identifier) if owner is not None else None
-            led_here = () if pointer is None or pointer.profile_id in here else (pointer.profile_id,)
+            led_here: tuple[str, ...] = ()
+            if owner is not None and pointer is not None and pointer.profile_id not in here:
+                led_here = (pointer.profile_id,)
             self.expected.setdefault(identifier, here + led_here)
 
     def _look_up(self, identifier: Identifier) -> str | None:
