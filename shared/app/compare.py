@@ -19,9 +19,12 @@ import msgspec
 
 from shared.app.differences import Cause, Difference, Known, differences, in_motion
 from shared.app.shown import shown_of
+from shared.core.unpacking import unpack_zlib
 
 RANGES: Final = 256
 TOLD_EVERY: Final = 1000
+FORM_BYTES_MAX: Final = 2**26
+"""Far more than any canonical form has."""
 LEFT: Final = 0
 RIGHT: Final = 1
 
@@ -136,7 +139,7 @@ def _explain(
     comparison: Comparison,
     some_max: int,
 ) -> None:
-    left, right = (None if one is None else shown_of(zlib.decompress(one)) for one in forms)
+    left, right = (None if one is None else shown_of(unpack_zlib(one, FORM_BYTES_MAX)) for one in forms)
     if in_motion(left, right):
         fresh = again(profile_id)
         if fresh[LEFT] == fresh[RIGHT]:  # both may be gone by now: merged, or expired

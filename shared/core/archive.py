@@ -8,7 +8,6 @@ and sequence number. Athena reads the lines as they are; a change of their keys 
 """
 
 import gzip
-import zlib
 from base64 import b64decode, b64encode
 from collections.abc import Iterable, Iterator
 from io import BytesIO
@@ -19,6 +18,7 @@ import msgspec
 from shared import contract
 from shared.core.records import Record
 from shared.core.times import TIME_MS_MAX, format_time
+from shared.core.unpacking import PackedError, unpack_gzip
 
 OBJECT_SUFFIX: Final = ".jsonl.gz"
 COMPRESSION_LEVEL: Final = 6
@@ -131,15 +131,9 @@ def may_hold_before(key: str, before_ms: int) -> bool:
 
 def _unpacked(data: bytes) -> bytes:
     try:
-        with gzip.GzipFile(fileobj=BytesIO(data)) as file:
-            text = file.read(TEXT_BYTES_MAX + 1)
-    except (OSError, EOFError, zlib.error):
-        raise DamagedArchiveError("the compressed data is damaged") from None
-    if len(text) > TEXT_BYTES_MAX:
-        raise DamagedArchiveError(
-            f"it holds more than {TEXT_BYTES_MAX} bytes, which no object of Kith's does"
-        )
-    return text
+        return unpack_gzip(data, TEXT_BYTES_MAX)
+    except PackedError as error:
+        raise DamagedArchiveError(str(error)) from None
 
 
 def _text_or_base64(data: bytes) -> tuple[str | None, str | None]:

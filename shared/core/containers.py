@@ -9,14 +9,13 @@ Everything is bounded, so that no record can fill the memory of the process that
 
 import json
 import re
-import zlib
-from collections.abc import Callable
 from decimal import Decimal, InvalidOperation
-from typing import Any, Final, Literal, Protocol
+from typing import Any, Final, Literal
 
 import msgspec
 
 from shared.core import kpl
+from shared.core.unpacking import PackedError, unpack_any_zstd, unpack_gzip
 
 EVENTS_MAX: Final = 10_000
 """Events of one record."""
@@ -61,9 +60,6 @@ took too long, or the process with it."""
 
 _GZIP: Final = b"\x1f\x8b"
 _ZSTD: Final = b"\x28\xb5\x2f\xfd"
-_ZLIB_GZIP: Final = 31
-_CHUNK_BYTES: Final = 512
-"""Input decompressed at once; zstd makes at most 16 MiB of it, which bounds how far a limit is overshot."""
 
 
 def _extreme_number(text: str) -> Decimal:
@@ -210,47 +206,15 @@ def _unpacked(part: bytes) -> bytes | UnreadableError:
 
 def _unpack(packed: bytes) -> bytes:
     """Return the text of what may be compressed; raises UnreadableError."""
-    if packed.startswith(_GZIP):
-        return _expand(packed, lambda: zlib.decompressobj(_ZLIB_GZIP), zlib.error)
-    if packed.startswith(_ZSTD):
-        # Imported where needed: most streams have no use for it, and it would delay every cold start.
-        from zstandard import ZstdDecompressor, ZstdError  # noqa: PLC0415
-
-        # No frame needs a longer window than the text it may hold.
-        return _expand(packed, ZstdDecompressor(max_window_size=TEXT_BYTES_MAX).decompressobj, ZstdError)
-    return packed
-
-
-class _Decompressor(Protocol):
-    """What zlib and zstandard agree on: an object that decompresses one gzip member, or one zstd frame."""
-
-    @property
-    def eof(self) -> bool: ...
-    @property
-    def unused_data(self) -> bytes: ...
-    def decompress(self, data: bytes, /) -> bytes: ...
-
-
-def _expand(packed: bytes, start: Callable[[], _Decompressor], failure: type[Exception]) -> bytes:
-    """Decompress all members of `packed`, one after the other, and no more than a record's text."""
-    parts: list[bytes] = []
-    size = at = 0
     try:
-        while at < len(packed):
-            member = start()
-            while not member.eof:
-                chunk = packed[at : at + _CHUNK_BYTES]
-                if not chunk:
-                    raise UnreadableError("truncated", "the compressed data ends too early")
-                parts.append(member.decompress(chunk))
-                size += len(parts[-1])
-                if size > TEXT_BYTES_MAX:
-                    raise UnreadableError("too_large", _TEXT_TOO_LARGE)
-                at += len(chunk)
-            at -= len(member.unused_data)
-    except failure:
-        raise UnreadableError("corrupt", "the compressed data is damaged") from None
-    return b"".join(parts)
+        if packed.startswith(_GZIP):
+            return unpack_gzip(packed, TEXT_BYTES_MAX)
+        if packed.startswith(_ZSTD):
+            return unpack_any_zstd(packed, TEXT_BYTES_MAX)
+    except PackedError as error:
+        detail = _TEXT_TOO_LARGE if error.cause == "too_large" else str(error)
+        raise UnreadableError(error.cause, detail) from None
+    return packed
 
 
 def _open_text(text: bytes) -> list[Element]:

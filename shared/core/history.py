@@ -28,9 +28,12 @@ from msgspec import structs
 
 from shared.core.containers import decode_value
 from shared.core.history_words import WORDS
+from shared.core.unpacking import PackedError, unpack_zstd
 
 PIECE_BYTES_MAX: Final = 128 * 1024
 """JSON text of the events of one chunk, unless a single event is longer: what is decoded at once."""
+PLAIN_BYTES_MAX: Final = 2**24
+"""What a piece may unpack to: several times the largest event that a transformation may make."""
 LEVEL: Final = 3
 """Of zstd. Higher ones save little of texts this short."""
 NAME_BYTES: Final = 16
@@ -326,12 +329,10 @@ def _content(kept: Kept) -> bytes:
 
 def _rows(piece: bytes) -> Iterator[Kept]:
     try:
-        found = _PIECE.decode(_ZSTD.decompressor.decompress(piece))
-    except (
-        *_DAMAGES,
-        zstandard.ZstdError,
-        MemoryError,
-    ) as error:  # it may say that it holds any number of bytes
+        found = _PIECE.decode(unpack_zstd(piece, PLAIN_BYTES_MAX, _ZSTD.decompressor))
+    except PackedError as error:
+        raise UnreadableChunkError(str(error)) from error
+    except _DAMAGES as error:
         raise UnreadableChunkError(type(error).__name__) from error
     if not len(found.times) == len(found.ids) == len(found.texts) > 0:
         raise UnreadableChunkError("a piece of other times than events")

@@ -2,6 +2,7 @@
 
 import pytest
 
+from shared.adapters.dynamo import deltas
 from shared.adapters.dynamo.access import Tables
 from shared.adapters.dynamo.active import DynamoActiveProfiles
 from shared.adapters.dynamo.lines import DynamoLines
@@ -11,6 +12,7 @@ from shared.app.read import Reader
 from shared.contract import SK_PROFILE
 from shared.core.compile import Builder
 from shared.core.identity.identifiers import Identifier
+from shared.core.spool import pack
 from tests.contracts.worlds import FakeClock, live
 from tests.people import T0, a_definition, an_event, contributions_of
 
@@ -199,3 +201,15 @@ def test_a_redirect_stays_for_a_pointer_that_cannot_be_moved_as_it_is_damaged(dy
 def named(user, number, **more):
     arrival = T0 + number + (user == "bob")  # so Ann's profile is the older one, and stays
     return an_event(type="page", userId=user, messageId=f"{user}-{number}", arrival=arrival, **more)
+
+
+def test_events_that_nobody_would_unpack_are_not_parked(people, monkeypatch):
+    ann, waiting = profile_of(people, "ann"), events_of("ann", 900)
+    monkeypatch.setattr(deltas, "PLAIN_BYTES_MAX", len(pack(waiting)) - 1)
+    store = people.store(BUILDER)
+    assert not store.park(ann.id, f"{ann.id}/shard#1", waiting)
+    assert not items_of(people, ann.id, "delta#")
+    monkeypatch.setattr(deltas, "PLAIN_BYTES_MAX", len(pack(waiting)))
+    assert store.park(ann.id, f"{ann.id}/shard#1", waiting)
+    [item] = items_of(people, ann.id, "delta#")
+    assert deltas.contributions_of(item) == waiting

@@ -20,16 +20,22 @@ from shared.adapters.dynamo.wire import Item, Wire
 from shared.contract import PROFILES_DUE, PROFILES_PK, PROFILES_SK
 from shared.core.compile import Contribution
 from shared.core.spool import pack, unpack
+from shared.core.unpacking import unpack_zlib
 
 DELTA_BYTES_MAX: Final = 350 * 1024
+PLAIN_BYTES_MAX: Final = 2**25
+"""Of a delta before it is compressed: as much as the text of one portion of a batch."""
 _FORMAT: Final = b"\x02"
 _OPTIONAL: Final = (*BULKY, CHUNKS, PROFILES_DUE, HUSHED, CLOSED)
 """What a profile's item may have or not."""
 
 
-def delta(contributions: Sequence[Contribution]) -> Item:
-    """Return what a delta says, without its key and TTL."""
-    return {"state": {"B": _FORMAT + zlib.compress(pack(contributions), 6)}}
+def delta(contributions: Sequence[Contribution]) -> Item | None:
+    """Return what a delta says, without its key and TTL; None if nobody would unpack as much."""
+    plain = pack(contributions)
+    if len(plain) > PLAIN_BYTES_MAX:
+        return None
+    return {"state": {"B": _FORMAT + zlib.compress(plain, 6)}}
 
 
 @reads_items
@@ -38,7 +44,7 @@ def contributions_of(item: Item) -> list[Contribution]:
     data: bytes = item["state"]["B"]
     if data[:1] != _FORMAT:
         raise UnknownFormatError(f"delta of format {data[:1].hex() or 'none'}")
-    return unpack(zlib.decompress(data[1:]))
+    return unpack(unpack_zlib(data[1:], PLAIN_BYTES_MAX))
 
 
 def rewritten(item: Item, folded: Sequence[str]) -> Change:

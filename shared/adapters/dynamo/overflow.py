@@ -14,10 +14,13 @@ import msgspec
 from shared.adapters.dynamo.items import BULKY
 from shared.adapters.dynamo.state import UnknownFormatError, reads_items
 from shared.adapters.dynamo.wire import Item
+from shared.core.unpacking import unpack_zlib
 
 ITEM_BYTES_MAX: Final = 350 * 1024
 """DynamoDB takes 400 KB; the rest is for `parked`, which grows without the item being written anew."""
 CHUNK_BYTES_MAX: Final = 350 * 1024
+PLAIN_BYTES_MAX: Final = 2**24
+"""What chunks may unpack to: many times what a profile takes that is not broken."""
 CHUNKS: Final = "chunks"
 FORMAT: Final = b"\x01"
 
@@ -52,7 +55,7 @@ def whole(item: Item, chunks: Mapping[str, Item]) -> Item:
     data = b"".join(chunks[name]["state"]["B"] for name in chunk_names(item))
     if data[:1] != FORMAT:
         raise UnknownFormatError("chunks of an unknown format")
-    bulk: Item = msgspec.msgpack.decode(zlib.decompress(data[1:]))
+    bulk: Item = msgspec.msgpack.decode(unpack_zlib(data[1:], PLAIN_BYTES_MAX))
     return {**item, **bulk}
 
 

@@ -15,6 +15,7 @@ from shared.adapters.dynamo.packing import Packer, Unpacker
 from shared.adapters.dynamo.parts import MEMORY, body_of, part_name, pile_of
 from shared.core.aggregations.base import Key, Segment
 from shared.core.memory import MemorySegment, Trace, event_hash, minute_of
+from shared.core.unpacking import PackedError
 
 FORMAT: Final = 2
 SEPARATE: Final = 1
@@ -63,6 +64,8 @@ def reads_items(read: Callable[_P, _R]) -> Callable[_P, _R]:
             return read(*args, **kwargs)
         except UnknownFormatError:
             raise
+        except PackedError as error:
+            raise UnknownFormatError(f"an item cannot be unpacked: {error}") from error
         except Exception as error:
             # Whatever is missing, too short or of another type: what stands in a table has no schema.
             raise UnknownFormatError(f"an item cannot be read: {type(error).__name__}") from error

@@ -171,7 +171,10 @@ class DynamoStore:
 
     def park(self, profile_id: str, name: str, contributions: Sequence[Contribution]) -> bool:
         """Leave contributions beside a live profile that is not closed; False if that cannot be."""
-        item = {**self._keyspace.delta(name), **delta(contributions)}
+        parked = delta(contributions)
+        if parked is None:
+            return False
+        item = {**self._keyspace.delta(name), **parked}
         item[TTL_ATTRIBUTE] = seconds(self._clock.now_us() // 1000 + DELTA_MS)
         if size_of(item) > DELTA_BYTES_MAX:
             return False

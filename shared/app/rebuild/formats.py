@@ -23,9 +23,18 @@ from shared.app.quarantine import Entry
 from shared.app.rebuild.build import BuildFailedError
 from shared.app.rebuild.ports import Objects
 from shared.core.identity.identifiers import Identifier
+from shared.core.unpacking import PackedError, unpack_zstd, zstd_frames
 
 LEVEL: Final = 3
 """Of zstd. Higher ones save little of what is mostly ids and times."""
+NUMBERS_BYTES_MAX: Final = 2**30
+"""What an object of numbers may unpack to: more than fits where one is made."""
+LIST_BYTES_MAX: Final = 2**28
+"""What an object of anything else may unpack to: several times what a worker holds before it leaves one."""
+FRAME_BYTES_MAX: Final = 2**28
+"""A frame of a spool: twice what Scan holds before it ends a segment."""
+PIECE_BYTES_MAX: Final = 2 * FRAME_BYTES_MAX
+"""A frame of zstd in a block: what Shuffle holds before it compresses, and the last frame of a spool."""
 _CHUNK_BYTES: Final = 2**20
 _U32: Final = struct.Struct("<I")
 _PAIR: Final = struct.Struct("<II")
@@ -66,12 +75,12 @@ def compress(data: bytes | bytearray) -> bytes:
     return zstandard.ZstdCompressor(level=LEVEL, write_checksum=True).compress(data)
 
 
-def decompress(data: bytes, key: str) -> bytes:
+def decompress(data: bytes, key: str, bytes_max: int = NUMBERS_BYTES_MAX) -> bytes:
     """Return what `compress` compressed; BuildFailedError that names its object if it is damaged."""
     try:
-        return zstandard.ZstdDecompressor().decompress(data)
-    except (zstandard.ZstdError, MemoryError) as error:  # it may say that it holds any number of bytes
-        raise BuildFailedError(f"{key} is damaged") from error
+        return unpack_zstd(data, bytes_max)
+    except PackedError as error:
+        raise BuildFailedError(f"{key} is damaged: {error}") from error
 
 
 def identifier_hash(identifier: Identifier) -> int:
@@ -89,7 +98,9 @@ class SpoolWriter:
         self._parts: list[bytes] = []
 
     def add(self, frame: bytes) -> None:
-        """Append the frame of the next component."""
+        """Append the frame of the next component; BuildFailedError if nobody would read as much."""
+        if len(frame) > FRAME_BYTES_MAX:
+            raise BuildFailedError(f"who may be one person has over {FRAME_BYTES_MAX} bytes in a part")
         self._parts.append(self._compressor.compress(_U32.pack(len(frame))))
         self._parts.append(self._compressor.compress(frame))
 
@@ -107,6 +118,8 @@ def read_spool(data: bytes, key: str) -> Iterator[bytes]:
             held += chunk
             while len(held) - at >= _U32.size:
                 (length,) = _U32.unpack_from(held, at)
+                if length > FRAME_BYTES_MAX:
+                    raise BuildFailedError(f"{key} is damaged: a frame of {length} bytes")
                 end = at + _U32.size + length
                 if end > len(held):
                     break
@@ -140,7 +153,7 @@ def write_entries(entries: Sequence[Entry]) -> bytes:
 def read_entries(data: bytes, key: str) -> list[Entry]:
     """Return the entries of an object; BuildFailedError that names it if it is damaged."""
     try:
-        return msgspec.json.decode(decompress(data, key), type=list[Entry])
+        return msgspec.json.decode(decompress(data, key, LIST_BYTES_MAX), type=list[Entry])
     except (msgspec.MsgspecError, ValueError, RecursionError) as error:
         raise BuildFailedError(f"{key} is damaged") from error
 
@@ -195,16 +208,11 @@ def read_block(objects: Objects, key: str, partition: int, partitions: int) -> b
 
 def records_of_block(block: bytes, key: str) -> Iterator[tuple[int, memoryview]]:
     """Yield (component, frame) of a block of an object; BuildFailedError that names it if it is damaged."""
-    while block:
-        decompressor = zstandard.ZstdDecompressor().decompressobj()
-        try:
-            piece = decompressor.decompress(block)
-        except (zstandard.ZstdError, MemoryError) as error:
-            raise BuildFailedError(f"{key} is damaged") from error
-        if not decompressor.eof:
-            raise BuildFailedError(f"{key} is cut off")
-        block = decompressor.unused_data
-        yield from _records(piece, key)
+    try:
+        for piece in zstd_frames(block, PIECE_BYTES_MAX):
+            yield from _records(piece, key)
+    except PackedError as error:
+        raise BuildFailedError(f"{key} is damaged: {error}") from error
 
 
 def _records(piece: bytes, key: str) -> Iterator[tuple[int, memoryview]]:

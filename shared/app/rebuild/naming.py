@@ -12,7 +12,7 @@ import msgspec
 from msgspec.structs import replace
 
 from shared.app.rebuild.build import BuildFailedError, BuildName
-from shared.app.rebuild.formats import compress, decompress, fetch
+from shared.app.rebuild.formats import LIST_BYTES_MAX, compress, decompress, fetch
 from shared.app.rebuild.ports import ActiveProfiles, Objects
 from shared.core.history import Head
 from shared.core.identity.identifiers import Identifier
@@ -54,7 +54,7 @@ def choose_names(
     else:
         data = found[0]
     try:
-        chosen = _DECODER.decode(decompress(data, key))
+        chosen = _DECODER.decode(decompress(data, key, LIST_BYTES_MAX))
     except (msgspec.MsgspecError, UnicodeDecodeError) as error:
         raise BuildFailedError(f"{key} is damaged") from error
     return {

@@ -46,10 +46,11 @@ def shuffle(name: BuildName, part: PartNumber, objects: Objects, progress: Progr
     blocks = _Blocks()
     number = 0
     for number, frame in enumerate(read_spool(fetch(objects, spool_key), spool_key), 1):
-        if number <= len(component_of):
-            blocks.add(partition_of[number - 1], component_of[number - 1], frame)
+        if number > len(component_of):
+            break
+        blocks.add(partition_of[number - 1], component_of[number - 1], frame)
     if number != len(component_of):
-        raise BuildFailedError(f"{spool_key} has {number} components, not {len(component_of)}")
+        raise BuildFailedError(f"{spool_key} has other than {len(component_of)} components")
     found = blocks.finish()
     count = len(found)
     data = write_shuffled(partitions, ((one, b"".join(found.pop(one))) for one in sorted(found)))
