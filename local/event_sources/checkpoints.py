@@ -5,9 +5,11 @@ import os
 import threading
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
+from typing import Final
 
-from local.event_sources.settings import Position
+import msgspec
+
+from local.event_sources.ports import PortError
 from local.event_sources.shard import Checkpoint
 
 
@@ -20,11 +22,13 @@ class FileCheckpoints:
         self._checkpoints: dict[str, Checkpoint] = {}
 
     def load(self) -> dict[str, Checkpoint]:
-        """Load all checkpoints by shard id; none if the mapping is new."""
+        """Load all checkpoints by shard id, none if the mapping is new; PortError if they are damaged."""
         with self._lock:
             if self._path.exists():
-                stored = json.loads(self._path.read_text())
-                self._checkpoints = {shard_id: _decode(item) for shard_id, item in stored.items()}
+                try:
+                    self._checkpoints = _DECODER.decode(self._path.read_bytes())
+                except (msgspec.MsgspecError, ValueError, RecursionError):
+                    raise PortError(f"{self._path} is damaged: without it, all records come again") from None
             return dict(self._checkpoints)
 
     def save(self, shard_id: str, checkpoint: Checkpoint) -> None:
@@ -43,11 +47,4 @@ class FileCheckpoints:
             self._path.unlink(missing_ok=True)
 
 
-def _decode(item: dict[str, Any]) -> Checkpoint:
-    return Checkpoint(
-        position=Position(**item["position"]),
-        parallelization=item["parallelization"],
-        done={int(index): sequence for index, sequence in item["done"].items()},
-        finished=item["finished"],
-        incarnation=item["incarnation"],
-    )
+_DECODER: Final = msgspec.json.Decoder(dict[str, Checkpoint])

@@ -21,8 +21,18 @@ def read_filters(criteria: Mapping[str, Any]) -> Filters:
     """Read a mapping's FilterCriteria. Raises UnsupportedFilterError."""
     patterns = tuple(item["Pattern"] for item in criteria.get("Filters") or ())
     for pattern in patterns:
-        _check(json.loads(pattern))
+        _check(_shape(pattern))
     return patterns
+
+
+def _shape(pattern: str) -> dict[str, Any]:
+    try:
+        shape = json.loads(pattern)
+    except (ValueError, RecursionError):
+        shape = None
+    if not isinstance(shape, dict):
+        raise UnsupportedFilterError(f"the filter {pattern!r}: a pattern is an object")
+    return shape
 
 
 def is_wanted(record: Mapping[str, Any], filters: Filters) -> bool:

@@ -191,5 +191,5 @@ def _decoded(payload: bytes) -> tuple[Any, bool]:
         return None, False
     try:
         return json.loads(payload), False
-    except ValueError:
+    except (ValueError, RecursionError):
         return None, True

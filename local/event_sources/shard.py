@@ -90,7 +90,7 @@ class Shard:
 
 def lane_of(partition_key: str, lanes: int) -> int:
     """Choose the lane of a partition key: the same one as long as the factor stays."""
-    return zlib.crc32(partition_key.encode()) % lanes
+    return zlib.crc32(partition_key.encode(errors="surrogatepass")) % lanes
 
 
 def startable(shards: Iterable[ShardInfo], finished: Collection[str]) -> list[ShardInfo]:

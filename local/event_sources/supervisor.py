@@ -53,8 +53,8 @@ class MappingRunner:
     def __init__(self, settings: Settings, outside: Outside) -> None:
         self.settings = settings
         self._checkpoints = outside.checkpoints(settings.uuid)
-        self._stream, self._ports = outside.connect(settings, self._checkpoints)
         self._known = self._checkpoints.load()
+        self._stream, self._ports = outside.connect(settings, self._checkpoints)
         self._running: dict[str, _Running] = {}
         self._next_listing_ms = 0
 

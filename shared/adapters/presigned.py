@@ -2,10 +2,13 @@
 
 import urllib.request
 from hashlib import sha256
+from http.client import HTTPException
 from typing import Any, Final
 
 VALID_S: Final = 600
 TIME_S: Final = 30.0
+BYTES_MAX: Final = 2**26
+"""Of an object: over twice what the largest history takes that a profile function is handed."""
 
 
 class PresignedObjects:
@@ -25,9 +28,16 @@ class PresignedObjects:
 
 
 def fetch_object(url: str) -> bytes:
-    """Return what a URL of `put` stands for."""
+    """Return what a URL of `put` stands for. Raises OSError where it cannot be read, or is too large."""
     if not url.startswith(("https://", "http://")):
         raise ValueError("no URL of an object")
-    with urllib.request.urlopen(url, timeout=TIME_S) as answer:  # noqa: S310 - checked above
-        data: bytes = answer.read()
-        return data
+    try:
+        with urllib.request.urlopen(url, timeout=TIME_S) as answer:  # noqa: S310 - checked above
+            data: bytes = answer.read(BYTES_MAX + 1)
+            if answer.length:  # what was announced, and did not come
+                raise OSError("an object was cut off")
+    except (HTTPException, ValueError) as error:
+        raise OSError(f"an object cannot be read: {type(error).__name__}") from None
+    if len(data) > BYTES_MAX:
+        raise OSError(f"an object has more than {BYTES_MAX} bytes")
+    return data

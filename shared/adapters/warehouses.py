@@ -15,6 +15,8 @@ from kith import WarehouseError
 ROWS_MAX: Final = 10_000
 TIME_S: Final = 5.0
 """How long a query may take."""
+_BAD_VALUES: Final = (ValueError, TypeError, ArithmeticError)
+"""What drivers raise for values that they cannot send or read, beside errors of their own."""
 
 
 class SqlWarehouse:
@@ -49,6 +51,9 @@ class SqlWarehouse:
                 watch.start()
                 try:
                     found = _rows(connection, sql, params or {})
+                except _BAD_VALUES:
+                    connection.invalidate()  # some drivers stop in the midst of what they send
+                    raise
                 finally:
                     watch.cancel()
         except SQLAlchemyError as error:
@@ -56,6 +61,8 @@ class SqlWarehouse:
             raise WarehouseError(f"the query failed: {_name(error)}") from None
         except OSError as error:
             raise WarehouseError(f"it cannot be reached: {type(error).__name__}") from None
+        except _BAD_VALUES as error:
+            raise WarehouseError(f"the query failed: {type(error).__name__}") from None
         if len(found) > ROWS_MAX:
             raise WarehouseError(f"a query has at most {ROWS_MAX} rows")
         return found

@@ -1,11 +1,13 @@
 """Objects behind URLs: whoever has the URL may read them, in every region, and nothing else is fetched."""
 
 import threading
+from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from urllib.parse import parse_qs, urlsplit
 
 import pytest
 
+from shared.adapters import presigned
 from shared.adapters.presigned import PresignedObjects, fetch_object
 from shared.runtime import aws
 from tests.moto_cloud import moto_clients
@@ -25,12 +27,17 @@ def test_a_url_is_signed_as_every_bucket_takes_it(region):
         assert listed["Key"].startswith("functions/inputs/")
 
 
-def test_what_a_url_stands_for_is_fetched():
+@contextmanager
+def served(data, length=None):
+    """Give the URL of an object, which a server answers once, and of which it announces so many bytes."""
+
     class Handler(BaseHTTPRequestHandler):
         def do_GET(self):
             self.send_response(200)
+            if length is not None:
+                self.send_header("content-length", str(length))
             self.end_headers()
-            self.wfile.write(b"data")
+            self.wfile.write(data)
 
         def log_message(self, *_):
             pass
@@ -38,8 +45,25 @@ def test_what_a_url_stands_for_is_fetched():
     with HTTPServer(("127.0.0.1", 0), Handler) as server:
         thread = threading.Thread(target=server.handle_request)
         thread.start()
-        assert fetch_object(f"http://127.0.0.1:{server.server_address[1]}/x?signature") == b"data"
+        yield f"http://127.0.0.1:{server.server_address[1]}/x?signature"
         thread.join()
+
+
+@pytest.mark.parametrize("length", [None, 4])
+def test_what_a_url_stands_for_is_fetched(length):
+    with served(b"data", length) as url:
+        assert fetch_object(url) == b"data"
+
+
+def test_an_object_that_is_cut_off_on_its_way_is_not_taken_for_all_of_it():
+    with served(b"data", 5) as url, pytest.raises(OSError, match="cut off"):
+        fetch_object(url)
+
+
+def test_an_object_that_would_fill_the_memory_is_refused(monkeypatch):
+    monkeypatch.setattr(presigned, "BYTES_MAX", 3)
+    with served(b"data") as url, pytest.raises(OSError, match="more than 3 bytes"):
+        fetch_object(url)
 
 
 @pytest.mark.parametrize("url", ["file:///etc/passwd", "ftp://x/y", "data:,x", ""])

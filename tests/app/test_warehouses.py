@@ -165,6 +165,12 @@ def test_an_error_tells_nothing_of_the_query_nor_of_what_is_in_the_database(ware
         assert raised.value.__cause__ is None
 
 
+def test_what_a_driver_cannot_send_is_an_error_like_any_other(warehouse):
+    with pytest.raises(WarehouseError, match="the query failed: "):
+        warehouse.query("SELECT CAST(:it AS VARCHAR(9)) AS it", {"it": "half a pair: \ud800"})
+    assert warehouse.query("SELECT CAST(:it AS VARCHAR(9)) AS it", {"it": "whole"}) == [{"it": "whole"}]
+
+
 def test_text_that_holds_a_semicolon_is_a_parameter(warehouse):
     assert warehouse.query("SELECT :text AS text; ", {"text": "a;b"}) == [{"text": "a;b"}]
     with pytest.raises(WarehouseError, match="one statement"):

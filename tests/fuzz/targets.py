@@ -15,7 +15,7 @@ from shared.app.registry import Status, Version
 from shared.contract import registry_version
 from shared.core.history import chain, pieces_of
 from shared.runtime.settings import RunSettings
-from tests.fuzz import commands, kept, outside, stored, told
+from tests.fuzz import commands, kept, outside, services, stored, told
 from tests.fuzz.target import Target
 from tests.golden.made import FILES
 from tests.golden.release import objects_of, releases, tables_of
@@ -298,5 +298,34 @@ TARGETS = {
         lambda: [b"2026-01-02T03:04:05.678Z/people/x.json\npeople-v1", b"dt=2026-01-02/hour=03/x.jsonl.gz"],
     ),
     "connection": Target(told.connection, lambda: [json_of(_CONNECTION)]),
+    "rows": Target(services.rows, lambda: [b"text", b"\x7f" * 8, b"\xff\xfe\0", "\u20ac".encode()]),
+    "behind_url": Target(services.behind_url, _pages),
+    "resource": Target(
+        services.resource, lambda: [b"customers\naccounts", "\u043a\u043b\u044e\u0447\n".encode() * 400]
+    ),
+    "stack": Target(services.stack, lambda: [b"", b"StreamName=events\nArchiveBucketName=archive"]),
+    "delivered": Target(services.delivered, lambda: [b"key", b"s\xed\xa0\x80", b"\0\xff", *_records()]),
+    "answered": Target(
+        services.answered,
+        lambda: [
+            b"",
+            b"null",
+            b'{"batchItemFailures": [{"itemIdentifier": "2"}]}',
+            b'{"batchItemFailures": [{"itemIdentifier": null}, 3]}',
+        ],
+    ),
+    "pattern": Target(
+        services.pattern,
+        lambda: [
+            b'{"dynamodb": {"NewImage": {"due": {"N": [{"exists": true}]}}}}',
+            b'{"eventName": ["INSERT", "MODIFY"]}',
+        ],
+    ),
+    "checkpoints": Target(
+        services.checkpoints,
+        lambda: [
+            json_of({"s": {"position": {"kind": "TRIM_HORIZON"}, "done": {"1": "17"}, "incarnation": "5"}})
+        ],
+    ),
     "settings": Target(kept.settings, lambda: [_ENVIRONMENT, b'{"MaximumRecordAgeInSeconds": 60}']),
 }

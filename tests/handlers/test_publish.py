@@ -12,6 +12,7 @@ from botocore.exceptions import ClientError
 from lambdas.publish import handler as handler_module
 from lambdas.publish.handler import PHYSICAL_ID, handler
 from shared import contract
+from shared.adapters import cloudformation as cloudformation_module
 from shared.adapters.lambda_ import SETTLE_S_MAX, LambdaConsumers
 from shared.runtime.settings import SettingsError, read_consumer
 from tests.fakes.lambda_service import FUNCTION, REGION, LambdaService, mapping_uuid
@@ -170,6 +171,12 @@ def test_a_reason_too_long_for_cloudformation_is_cut(deployment, ask):
     lines = "".join(f"ключ{number}: 1\n" for number in range(500))
     (deployment / "customers" / "builder.yaml").write_text(BUILDER + lines)
     assert len(json.dumps(ask("Create"))) < 4096
+
+
+def test_more_outcomes_than_cloudformation_takes_are_left_out(ask, monkeypatch):
+    monkeypatch.setattr(cloudformation_module, "DATA_BYTES_MAX", len('{"customers": "published"}') - 1)
+    found = ask("Create")
+    assert (found["Status"], found["Data"]) == ("SUCCESS", {"left_out": 1})
 
 
 @pytest.mark.parametrize("name", [contract.ENV_REGISTRY_TABLE, contract.ENV_CONSUMER])

@@ -43,3 +43,9 @@ def test_a_record_is_delivered_if_all_of_a_pattern_holds(record, patterns, expec
 def test_what_is_not_done_here_is_refused(pattern):
     with pytest.raises(UnsupportedFilterError):
         read_filters(criteria(pattern))
+
+
+@pytest.mark.parametrize("text", ["", "{", "[]", "7", "[" * 100_000, '{"a":' * 100_000])
+def test_what_is_no_pattern_is_refused(text):
+    with pytest.raises(UnsupportedFilterError, match="a pattern is an object"):
+        read_filters({"Filters": [{"Pattern": text}]})

@@ -7,6 +7,7 @@ import pytest
 
 from local.event_sources.checkpoints import FileCheckpoints
 from local.event_sources.lane import Answer, NotInvoked
+from local.event_sources.ports import PortError
 from local.event_sources.settings import Position
 from local.event_sources.shard import Checkpoint
 from tests.local.streams import FUNCTION_ARN, START_MS, STREAM_ARN, Bench, failures, record, records
@@ -192,6 +193,13 @@ def test_checkpoints_survive_on_disk(tmp_path):
     assert again.load() == {"shard-0": checkpoint}
     again.forget()
     assert FileCheckpoints(tmp_path, "mapping").load() == {}
+
+
+@pytest.mark.parametrize("text", [b"", b"\0\0", b"[]", b'{"shard-0": {"position": 7}}', b"[" * 100_000])
+def test_checkpoints_that_are_damaged_are_not_taken_for_none(tmp_path, text):
+    (tmp_path / "mapping.json").write_bytes(text)
+    with pytest.raises(PortError, match="is damaged"):
+        FileCheckpoints(tmp_path, "mapping").load()
 
 
 @pytest.mark.parametrize("factor", [1, 4])
