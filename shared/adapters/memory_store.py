@@ -13,7 +13,7 @@ from shared.app.ports import Committed, Conflict, Result, SegmentGoneError
 from shared.core.compile import Builder, Contribution
 from shared.core.history import Head
 from shared.core.identity.identifiers import Identifier
-from shared.core.profile import Hush, Profile
+from shared.core.profile import Profile, Quiet
 from shared.core.snapshot import Pointer, Redirect, Stored
 from shared.core.walk import reachable
 from shared.core.writes import Plan, Point, Put, Remove
@@ -91,7 +91,7 @@ class MemoryStore:
                 self.stored[profile_id] = replace(profile, parked=(*profile.parked, name))
             return True
 
-    def hush(self, ids: Collection[str], removed: Collection[str], at: int) -> dict[str, Profile]:
+    def ask_for_quiet(self, ids: Collection[str], removed: Collection[str], at: int) -> dict[str, Profile]:
         """Ask all others to leave profiles to this process; return those for which this call did so."""
         found: dict[str, Profile] = {}
         with self._lock:
@@ -99,11 +99,11 @@ class MemoryStore:
                 profile = self.stored.get(one)
                 if not isinstance(profile, Profile):
                     continue
-                if profile.is_hushed:
+                if profile.is_quiet:
                     break
                 rev = profile.rev + 1
                 self.stored[one] = found[one] = replace(
-                    profile, rev=rev, hush=Hush(rev, at, is_closed=one in removed)
+                    profile, rev=rev, quiet=Quiet(rev, at, is_closed=one in removed)
                 )
         return found
 

@@ -24,23 +24,18 @@ from shared.app.ports import (
     ProfileStore,
     SegmentGoneError,
 )
+from shared.app.quiet import Turn, joined, may_ask
 from shared.core.compile import Builder, Contribution
 from shared.core.event import Position
 from shared.core.plan import ACTIONS_MAX
-from shared.core.profile import Hush, Profile
-from shared.core.snapshot import Snapshot, Stored
+from shared.core.profile import Profile
+from shared.core.snapshot import Snapshot
 from shared.core.writes import Note, Plan
 
 PARK_AFTER: Final = 3
 """Lost races after which a group's events are parked beside the contended profile, if no others are there."""
 ATTEMPTS_MAX: Final = 8
 """Lost races after which a group fails."""
-HUSH_AFTER: Final = 2
-"""Lost races after which a group that cannot be parked asks the others to leave its profiles to it."""
-HUSHED_MS: Final = 500
-"""How long they do so; whose clock differs from that by more does not."""
-WAITS_MAX: Final = 3
-"""How often a group waits, in all, where somebody else has asked for quiet, and it cannot be parked."""
 PAUSE_MAX: Final = 2
 """How many lost races a group waits for, at most, before it tries again.
 
@@ -82,29 +77,11 @@ class Outcome(msgspec.Struct):
 
 
 class _Waiting(msgspec.Struct):
-    """A group that is not written yet: how often it lost a race, and how often it waited for others.
-
-    `hushed` holds, by the ids of profiles, the revisions at which it asked the others for quiet; if it
-    `is_next`, it has just done so.
-    """
+    """A group that is not written yet: how often it lost a race, and whose turn it is."""
 
     group: Group
     attempts: int = 0
-    waits: int = 0
-    hushed: dict[str, int] = {}
-    is_next: bool = False
-
-    def has_hushed(self, profile_id: str, found: Stored | None) -> bool:
-        """Whether others leave a profile to this group, which has lost, but not to what was `found` there."""
-        rev = self.hushed.get(profile_id)
-        return rev is not None and (found is None or found.rev == rev)
-
-    def obeyed(self, stored: Stored | None, now_ms: int) -> Hush | None:
-        """Return what somebody else has asked for who is to write a profile first, if anybody has."""
-        if not isinstance(stored, Profile) or self.hushed.get(stored.id) == stored.rev:
-            return None
-        hush = stored.hush if stored.is_hushed else None
-        return hush if hush is not None and abs(now_ms - hush.at) <= HUSHED_MS else None
+    turn: Turn = msgspec.field(default_factory=Turn)
 
 
 class Ingest:
@@ -138,8 +115,8 @@ class Ingest:
             self._commit(planned, loading, outcome, again)
             waiting = again
             loading.fresh = True
-            pause = max((max(one.attempts, one.waits) for one in waiting), default=0)
-            if pause and not any(one.is_next for one in waiting):  # others wait for that one
+            pause = max((max(one.attempts, one.turn.waits) for one in waiting), default=0)
+            if pause and not any(one.turn.is_next for one in waiting):  # others wait for that one
                 self._clock.pause(min(pause, PAUSE_MAX))
         return outcome
 
@@ -221,42 +198,25 @@ class Ingest:
             may_park = one.attempts >= PARK_AFTER or _is_hot(lost, loading.snapshot)
             if may_park and self._park(loading.own(one.group), lost, outcome):
                 return
-            if lost.is_structural and one.attempts >= HUSH_AFTER:
-                self._hush(one, lost, loading, outcome)
+            if may_ask(lost, one.attempts):
+                asked = one.turn.ask(self._store, lost, loading.snapshot.profiles, self._now_ms())
+                outcome.tally["profiles_quieted"] += asked
             again.append(one)
 
     def _gives_way(
         self, one: _Waiting, plan: Plan, loading: Loading, outcome: Outcome, again: list[_Waiting]
     ) -> bool:
         """Park a group, or have it wait and be read again, if somebody else has asked for quiet."""
-        now_ms, profiles = self._clock.now_us() // 1000, loading.snapshot.profiles
-        found = (one.obeyed(profiles.get(each), now_ms) for each in _written_over(plan))
-        hushed = [each for each in found if each is not None]
-        if not hushed:
+        asked = one.turn.of_others(plan, loading.snapshot.profiles, self._now_ms())
+        if not asked:
             return False
-        if not any(each.is_closed for each in hushed) and self._park(loading.own(one.group), plan, outcome):
+        if not any(each.is_closed for each in asked) and self._park(loading.own(one.group), plan, outcome):
             return True
-        if one.waits >= WAITS_MAX:
+        if not one.turn.wait():
             return False
-        one.waits += 1
         loading.forget(one.group, plan)
         again.append(one)
         return True
-
-    def _hush(self, one: _Waiting, lost: Plan, loading: Loading, outcome: Outcome) -> None:
-        """Ask the others for quiet, and have the group try again at once by what is stored now.
-
-        What is parked beside a profile that is removed would be in the way: for that, they wait.
-        """
-        profiles = loading.snapshot.profiles
-        removed = {remove.profile.id for remove in lost.removes}
-        removed.update(bury.tombstone.id for bury in lost.buries)
-        wanted = [each for each in _written_over(lost) if not one.has_hushed(each, profiles.get(each))]
-        found = self._store.hush(wanted, removed, self._clock.now_us() // 1000)
-        profiles.update(found)
-        one.hushed.update((profile.id, profile.rev) for profile in found.values())
-        one.is_next = bool(found or (one.hushed and not wanted))
-        outcome.tally["profiles_hushed"] += len(found)
 
     def _park(self, own: Group, plan: Plan, outcome: Outcome) -> bool:
         """Leave a group's own events beside the profile that it was to write; False where that cannot be.
@@ -273,6 +233,9 @@ class Ingest:
         outcome.notes.append(Note("parked", {"profile": profile_id, "events": len(own)}))
         return True
 
+    def _now_ms(self) -> int:
+        return self._clock.now_us() // 1000
+
 
 def _regrouped(groups: Iterable[Group], waiting: Iterable[_Waiting]) -> list[_Waiting]:
     """Let groups go on from where those were whose contributions they hold."""
@@ -281,17 +244,8 @@ def _regrouped(groups: Iterable[Group], waiting: Iterable[_Waiting]) -> list[_Wa
     for group in groups:
         of_these = {id(each): each for one in group if (each := before.get(id(one)))}.values()
         attempts = max((each.attempts for each in of_these), default=0)
-        waits = max((each.waits for each in of_these), default=0)
-        hushed = {profile_id: rev for each in of_these for profile_id, rev in each.hushed.items()}
-        regrouped.append(_Waiting(group, attempts, waits, hushed))
+        regrouped.append(_Waiting(group, attempts, joined(each.turn for each in of_these)))
     return regrouped
-
-
-def _written_over(plan: Plan) -> list[str]:
-    """Return the ids of what must be stored as a plan has seen it."""
-    ids = [put.profile.id for put in plan.puts if put.expected is not None]
-    ids += [bury.tombstone.id for bury in plan.buries if bury.expected is not None]
-    return [*ids, *(remove.profile.id for remove in plan.removes), *plan.checks]
 
 
 def _is_hot(lost: Plan, snapshot: Snapshot) -> bool:

@@ -80,14 +80,14 @@ class ProfileStore(Protocol):
         """
         ...
 
-    def hush(self, ids: Collection[str], removed: Collection[str], at: int) -> dict[str, Profile]:
+    def ask_for_quiet(self, ids: Collection[str], removed: Collection[str], at: int) -> dict[str, Profile]:
         """Ask all others, at `at` (ms UTC), to leave profiles to this process that it will write, or remove.
 
         Beside those `removed` nothing can be parked until they are written.
 
         Returns those for which this call did so. Each has a new revision then, and nothing else is changed:
         who is about to write it loses that race, and is told. They are asked for one after the other, in the
-        same order by everybody, up to the first that is hushed already. What is not live is passed over.
+        same order by everybody, up to the first that is quiet already. What is not live is passed over.
         It is a request: others may not obey, and nothing has to come of it.
         """
         ...

@@ -97,8 +97,8 @@ class Decided:
         window_ms = self.builder.window_ms
         chunks = () if window_ms is None else life.history(window_ms)
         beside = () if life.stored is None else life.stored.parked
-        is_hushed = life.stored is not None and life.stored.is_hushed
-        plan.puts.append(Put(profile, expected, chunks, beside, is_hushed))
+        is_quiet = life.stored is not None and life.stored.is_quiet
+        plan.puts.append(Put(profile, expected, chunks, beside, is_quiet))
 
     def _extend_merged(self, plan: Plan, written: dict[str, Profile]) -> None:
         """Let pointers that a merge leaves where they are live as long as the profile that lists them now.

@@ -43,7 +43,7 @@ class Merge(NamedTuple):
     linked_by: tuple[str, ...]
 
 
-class Hush(NamedTuple):
+class Quiet(NamedTuple):
     """Since `at` (ms UTC) all writers of a profile at this revision are asked to leave it to one of them.
 
     They park what can be parked beside it, and wait with the rest; if it `is_closed`, they wait with all.
@@ -74,8 +74,8 @@ class Profile(msgspec.Struct):
     attribute of the definition. `bytes_max` is an upper bound of the canonical form, exact when it was last
     measured. `aliases` are ids of merged profiles whose pointers may still lead through a redirect. `parked`
     names deltas that wait beside the stored profile. `heads` is where its history begins, sorted; `computed`
-    the last result of its function. Times are ms UTC; `rev` counts writes. A `hush` of another revision means
-    nothing any more.
+    the last result of its function. Times are ms UTC; `rev` counts writes. A `quiet` of another revision
+    means nothing any more.
 
     What is stored stays until `kept_until` at least: a rebuild writes profiles that stay beyond their expiry,
     as who follows the stream after it may be days behind.
@@ -99,17 +99,17 @@ class Profile(msgspec.Struct):
     parked: tuple[str, ...] = ()
     heads: tuple[Head, ...] = ()
     computed: Computed | None = None
-    hush: Hush | None = None
+    quiet: Quiet | None = None
 
     @property
-    def is_hushed(self) -> bool:
+    def is_quiet(self) -> bool:
         """Whether somebody has asked for quiet, and nobody has written the profile since."""
-        return self.hush is not None and self.hush.rev == self.rev
+        return self.quiet is not None and self.quiet.rev == self.rev
 
     @property
     def is_closed(self) -> bool:
         """Whether nothing is to be parked beside it either."""
-        return self.hush is not None and self.is_hushed and self.hush.is_closed
+        return self.quiet is not None and self.is_quiet and self.quiet.is_closed
 
     @property
     def is_due(self) -> bool:

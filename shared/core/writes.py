@@ -19,14 +19,14 @@ class Put(NamedTuple):
 
     The `chunks` of its history are written first: the profile names the last of them. `beside` names the
     deltas that the stored profile lists, as the plan saw it: those that it lists besides stay listed. If it
-    `is_hushed`, others park beside it just now.
+    `is_quiet`, others park beside it just now.
     """
 
     profile: Profile
     expected: int | None
     chunks: tuple[Chunk, ...] = ()
     beside: tuple[str, ...] = ()
-    is_hushed: bool = False
+    is_quiet: bool = False
 
     @property
     def folded(self) -> list[str] | None:
@@ -35,7 +35,7 @@ class Put(NamedTuple):
         None where nothing may be added: the plan saw no list, or the profile takes over that of another one.
         """
         left = set(self.profile.parked)
-        if not (self.beside or self.is_hushed) or not left.issubset(self.beside):
+        if not (self.beside or self.is_quiet) or not left.issubset(self.beside):
             return None
         return [name for name in self.beside if name not in left]
 

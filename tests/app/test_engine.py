@@ -10,8 +10,9 @@ from hypothesis import strategies as st
 from msgspec import structs
 
 from shared.adapters.memory_store import MemoryStore
-from shared.app.ingest import HUSHED_MS, Ingest
+from shared.app.ingest import Ingest
 from shared.app.loading import Loading
+from shared.app.quiet import QUIET_MS
 from shared.contract import RECORD_AGE_H_MAX
 from shared.core.compile import Builder
 from shared.core.plan import plan
@@ -303,7 +304,7 @@ def touch_parked(builder, store, events):
     for profile in list(store.stored.values()):
         if isinstance(profile, Profile) and profile.parked:
             event = next(one for one in events if one.identifiers[0] in profile.identifiers)
-            ingest(builder, store, [event], FakeClock(2 * HUSHED_MS * 1000))
+            ingest(builder, store, [event], FakeClock(2 * QUIET_MS * 1000))
 
 
 def _bump_all(store):

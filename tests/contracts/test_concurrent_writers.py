@@ -7,8 +7,9 @@ from random import Random
 
 import pytest
 
-from shared.app.ingest import HUSHED_MS, Ingest
+from shared.app.ingest import Ingest
 from shared.app.ports import SegmentGoneError
+from shared.app.quiet import QUIET_MS
 from shared.core.compile import Builder
 from tests import oracle
 from tests.contracts.engines import new_client
@@ -79,7 +80,7 @@ def test_eight_writers_lose_nothing_and_count_nothing_twice(dynamo, seed):
 def settle(world, events):
     """Let a next writer fold what was parked beside profiles, and nothing else: what is lost stays lost."""
     store, clock = world.store(BUILDER, cache=False), FakeClock()
-    clock.us += 2 * HUSHED_MS * 1000  # the quiet that somebody asked for is over
+    clock.us += 2 * QUIET_MS * 1000  # the quiet that somebody asked for is over
     for profile in live(world, BUILDER):
         if profile.parked:
             known = next(one for one in events if one.identifiers[0] in profile.identifiers)

@@ -11,7 +11,7 @@ from shared.contract import RECORD_AGE_H_MAX
 from shared.core.compile import Builder
 from shared.core.identity.identifiers import Identifier
 from shared.core.plan import ACTIONS_MAX
-from shared.core.profile import Hush, canonical, copy
+from shared.core.profile import Quiet, canonical, copy
 from shared.core.snapshot import Redirect, Tombstone
 from shared.core.writes import Plan, Put
 from tests import oracle
@@ -216,34 +216,34 @@ def test_no_profile_is_removed_over_what_is_parked_meanwhile(world, body, before
     assert_consistent(world, builder)
 
 
-def test_a_hushed_profile_has_a_new_revision_by_which_others_lose_and_are_told(world):
+def test_a_quiet_profile_has_a_new_revision_by_which_others_lose_and_are_told(world):
     builder = BUILDERS["plain"]
     world.reset()
     store, other = world.store(builder), world.store(builder)
     ingest(builder, store, events_of([{"userId": "a"}]))
     [profile] = live(world, builder)
     planned = planned_for(builder, other, [{"userId": "a", "messageId": "next"}])
-    found = store.hush([profile.id, "0" * 32], [], T0)
-    assert {one: (each.rev, each.hush) for one, each in found.items()} == {
-        profile.id: (profile.rev + 1, Hush(profile.rev + 1, T0, is_closed=False))
+    found = store.ask_for_quiet([profile.id, "0" * 32], [], T0)
+    assert {one: (each.rev, each.quiet) for one, each in found.items()} == {
+        profile.id: (profile.rev + 1, Quiet(profile.rev + 1, T0, is_closed=False))
     }
-    [hushed] = live(world, builder)
-    assert hushed.is_hushed
-    assert canonical(builder, hushed) == canonical(builder, found[profile.id]) == canonical(builder, profile)
+    [quiet] = live(world, builder)
+    assert quiet.is_quiet
+    assert canonical(builder, quiet) == canonical(builder, found[profile.id]) == canonical(builder, profile)
     [result] = other.commit([planned])
     assert isinstance(result, Conflict)
-    assert result.found[profile.id].is_hushed
+    assert result.found[profile.id].is_quiet
 
 
-def test_who_asks_for_profiles_gets_those_before_the_first_that_is_hushed_already(world):
+def test_who_asks_for_profiles_gets_those_before_the_first_that_is_quiet_already(world):
     builder = BUILDERS["plain"]
     world.reset()
     store = world.store(builder)
     ingest(builder, store, events_of({"userId": user} for user in "abc"))
     first, second, third = sorted(one.id for one in live(world, builder))
-    assert store.hush([second], [], T0).keys() == {second}
-    assert world.store(builder).hush([third, second, first], [], T0).keys() == {first}
-    assert [one.is_hushed for one in sorted(live(world, builder), key=lambda one: one.id)] == [
+    assert store.ask_for_quiet([second], [], T0).keys() == {second}
+    assert world.store(builder).ask_for_quiet([third, second, first], [], T0).keys() == {first}
+    assert [one.is_quiet for one in sorted(live(world, builder), key=lambda one: one.id)] == [
         True,
         True,
         False,
@@ -251,7 +251,9 @@ def test_who_asks_for_profiles_gets_those_before_the_first_that_is_hushed_alread
 
 
 @pytest.mark.parametrize("before", [0, 1])
-def test_who_has_hushed_a_profile_loses_nothing_to_what_is_parked_beside_it_and_ends_the_quiet(world, before):
+def test_who_has_asked_for_a_profile_loses_nothing_to_what_is_parked_beside_it_and_ends_the_quiet(
+    world, before
+):
     builder = BUILDERS["plain"]
     world.reset()
     store = world.store(builder)
@@ -259,13 +261,13 @@ def test_who_has_hushed_a_profile_loses_nothing_to_what_is_parked_beside_it_and_
     [profile] = live(world, builder)
     for number in range(before):
         park(store, profile, number)
-    store.hush([profile.id], [], T0)
+    store.ask_for_quiet([profile.id], [], T0)
     planned = planned_for(builder, store, [{"userId": "a", "anonymousId": "c", "messageId": "attach"}])
     assert planned.is_structural
     parked = park(world.store(builder), profile, 7)
     assert store.commit([planned]) == [Committed()]
     [written] = live(world, builder)
-    assert (written.event_count, written.parked, written.is_hushed) == (2 + before, (parked,), False)
+    assert (written.event_count, written.parked, written.is_quiet) == (2 + before, (parked,), False)
 
 
 def test_nothing_is_parked_beside_a_profile_that_is_about_to_be_removed_until_it_is_written(world):
@@ -274,7 +276,7 @@ def test_nothing_is_parked_beside_a_profile_that_is_about_to_be_removed_until_it
     store = world.store(builder)
     ingest(builder, store, events_of([{"userId": "a"}]))
     [profile] = live(world, builder)
-    store.hush([profile.id], [profile.id], T0)
+    store.ask_for_quiet([profile.id], [profile.id], T0)
     name = f"{profile.id}/shard-0#1#0"
     assert not store.park(profile.id, name, events_of([{"userId": "a", "messageId": "parked"}]))
     ingest(builder, store, events_of([{"userId": "a", "messageId": "next", "arrival": T0 + HOUR}]))

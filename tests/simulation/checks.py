@@ -28,7 +28,7 @@ from shared.core.times import parse_time
 from tests import oracle
 from tests.simulation.dynamo import IDENTIFIERS, PROFILES
 from tests.simulation.expected import Expected
-from tests.simulation.tuning import HUSHED_MS_MAX, limits_of
+from tests.simulation.tuning import QUIET_MS_MAX, limits_of
 
 SETTLINGS_MAX = 5
 """Writes after which nothing is parked, besides one of each process: it may remember what is stale."""
@@ -58,7 +58,7 @@ def _folded(world):
         waiting = [one for one in live_of(stored) if one.parked]
         if not waiting:
             return stored, pointers
-        world.scheduler.now_us += HUSHED_MS_MAX * 1000  # else who is left alone would be so by these, too
+        world.scheduler.now_us += QUIET_MS_MAX * 1000  # else who is left alone would be so by these, too
         world.write_again([telling(world.builder, one) for one in waiting])
     stored, pointers = view(world)
     assert not [one.id for one in live_of(stored) if one.parked], "something stays parked"
@@ -70,7 +70,7 @@ def _repaired(world, stored, pointers):
     astray = {one for one in pointers if _leads_astray(world, stored, pointers, one)}
     if not astray or world.setting.store == "memory":  # where reads are stale of any age
         return stored, pointers
-    world.scheduler.now_us += HUSHED_MS_MAX * 1000
+    world.scheduler.now_us += QUIET_MS_MAX * 1000
     world.write_again(sorted(astray))
     stored, pointers = _folded(world)  # they race, and who writes then repairs what others parked
     assert not any(_leads_astray(world, stored, pointers, one) for one in astray), "a pointer is not repaired"

@@ -256,7 +256,7 @@ def measured(run):
         "deltas_parked": run.tally["deltas_parked"],
         "events_parked": run.tally["events_parked"],
         "parked_max": run.parked_max,
-        "profiles_hushed": run.tally["profiles_hushed"],
+        "profiles_quieted": run.tally["profiles_quieted"],
         "link_ms": round(run.linked_at[1] - run.linked_at[0]) if len(run.linked_at) > 1 else None,
         "records_waiting": run.waiting,
         "batches_again": run.failed,

@@ -52,11 +52,11 @@ class SimulatedMemoryStore:
         self._world.scheduler.switch()
         return parked
 
-    def hush(self, ids, removed, at):
+    def ask_for_quiet(self, ids, removed, at):
         self._world.scheduler.switch()
-        hushed = self._store.hush(ids, removed, at)
+        found = self._store.ask_for_quiet(ids, removed, at)
         self._world.scheduler.switch()
-        return hushed
+        return found
 
     def _read(self, read, seen, keys, *, fresh):
         self._world.scheduler.switch()

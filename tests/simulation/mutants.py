@@ -9,7 +9,7 @@ from unittest.mock import patch
 
 from shared.adapters.dynamo import followups, items, store, transactions, writes
 from shared.adapters.dynamo.client import Condition
-from shared.app import batch, ingest, loading, read, retries
+from shared.app import batch, ingest, loading, quiet, read, retries
 from shared.core import life, memory, plan, profile
 from shared.core.aggregations.last import Last
 from shared.core.identity import resolve
@@ -253,9 +253,9 @@ def obeys_for_ever():
 
     def obeyed(self, stored, now_ms):
         del self, now_ms
-        return stored.hush if isinstance(stored, profile.Profile) and stored.is_hushed else None
+        return stored.quiet if isinstance(stored, profile.Profile) and stored.is_quiet else None
 
-    yield patch.object(ingest._Waiting, "obeyed", obeyed)
+    yield patch.object(quiet.Turn, "obeyed", obeyed)
 
 
 def drops_who_gives_way():

@@ -59,7 +59,7 @@ def test_two_hot_profiles_that_are_merged_under_fire_lose_nothing():
 @pytest.mark.soak
 def test_a_link_is_set_aside_under_fire_where_nobody_leaves_profiles_to_it():
     """Else the tests of links would prove nothing."""
-    with patch("shared.app.ingest.HUSH_AFTER", ATTEMPTS_MAX):
+    with patch("shared.app.quiet.QUIET_AFTER", ATTEMPTS_MAX):
         run = Run(100, 3, two_that_become_one, hot_events=2, others=1).play()
     figures = measured(run)
     assert figures["records_waiting"] > 0

@@ -10,7 +10,7 @@ from tests.oracle import DEFAULTS, Limits
 SMALL = Limits(identifiers=4, canonical_bytes=1500)
 
 NEVER = 10**9
-HUSHED_MS_MAX = 4000
+QUIET_MS_MAX = 4000
 """As far as the clocks of two processes may be apart."""
 
 
@@ -54,9 +54,9 @@ def tuned(setting):
         values["shared.adapters.dynamo.writes.ITEM_BYTES_MAX"] = 1500
         values["shared.adapters.dynamo.overflow.CHUNK_BYTES_MAX"] = 600
     # What is parked as somebody asked for quiet is taken later, too.
-    values["shared.app.ingest.HUSH_AFTER"] = NEVER if is_decided_by_order else random.choice([1, 1, 2, NEVER])
-    values["shared.app.ingest.WAITS_MAX"] = random.choice([0, 1, 3])
-    values["shared.app.ingest.HUSHED_MS"] = random.choice([200, HUSHED_MS_MAX])
+    values["shared.app.quiet.QUIET_AFTER"] = NEVER if is_decided_by_order else random.choice([1, 1, 2, NEVER])
+    values["shared.app.quiet.WAITS_MAX"] = random.choice([0, 1, 3])
+    values["shared.app.quiet.QUIET_MS"] = random.choice([200, QUIET_MS_MAX])
     with ExitStack() as stack:
         for name, value in values.items():
             stack.enter_context(patch(name, value))

@@ -4,7 +4,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from shared.adapters.dynamo.deltas import rewritten
-from shared.adapters.dynamo.items import CLOSED, HUSHED, PARKED
+from shared.adapters.dynamo.items import CLOSED, PARKED, QUIET
 from shared.adapters.dynamo.overflow import overflow
 from tests.simulation import expressions
 from tests.unit.test_items import ITEMS, any_profile
@@ -21,8 +21,8 @@ def test_a_profile_that_is_rewritten_is_stored_as_if_it_were_replaced_and_lists_
     names = st.sets(st.text(min_size=1), max_size=3)
     folded, kept, since = data.draw(names), data.draw(names), data.draw(names)
     kept -= folded
-    hushed = data.draw(st.sampled_from([{}, {HUSHED: {"S": "now"}}, {CLOSED: {"S": "now"}}]))
-    stored = either_form(before, data) | listed(folded | kept | since - folded) | hushed
+    quiet = data.draw(st.sampled_from([{}, {QUIET: {"S": "now"}}, {CLOSED: {"S": "now"}}]))
+    stored = either_form(before, data) | listed(folded | kept | since - folded) | quiet
     item = either_form(after, data)
     change = rewritten(item | listed(kept), sorted(folded))
     left = expressions.updated(change.expression, change.names, change.values, NO_CONDITION, stored)

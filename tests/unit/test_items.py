@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from shared.adapters.dynamo.deltas import contributions_of, delta
-from shared.adapters.dynamo.items import CLOSED, HUSHED, Items, pointer_of
+from shared.adapters.dynamo.items import CLOSED, QUIET, Items, pointer_of
 from shared.adapters.dynamo.keys import Keyspace
 from shared.adapters.dynamo.overflow import chunk_names, overflow, whole
 from shared.adapters.dynamo.parts import MEMORY, part_name, pile_of
@@ -22,7 +22,7 @@ from shared.core.definition import Attribute, Definition, IdentifierType
 from shared.core.history import Head
 from shared.core.identity.identifiers import Identifier
 from shared.core.memory import Memory, MemorySegment
-from shared.core.profile import Computed, Hush, Merge, Profile, canonical, fold, new_profile
+from shared.core.profile import Computed, Merge, Profile, Quiet, canonical, fold, new_profile
 from shared.core.retention import children_until
 from shared.core.snapshot import Pointer, Redirect, Tombstone
 from shared.core.times import format_time
@@ -270,16 +270,16 @@ def test_what_is_empty_is_left_out():
     assert content(ITEMS.stored(item)) == content(profile)
 
 
-@pytest.mark.parametrize("name", [HUSHED, CLOSED])
+@pytest.mark.parametrize("name", [QUIET, CLOSED])
 def test_an_item_tells_of_a_request_for_quiet_unless_that_is_damaged(name):
     profile = new_profile(BUILDER, "0" * 32, Identifier("user_id", "u"), 0)
     profile.identifiers, profile.rev = {profile.founder: 0}, 7
     item = ITEMS.profile(profile)
-    hushed = ITEMS.stored(item | {name: {"S": format_time(T0)}})
-    assert hushed.hush == Hush(7, T0, is_closed=name == CLOSED)
+    quiet = ITEMS.stored(item | {name: {"S": format_time(T0)}})
+    assert quiet.quiet == Quiet(7, T0, is_closed=name == CLOSED)
     for damaged in ({"S": "soon"}, {"S": ""}, {"N": "1"}, {"M": {}}):
         assert content(ITEMS.stored(item | {name: damaged})) == content(profile)
-    assert ITEMS.profile(hushed) == item, "the next write takes it off"
+    assert ITEMS.profile(quiet) == item, "the next write takes it off"
 
 
 @pytest.mark.parametrize("state", [b"", b"\x03\x90"])

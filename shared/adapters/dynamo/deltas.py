@@ -13,7 +13,7 @@ from collections.abc import Sequence
 from typing import Final
 
 from shared.adapters.dynamo.client import Change
-from shared.adapters.dynamo.items import BULKY, CLOSED, HUSHED, PARKED
+from shared.adapters.dynamo.items import BULKY, CLOSED, PARKED, QUIET
 from shared.adapters.dynamo.overflow import CHUNKS
 from shared.adapters.dynamo.state import UnknownFormatError, reads_items
 from shared.adapters.dynamo.wire import Item, Wire
@@ -26,7 +26,7 @@ DELTA_BYTES_MAX: Final = 350 * 1024
 PLAIN_BYTES_MAX: Final = 2**25
 """Of a delta before it is compressed: as much as the text of one portion of a batch."""
 _FORMAT: Final = b"\x02"
-_OPTIONAL: Final = (*BULKY, CHUNKS, PROFILES_DUE, HUSHED, CLOSED)
+_OPTIONAL: Final = (*BULKY, CHUNKS, PROFILES_DUE, QUIET, CLOSED)
 """What a profile's item may have or not."""
 
 

@@ -18,7 +18,7 @@ from shared.core.compile import Builder
 from shared.core.definition import Attribute, debounce_s
 from shared.core.identity.identifiers import Identifier
 from shared.core.memory import Memory, Trace
-from shared.core.profile import Hush, Merge, Profile, expiry, present_identifiers
+from shared.core.profile import Merge, Profile, Quiet, expiry, present_identifiers
 from shared.core.snapshot import Pointer, Redirect, Stored, Tombstone
 from shared.core.times import format_time, parse_time
 from shared.core.traits import Trait
@@ -30,9 +30,9 @@ TOMBSTONE: Final = "tombstone"
 REDIRECT: Final = "redirect"
 PARKED: Final = "parked"
 """Names the deltas that wait beside a profile. It grows without any other change, and without a new `rev`."""
-HUSHED: Final = "hushed"
+QUIET: Final = "quiet"
 CLOSED: Final = "closed"
-"""Since when a profile is hushed, ISO, by who is to write it, or remove it; the next write takes it off."""
+"""Since when, ISO, others are asked for quiet by who is to write a profile, or remove it, which ends it."""
 BULKY: Final = ("attributes", "traits", "identifiers", "state", computed.COMPUTED)
 """What leaves the item of a profile that would be too large for one."""
 
@@ -241,7 +241,7 @@ class Items:
             rev=rev,
             kept_until=int(item[TTL_ATTRIBUTE]["N"]) * 1000,
             parked=_parked(item),
-            hush=_hush(item, rev),
+            quiet=_quiet(item, rev),
         )
         profile.heads, profile.computed = computed.take(state, item, profile_id)
         return profile
@@ -382,11 +382,11 @@ def _parked(item: Item) -> tuple[str, ...]:
     return tuple(sorted(item[PARKED]["SS"])) if PARKED in item else ()
 
 
-def _hush(item: Item, rev: int) -> Hush | None:
-    """Decode whether a profile is hushed: it is no more than a request, and one that is damaged is none."""
-    for name in (CLOSED, HUSHED):
+def _quiet(item: Item, rev: int) -> Quiet | None:
+    """Decode whether others are asked for quiet: it is a request, and one that is damaged is none."""
+    for name in (CLOSED, QUIET):
         if name in item and (at := parse_time(item[name].get("S", ""))) is not None:
-            return Hush(rev, at, is_closed=name == CLOSED)
+            return Quiet(rev, at, is_closed=name == CLOSED)
     return None
 
 

@@ -43,7 +43,7 @@ class ProfileItem(Model):
     rev = NumberAttribute()
     state = BinaryAttribute(null=True, legacy_encoding=False)
     parked = UnicodeSetAttribute(null=True)
-    hushed = UnicodeAttribute(null=True)
+    quiet = UnicodeAttribute(null=True)
     closed = UnicodeAttribute(null=True)
     computed: MapAttribute[str, object] = MapAttribute(null=True)  # type: ignore[no-untyped-call]
     due = NumberAttribute(null=True)

@@ -21,7 +21,7 @@ from shared.adapters.dynamo.failures import FailureItems
 from shared.adapters.dynamo.followups import FollowUps
 from shared.adapters.dynamo.histories import Histories
 from shared.adapters.dynamo.inserts import STATEMENTS_MAX
-from shared.adapters.dynamo.items import CLOSED, HUSHED, KIND, PARKED, Items, seconds
+from shared.adapters.dynamo.items import CLOSED, KIND, PARKED, QUIET, Items, seconds
 from shared.adapters.dynamo.keys import Keyspace, delta_name
 from shared.adapters.dynamo.reads import Reads
 from shared.adapters.dynamo.state import UnknownFormatError
@@ -189,19 +189,19 @@ class DynamoStore:
         size = self._reads.size_of(profile_id) + len(name)
         return self._client.update(self._tables.profiles, key, change, Condition(IS_OPEN, values), size)
 
-    def hush(self, ids: Collection[str], removed: Collection[str], at: int) -> dict[str, Profile]:
+    def ask_for_quiet(self, ids: Collection[str], removed: Collection[str], at: int) -> dict[str, Profile]:
         """Ask all others to leave profiles to this process; return those for which this call did so."""
         found: dict[str, Profile] = {}
-        self._follow_ups.best_effort(lambda: self._hush(ids, removed, at, found))
+        self._follow_ups.best_effort(lambda: self._ask(ids, removed, at, found))
         return found
 
-    def _hush(
+    def _ask(
         self, ids: Collection[str], removed: Collection[str], at: int, found: dict[str, Profile]
     ) -> None:
         values: dict[str, Wire] = {":at": {"S": format_time(at)}, ":one": {"N": "1"}}
-        condition = Condition(f"{IS_OPEN} AND attribute_not_exists({HUSHED})", values)
+        condition = Condition(f"{IS_OPEN} AND attribute_not_exists({QUIET})", values)
         for one in sorted(ids):  # of two who want the same ones, one gets all
-            change = f"SET {CLOSED if one in removed else HUSHED} = :at ADD rev :one"
+            change = f"SET {CLOSED if one in removed else QUIET} = :at ADD rev :one"
             key, size = self._keyspace.profile(one), self._reads.size_of(one)
             self._reads.cached.drop(one)
             try:

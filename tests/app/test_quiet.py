@@ -3,7 +3,8 @@
 import pytest
 
 from shared.adapters.memory_store import MemoryStore
-from shared.app.ingest import HUSH_AFTER, HUSHED_MS, WAITS_MAX, Ingest
+from shared.app.ingest import Ingest
+from shared.app.quiet import QUIET_AFTER, QUIET_MS, WAITS_MAX
 from shared.core.compile import Builder
 from shared.core.identity.identifiers import Identifier
 from shared.core.profile import Profile
@@ -62,37 +63,37 @@ def user_of(store):
     return profile
 
 
-def hushed(*, is_closed, at=NOW_MS):
+def left_to_somebody(*, is_closed, at=NOW_MS):
     """A store whose user is left to somebody who does not come."""
     store = stored_people()
     user = user_of(store).id
-    assert store.hush([user], [user] if is_closed else [], at)
+    assert store.ask_for_quiet([user], [user] if is_closed else [], at)
     return store
 
 
 def test_events_are_parked_at_once_beside_a_profile_that_is_left_to_somebody_else():
-    store, clock = hushed(is_closed=False), Clock()
+    store, clock = left_to_somebody(is_closed=False), Clock()
     tally = Ingest(BUILDER, store, clock).run(events("next", PLAIN)).tally
     assert (tally["events_parked"], tally["conflicts"], clock.pauses) == (1, 0, 0)
-    assert (user_of(store).is_hushed, len(user_of(store).parked)) == (True, 1)
+    assert (user_of(store).is_quiet, len(user_of(store).parked)) == (True, 1)
 
 
 @pytest.mark.parametrize(("is_closed", "body"), [(True, PLAIN), (False, ATTACHING)])
 def test_events_wait_that_cannot_be_parked_and_are_written_although_nobody_comes(is_closed, body):
-    store, clock = hushed(is_closed=is_closed), Clock()
+    store, clock = left_to_somebody(is_closed=is_closed), Clock()
     tally = Ingest(BUILDER, store, clock).run(events("next", body)).tally
     assert (tally["events_folded"], tally["events_parked"], tally["conflicts"]) == (1, 0, 0)
     assert clock.pauses == WAITS_MAX
-    assert (user_of(store).event_count, user_of(store).is_hushed) == (2, False)
+    assert (user_of(store).event_count, user_of(store).is_quiet) == (2, False)
 
 
 @pytest.mark.parametrize("is_closed", [True, False])
-@pytest.mark.parametrize("at", [NOW_MS - HUSHED_MS - 1, NOW_MS + HUSHED_MS + 1])
+@pytest.mark.parametrize("at", [NOW_MS - QUIET_MS - 1, NOW_MS + QUIET_MS + 1])
 def test_nobody_gives_way_to_a_request_of_another_time(is_closed, at):
-    store, clock = hushed(is_closed=is_closed, at=at), Clock()
+    store, clock = left_to_somebody(is_closed=is_closed, at=at), Clock()
     tally = Ingest(BUILDER, store, clock).run(events("next", PLAIN)).tally
     assert (tally["events_folded"], tally["events_parked"], clock.pauses) == (1, 0, 0)
-    assert not user_of(store).is_hushed
+    assert not user_of(store).is_quiet
 
 
 @pytest.mark.parametrize("body", [ATTACHING, {"userId": "u", "anonymousId": "known"}])
@@ -101,7 +102,7 @@ def test_events_that_cannot_be_parked_win_once_they_have_asked_for_quiet(body):
     store.is_on_fire = True
     outcome = Ingest(BUILDER, store, Clock()).run(events("link", body))
     assert outcome.failed == []
-    assert outcome.tally["conflicts"] == HUSH_AFTER
+    assert outcome.tally["conflicts"] == QUIET_AFTER
     assert Identifier("cookie_id", body["anonymousId"]) in user_of(store).identifiers
     assert len(user_of(store).parked) == 1, "who came meanwhile is parked beside it"
     store.is_on_fire = False
@@ -111,7 +112,7 @@ def test_events_that_cannot_be_parked_win_once_they_have_asked_for_quiet(body):
 
 
 def test_events_lose_for_good_under_such_fire_without_asking_for_quiet(monkeypatch):
-    monkeypatch.setattr("shared.app.ingest.HUSH_AFTER", 1000)
+    monkeypatch.setattr("shared.app.quiet.QUIET_AFTER", 1000)
     store = stored_people(StoreUnderFire())
     store.is_on_fire = True
     outcome = Ingest(BUILDER, store, Clock()).run(events("link", ATTACHING))
