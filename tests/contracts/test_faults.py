@@ -5,7 +5,7 @@ from random import Random
 import pytest
 from botocore.exceptions import ClientError, ReadTimeoutError
 
-from shared.adapters.dynamo.client import ThrottledError
+from shared.adapters.dynamo.attempts import ThrottledError
 from shared.app.ingest import Ingest
 from shared.core.compile import Builder
 from tests import oracle

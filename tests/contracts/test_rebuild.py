@@ -7,8 +7,10 @@ import pytest
 
 from shared.adapters.dynamo.access import Tables
 from shared.adapters.dynamo.active import DynamoActiveProfiles
+from shared.adapters.dynamo.attempts import ThrottledError
+from shared.adapters.dynamo.inserts import NotInsertedError
 from shared.adapters.dynamo.lines import DynamoLines
-from shared.adapters.dynamo.loader import DynamoLoader, NotInsertedError
+from shared.adapters.dynamo.loader import DynamoLoader
 from shared.adapters.dynamo.sweep import DynamoVersionItems
 from shared.adapters.memory_store import MemoryStore
 from shared.app.ingest import Ingest
@@ -219,7 +221,7 @@ def test_what_is_throttled_is_inserted_again_and_what_is_refused_is_an_error(dyn
     assert_consistent(dynamo, BUILDER)
     with pytest.raises(NotInsertedError, match="AccessDenied"):
         a_loader(dynamo, client=Answering(dynamo.client, ["AccessDenied"])).insert([planned(events)])
-    with pytest.raises(NotInsertedError, match="refused 10 times"):
+    with pytest.raises(ThrottledError, match="1 items are left after 10 calls"):
         a_loader(dynamo, client=Answering(dynamo.client, ["ThrottlingError"] * 10)).insert(
             [planned([an_event(messageId="2", userId="v")])]
         )

@@ -12,7 +12,7 @@ from weakref import WeakSet
 import pytest
 
 from shared import contract
-from shared.adapters.dynamo.client import ThrottledError
+from shared.adapters.dynamo.attempts import ThrottledError
 from shared.adapters.dynamo.followups import FollowUps
 from shared.adapters.lru import Lru
 from shared.adapters.registry import DynamoRegistry

@@ -74,7 +74,7 @@ WILDCARDS = {
 
 
 ADAPTER = ROOT / "shared" / "adapters" / "dynamo"
-CLIENT = ADAPTER / "client.py"
+CALLS = "".join((ADAPTER / name).read_text() for name in ("client.py", "inserts.py"))
 STORE = "".join(file.read_text() for file in sorted(ADAPTER.glob("*.py")))
 TRANSACTION = "transact_write_items"
 STATEMENTS = "batch_execute_statement"
@@ -93,7 +93,7 @@ def allowed(dev, function, resource):
 
 def stored_actions():
     """IAM's names of the DynamoDB calls that the source of the store makes."""
-    calls = set(re.findall(r"self\._client\.([a-z_]+_(?:items?|statement))\b", CLIENT.read_text()))
+    calls = set(re.findall(r"self\._client\.([a-z_]+_(?:items?|statement))\b", CALLS))
     actions = {call.title().replace("_", "") for call in calls - {TRANSACTION, STATEMENTS}}
     if STATEMENTS in calls:  # and for what its statements do
         actions |= {f"PartiQL{verb.title()}" for verb in re.findall(r'"?\b([A-Z]+) INTO "', STORE)}

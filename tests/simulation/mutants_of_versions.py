@@ -96,11 +96,12 @@ def links_nobody():
 def loads_over_what_is_there():
     """A worker of Replay that was given up, and goes on late, writes over what has come since."""
 
-    def put(self, inserts):
-        for one in inserts:
-            self._client.put_item(TableName=one.table, Item=one.item)
+    class Putter(loader.Inserter):
+        def insert(self, inserts):
+            for one in inserts:
+                self._client.put_item(TableName=one.table, Item=one.item)
 
-    yield patch.object(loader.DynamoLoader, "_call", put)
+    yield patch.object(loader, "Inserter", Putter)
 
 
 def leaves_to_nobody_what_arrives_at_t0():

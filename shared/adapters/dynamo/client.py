@@ -12,7 +12,8 @@ import botocore.session
 from botocore.config import Config
 from botocore.exceptions import ClientError
 
-from shared.adapters.dynamo.inserts import calls, insert, left, statement
+from shared.adapters.dynamo.attempts import until_done
+from shared.adapters.dynamo.inserts import Inserter, calls, insert
 from shared.adapters.dynamo.keys import Range
 from shared.adapters.dynamo.units import Units, read_units, size_of, write_units
 from shared.adapters.dynamo.wire import Item, Wire
@@ -45,10 +46,6 @@ class CanceledError(Exception):
     def __init__(self, reasons: list[tuple[str, Item | None]]) -> None:
         super().__init__(f"transaction canceled: {sorted({code for code, _ in reasons})}")
         self.reasons = reasons
-
-
-class ThrottledError(Exception):
-    """A batch call left something undone, however often it was asked again."""
 
 
 class Condition(NamedTuple):
@@ -120,6 +117,7 @@ class Client:
         self._client = client
         self._clock = clock
         self.units = Units()
+        self._inserter = Inserter(client, clock, self.units, UNPROCESSED_ATTEMPTS_MAX)
 
     def get(
         self, table: str, keys: Sequence[Item], *, consistent: bool, names: Sequence[str] = ()
@@ -129,7 +127,10 @@ class Client:
         if names:
             aliases = {f"#{number}": name for number, name in enumerate(names)}
             options |= {"ProjectionExpression": ", ".join(aliases), "ExpressionAttributeNames": aliases}
-        return [item for some in chunks(keys, GET_KEYS_MAX) for item in self._get(table, some, options)]
+        found: list[Item] = []
+        for some in chunks(keys, GET_KEYS_MAX):
+            self._until_done(partial(self._get_some, table, options, found), some)
+        return found
 
     def query(self, table: str, where: Range, *, consistent: bool, page: int) -> Iterator[Item]:
         """Yield the items of a range, the last one first, in pages of so many as they are asked for."""
@@ -155,15 +156,7 @@ class Client:
         requests: list[tuple[Any, int]] = [({"PutRequest": {"Item": item}}, size_of(item)) for item in puts]
         requests += [({"DeleteRequest": {"Key": key}}, size) for key, size in deletes]
         for some in chunks(requests, WRITE_ITEMS_MAX):
-            waiting = [request for request, _ in some]
-            for attempt in range(1, UNPROCESSED_ATTEMPTS_MAX + 1):
-                answer = self._client.batch_write_item(RequestItems={table: waiting})
-                waiting = answer.get("UnprocessedItems", {}).get(table, [])
-                if not waiting:
-                    break
-                self._clock.pause(attempt)
-            else:
-                raise ThrottledError(f"{len(waiting)} items could not be written")
+            self._until_done(partial(self._write_some, table), [request for request, _ in some])
             self.units.write(sum(write_units(size) for _, size in some))
 
     def insert(self, table: str, items: Iterable[Item]) -> None:
@@ -172,16 +165,7 @@ class Client:
         Raises `NotInsertedError`.
         """
         for some in calls(insert(table, item) for item in items):
-            waiting = some
-            for attempt in range(1, UNPROCESSED_ATTEMPTS_MAX + 1):
-                answer = self._client.batch_execute_statement(Statements=list(map(statement, waiting)))
-                waiting = left(waiting, answer)
-                if not waiting:
-                    break
-                self._clock.pause(attempt)
-            else:
-                raise ThrottledError(f"{len(waiting)} items could not be written")
-            self.units.write(sum(write_units(one.size) for one in some))
+            self._inserter.insert(some)
 
     def put(self, table: str, item: Item, condition: Condition, size: int) -> None:
         """Put an item on a condition. `size` is that of the larger of it and what it replaces, in bytes.
@@ -261,23 +245,28 @@ class Client:
         self.units.write(write_units(size))
         return answer
 
-    def _get(self, table: str, keys: Sequence[Item], options: Mapping[str, Any]) -> list[Item]:
-        found: list[Item] = []
+    def _get_some(
+        self, table: str, options: Mapping[str, Any], found: list[Item], keys: Sequence[Item]
+    ) -> list[Item]:
+        """Add what exists under keys to what is `found`; return the keys that are left."""
+        answer = self._client.batch_get_item(RequestItems={table: {"Keys": list(keys), **options}})
+        items: list[Item] = answer["Responses"].get(table, [])
+        left: list[Item] = answer.get("UnprocessedKeys", {}).get(table, {}).get("Keys", [])
+        found += items
+        # Keys that lead to nothing take a unit, too.
+        sizes = [*map(size_of, items), *[0] * (len(keys) - len(left) - len(items))]
         consistent = options["ConsistentRead"]
-        request: dict[str, Any] = {table: {"Keys": list(keys), **options}}
-        for attempt in range(1, UNPROCESSED_ATTEMPTS_MAX + 1):
-            answer = self._client.batch_get_item(RequestItems=request)
-            items = answer["Responses"].get(table, [])
-            found += items
-            request = answer.get("UnprocessedKeys") or {}
-            sizes = [size_of(item) for item in items]
-            if not request:  # keys that lead to nothing take a unit, too
-                sizes += [0] * (len(keys) - len(found))
-            self.units.read(sum(read_units(size, consistent=consistent) for size in sizes))
-            if not request:
-                return found
-            self._clock.pause(attempt)
-        raise ThrottledError(f"{len(request[table]['Keys'])} items could not be read")
+        self.units.read(sum(read_units(size, consistent=consistent) for size in sizes))
+        return left
+
+    def _write_some(self, table: str, requests: Sequence[Any]) -> list[Any]:
+        """Put and delete; return the requests that are left."""
+        answer = self._client.batch_write_item(RequestItems={table: requests})
+        left: list[Any] = answer.get("UnprocessedItems", {}).get(table, [])
+        return left
+
+    def _until_done(self, call: Callable[[Sequence[T]], Sequence[T]], wanted: Sequence[T]) -> None:
+        until_done(call, wanted, self._clock, UNPROCESSED_ATTEMPTS_MAX)
 
 
 def chunks(whole: Sequence[T], size: int) -> Iterator[Sequence[T]]:

@@ -9,7 +9,8 @@ from typing import Final
 from botocore.exceptions import BotoCoreError, ClientError
 
 from shared.adapters.dynamo.access import Access
-from shared.adapters.dynamo.client import Condition, ConditionFailedError, ThrottledError
+from shared.adapters.dynamo.attempts import ThrottledError
+from shared.adapters.dynamo.client import Condition, ConditionFailedError
 from shared.adapters.dynamo.items import KIND, REDIRECT, seconds
 from shared.adapters.dynamo.parts import body_of
 from shared.adapters.dynamo.reads import Reads

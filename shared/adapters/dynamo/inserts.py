@@ -7,8 +7,11 @@ insert finds that the item exists. It takes as many write units, but the right o
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, Final, NamedTuple
 
-from shared.adapters.dynamo.units import size_of
+from shared.adapters.dynamo.attempts import until_done
+from shared.adapters.dynamo.pace import UNBOUNDED, Pace
+from shared.adapters.dynamo.units import Units, size_of, write_units
 from shared.adapters.dynamo.wire import Item
+from shared.app.ports import Clock
 from shared.core.cutting import cut
 
 STATEMENTS_MAX: Final = 25
@@ -28,7 +31,7 @@ PASSING: Final = frozenset(
 
 
 class NotInsertedError(Exception):
-    """Some items could not be inserted; the message says with which codes."""
+    """Some items are refused for good; the message says with which codes."""
 
 
 class Insert(NamedTuple):
@@ -49,7 +52,39 @@ def calls(inserts: Iterable[Insert]) -> Iterator[list[Insert]]:
     return cut(inserts, lambda one: one.size, CALL_BYTES_MAX, STATEMENTS_MAX)
 
 
-def statement(one: Insert) -> dict[str, Any]:
+class Inserter:
+    """Inserts, at a pace, and counts units."""
+
+    def __init__(
+        self, client: Any, clock: Clock, units: Units, attempts_max: int, pace: Pace = UNBOUNDED
+    ) -> None:
+        self._client = client
+        self._clock = clock
+        self._units = units
+        self._attempts_max = attempts_max
+        self._pace = pace
+
+    def insert(self, inserts: Sequence[Insert]) -> None:
+        """Insert what fits into one call; an item that exists is there, whoever put it there.
+
+        Raises `NotInsertedError` and `ThrottledError`.
+        """
+        until_done(self._call, inserts, self._clock, self._attempts_max)
+
+    def _call(self, inserts: Sequence[Insert]) -> list[Insert]:
+        wanted = _units_of(inserts)
+        self._pace.take(wanted)
+        answer = self._client.batch_execute_statement(Statements=list(map(_statement, inserts)))
+        left = _left(inserts, answer)
+        self._units.write(wanted - _units_of(left))
+        return left
+
+
+def _units_of(inserts: Sequence[Insert]) -> int:
+    return sum(write_units(one.size) for one in inserts)
+
+
+def _statement(one: Insert) -> dict[str, Any]:
     """Return an insert as a statement of a call."""
     # Names of attributes are Kith's own; whatever events say is a parameter.
     members = ", ".join(f"'{name}': ?" for name in one.item)
@@ -59,7 +94,7 @@ def statement(one: Insert) -> dict[str, Any]:
     }
 
 
-def left(inserts: Sequence[Insert], answer: Mapping[str, Any]) -> list[Insert]:
+def _left(inserts: Sequence[Insert], answer: Mapping[str, Any]) -> list[Insert]:
     """Return the inserts of a call that are to be tried again. Raises `NotInsertedError`."""
     codes = [one.get("Error", {}).get("Code", EXISTS) for one in answer["Responses"]]
     refused = sorted({code for code in codes if code != EXISTS and code not in PASSING})

@@ -13,13 +13,13 @@ from typing import Any, Final
 
 from shared.adapters.dynamo.access import Tables
 from shared.adapters.dynamo.histories import HistoryItems
-from shared.adapters.dynamo.inserts import Insert, NotInsertedError, calls, insert, left, statement
+from shared.adapters.dynamo.inserts import Insert, Inserter, calls, insert
 from shared.adapters.dynamo.items import Items, seconds
 from shared.adapters.dynamo.keys import Keyspace
 from shared.adapters.dynamo.layout import Layout, Listed
 from shared.adapters.dynamo.overflow import ITEM_BYTES_MAX, overflow
 from shared.adapters.dynamo.pace import Pace
-from shared.adapters.dynamo.units import Units, size_of, write_units
+from shared.adapters.dynamo.units import Units, size_of
 from shared.app.ports import Clock, SegmentGoneError
 from shared.contract import STREAM_RETENTION_H, TTL_ATTRIBUTE
 from shared.core.compile import Builder
@@ -49,23 +49,24 @@ class DynamoLoader:
         units_per_s: float = 0,
         wait: Callable[[float], None] = time.sleep,
     ) -> None:
-        self._client = client
         self._builder = builder
         self._tables = tables
         self._t0 = t0
         self._kept_until = t0 + STREAM_RETENTION_H * HOUR_MS
-        self._clock = clock
         self._keyspace = Keyspace(builder.name, version)
         self._items = Items(builder, self._keyspace)
         self._histories = HistoryItems(builder, self._keyspace)
-        self._pace = Pace(units_per_s, wait)
         self._writers = ThreadPoolExecutor(WRITERS, "kith-loader")
         self.units = Units()
+        self._inserter = Inserter(client, clock, self.units, ATTEMPTS_MAX, Pace(units_per_s, wait))
 
     def insert(self, plans: Sequence[Plan]) -> None:
-        """Insert what plans put, bury, point and release. Raises `NotInsertedError`, or as botocore does."""
+        """Insert what plans put, bury, point and release.
+
+        Raises `NotInsertedError` and `ThrottledError`, or as botocore does.
+        """
         inserts = (one for plan in plans for one in self._inserts(plan))
-        for _ in self._writers.map(self._call, calls(inserts)):
+        for _ in self._writers.map(self._inserter.insert, calls(inserts)):
             pass
 
     def _inserts(self, plan: Plan) -> Iterator[Insert]:
@@ -105,19 +106,6 @@ class DynamoLoader:
     def _kept(self, until: int) -> int:
         """Return until when something stays that would go at `until`."""
         return max(until, self._kept_until)
-
-    def _call(self, inserts: Sequence[Insert]) -> None:
-        waiting = list(inserts)
-        for attempt in range(1, ATTEMPTS_MAX + 1):
-            units = sum(write_units(one.size) for one in waiting)
-            self._pace.take(units)
-            answer = self._client.batch_execute_statement(Statements=list(map(statement, waiting)))
-            self.units.write(units)
-            waiting = left(waiting, answer)
-            if not waiting:
-                return
-            self._clock.pause(attempt)
-        raise NotInsertedError(f"{len(waiting)} items were refused {ATTEMPTS_MAX} times")
 
 
 def _no_contents(names: Any) -> dict[str, Sequence[Any]]:

@@ -3,6 +3,7 @@
 import time
 from collections.abc import Callable
 from threading import Lock
+from typing import Final
 
 
 class Pace:
@@ -24,3 +25,7 @@ class Pace:
             self._free_at = starts_at + units / self._units_per_s
         if starts_at > now:
             self._wait(starts_at - now)
+
+
+UNBOUNDED: Final = Pace(0, time.sleep)
+"""As many units as there are."""
