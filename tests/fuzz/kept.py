@@ -21,7 +21,7 @@ from shared.app.functions.errors import DamagedFunctionError
 from shared.app.functions.failing import Failing
 from shared.app.functions.run import Became
 from shared.app.rebuild.build import BuildFailedError, BuildName
-from shared.app.rebuild.formats import compress
+from shared.app.rebuild.formats import compress, write_links
 from shared.app.rebuild.link import links_of
 from shared.app.rebuild.naming import choose_names
 from shared.app.rebuild.ports import ActiveProfile
@@ -36,6 +36,8 @@ from tests.fuzz.stored import is_wire
 from tests.people import a_definition
 
 NAME = BuildName("people", 1)
+LINKS_MAX = 10_000
+"""Of components: to write more anew takes long."""
 
 
 def _item(data):
@@ -112,6 +114,14 @@ def links(data):
             found = links_of(held, "links")
             assert len(found.weights) == len(found.counts)
             assert len(found.hashes) == found.counts.sum()
+            if len(found.counts) < LINKS_MAX:
+                ends = [int(one) for one in found.counts.cumsum()]
+                theirs = [
+                    found.hashes[end - count : end].tolist()
+                    for end, count in zip(ends, found.counts.tolist(), strict=True)
+                ]
+                again = links_of(write_links(found.weights.tolist(), theirs), "links")
+                assert all((one == other).all() for one, other in zip(again, found, strict=True))
 
 
 def change(data):

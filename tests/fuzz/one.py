@@ -9,7 +9,7 @@ import atheris
 
 from tests.fuzz.target import corpus
 
-INSTRUMENTED = ["shared", "kith", "cli", "infra", "tests.fuzz.targets", "tests.fuzz.faulty"]
+INSTRUMENTED = ["shared", "kith", "cli", "infra", "local", "tests.fuzz.targets", "tests.fuzz.faulty"]
 
 DICTIONARY = (
     *(

@@ -1,16 +1,19 @@
 """What reads what Kith itself has written: items, segments, deltas, frames, objects of a rebuild.
 
 Nobody but Kith should write there. Still, whatever stands there ends with a result or with the error that the
-code under test documents, in time and memory that what is there allows.
+code under test documents, in time and memory that what is there allows. What could be read is written anew,
+and must say the same.
 """
 
 import hashlib
 import zlib
 from contextlib import suppress
 from functools import cache
+from operator import attrgetter
 
 import msgspec
 
+from shared.adapters.dynamo import deltas
 from shared.adapters.dynamo.deltas import contributions_of
 from shared.adapters.dynamo.items import Items, pointer_of, traces_of
 from shared.adapters.dynamo.keys import Keyspace
@@ -22,22 +25,25 @@ from shared.app.frozen import DamagedDefinitionError, thaw
 from shared.app.quarantine import DamagedEntryError, size_of
 from shared.app.rebuild.build import BuildFailedError
 from shared.app.rebuild.formats import (
+    SpoolWriter,
     compress,
     fetch_json,
     read_assignments,
     read_block,
     read_entries,
     read_spool,
+    record_header,
     records_of_block,
+    write_shuffled,
 )
 from shared.app.rebuild.plan import Extent
 from shared.app.user_store import MemoryUserValues, StoreDesk
 from shared.contract import PREFIX_QUARANTINE, PROFILES_SK, SK_PROFILE
 from shared.core.functions import FunctionOutcome
-from shared.core.history import UnreadableChunkError, events_of, open_chunk
+from shared.core.history import UnreadableChunkError, chain, events_of, open_chunk, pieces_of, rows_of
 from shared.core.profile import Profile, canonical, missing_segments
 from shared.core.sandbox import Answer, FunctionAnswer
-from shared.core.spool import Rows, UnreadableFrameError, identifiers_of, unpack
+from shared.core.spool import Rows, UnreadableFrameError, identifiers_of, pack, unpack
 from tests.fakes.objects import FakeObjects
 from tests.golden.made import LARGE, PROFILES, builder
 from tests.golden.release import releases, tables_of
@@ -82,7 +88,10 @@ def _stored(found):
     with suppress(UnknownFormatError):
         stored = ITEMS.stored(found)
         if isinstance(stored, Profile) and not missing_segments(BUILDER, stored):
-            canonical(BUILDER, stored)
+            item = ITEMS.profile(stored)
+            again = ITEMS.stored(item)
+            assert canonical(BUILDER, again) == canonical(BUILDER, stored)
+            assert ITEMS.profile(again) == item
 
 
 def is_wire(value, depth=0):
@@ -112,37 +121,54 @@ def chunks(data):
 
 
 def delta(data):
-    """Events parked beside a profile: as they stand, and once they are compressed."""
+    """Events parked beside a profile, as they stand and once they are compressed."""
     for held in (data, b"\x02" + zlib.compress(data)):
         with suppress(UnknownFormatError):
-            contributions_of({"state": {"B": held}})
+            found = contributions_of({"state": {"B": held}})
+            assert _same(contributions_of(deltas.delta(found)), found)
 
 
 def frame(data):
-    """A frame of contributions."""
+    """A frame of contributions, which are the same whichever way it is read."""
     with suppress(UnreadableFrameError):
-        unpack(data)
+        found = unpack(data)
+        assert _same(unpack(pack(found)), found)
+        assert {one.identifiers for one in found} <= set(identifiers_of(data))
+        arrived = [one for some in Rows([data]).by_arrival() for one in some]
+        assert _same(arrived, sorted(found, key=attrgetter("arrival")))
     with suppress(UnreadableFrameError):
         list(identifiers_of(data))
     with suppress(UnreadableFrameError):
         list(Rows([data]).by_arrival())
 
 
+def _same(left, right):
+    """Whether both say the same, and be it that something is no number."""
+    return repr(left) == repr(right)
+
+
 def history(data):
-    """A chunk of a history, and the events in it; and one whose piece this is."""
-    with suppress(UnreadableChunkError):
-        open_chunk(data, "0" * 32)
+    """A chunk of a history with the events in it, and one whose piece this is."""
     packed = msgspec.msgpack.encode((1, 0, 9, 9, [], compress(data)))
     for held in (data, packed):
         with suppress(UnreadableChunkError):
+            opened = open_chunk(held, "0" * 32)
+            assert not opened.tells_all or len(opened.times) == len(opened.before)
             list(events_of([held], 0))
+            rows = list(rows_of(opened))
+            again = chain("0" * 32, 5, [], pieces_of(rows, 9), 0)
+            assert [row for one in again for row in rows_of(open_chunk(one.data))] == sorted(rows)
 
 
 def spool(data):
-    """What Scan leaves for Shuffle: as it stands, and once it is compressed."""
+    """What Scan leaves for Shuffle, as it stands and once it is compressed: spooled again, it is the same."""
     for held in (data, compress(data)):
         with suppress(BuildFailedError):
-            list(read_spool(held, "spool"))
+            frames = list(read_spool(held, "spool"))
+            again = SpoolWriter()
+            for one in frames:
+                again.add(one)
+            assert list(read_spool(again.finish(), "spool")) == frames
 
 
 def rebuild(data):
@@ -154,10 +180,14 @@ def rebuild(data):
             read_assignments(held, "key")
         with suppress(BuildFailedError):
             read_entries(held, "key")
-    with suppress(BuildFailedError):
-        list(records_of_block(data, "key"))
-    with suppress(BuildFailedError):
-        list(records_of_block(compress(data), "key"))
+    for held in (data, compress(data)):
+        with suppress(BuildFailedError):
+            found = [(component, bytes(one)) for component, one in records_of_block(held, "key")]
+            assert sum(len(record_header(0, 0)) + len(one) for _, one in found) == len(data) or held is data
+            objects.put("shuffled", write_shuffled(3, [(1, held)]))
+            again = records_of_block(read_block(objects, "shuffled", 1, 3), "shuffled")
+            assert [(component, bytes(one)) for component, one in again] == found
+            assert read_block(objects, "shuffled", 2, 3) == b""
     with suppress(BuildFailedError):
         fetch_json(objects, "key", Extent)
     for partition in range(2):
@@ -179,6 +209,8 @@ def quarantined(data):
         for entry, _ in S3Quarantine(objects).list():
             assert entry.id
             assert size_of(entry.envelope) >= 0
+            S3Quarantine(objects).put([entry])
+            assert S3Quarantine(objects).get(entry.id).entry == entry
 
 
 def answers(data):
