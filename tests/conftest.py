@@ -11,6 +11,8 @@ import pytest
 from xdist.remote import Producer
 from xdist.scheduler import LoadScopeScheduling
 
+from tests.soaking import soak_s
+
 END_TO_END: Final = "tests/e2e/"
 TOGETHER: Final = (END_TO_END, "tests/infra/")
 """Folders whose tests share a local cloud, or templates; elsewhere those of a file stay together."""
@@ -28,6 +30,14 @@ class ByFixtures(LoadScopeScheduling):
     def _split_scope(self, nodeid: str) -> str:
         file, _, _ = nodeid.partition("::")
         return next((folder for folder in TOGETHER if file.startswith(folder)), file)
+
+
+def pytest_configure() -> None:
+    """Say what is wrong with the time for soaking before hours have gone into it."""
+    try:
+        soak_s()
+    except ValueError as error:
+        raise pytest.UsageError(str(error)) from None
 
 
 def pytest_xdist_make_scheduler(config: pytest.Config, log: Producer) -> ByFixtures:

@@ -9,7 +9,15 @@ SHARE_OF = {"simulation": 0.4, "engines": 0.2, "fuzzing": 0.4}
 
 def share_s(name):
     """Return the seconds that one kind of test has."""
-    return float(os.environ.get("SOAK_S", "600")) * SHARE_OF[name]
+    return soak_s() * SHARE_OF[name]
+
+
+def soak_s():
+    """Return the seconds that were asked for. Raises ValueError that says what is wrong with them."""
+    asked = os.environ.get("SOAK_S", "600")
+    if not asked.isdecimal() or int(asked) < 1:
+        raise ValueError(f"SOAK_S is a number of seconds, not {asked!r}")
+    return int(asked)
 
 
 def for_as_long_as_asked(name, parts=1):

@@ -18,6 +18,7 @@ import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
+from tests.fuzz.faulty import FAULTY
 from tests.fuzz.target import CORPUS
 
 KEPT = Path(__file__).parents[2] / ".fuzz"
@@ -33,12 +34,13 @@ FOUND = re.compile(r"Test unit written to (\S+)")
 
 def main(arguments):
     options = _options(arguments)
-    names = (
-        options.targets
-        or subprocess.run(
-            [sys.executable, "-m", "tests.fuzz.one"], capture_output=True, text=True, check=True
-        ).stdout.split()
-    )
+    known = subprocess.run(
+        [sys.executable, "-m", "tests.fuzz.one"], capture_output=True, text=True, check=True
+    ).stdout.split()
+    if unknown := set(options.targets) - {*known, *FAULTY}:
+        print(f"there is no target {', '.join(sorted(unknown))}; there are: {', '.join(known)}")
+        return 2
+    names = options.targets or known
     each_s = max(1, options.time * options.jobs // len(names))
     with ThreadPoolExecutor(options.jobs) as pool:
         failed = [name for name, is_well in pool.map(lambda name: fuzz(name, each_s), names) if not is_well]
@@ -83,10 +85,16 @@ def fuzz(name, seconds, *, corpus=CORPUS, kept=KEPT, input_s_max=INPUT_S_MAX, me
 
 def _options(arguments):
     parser = argparse.ArgumentParser(prog="python -m tests.fuzz", description=__doc__.partition("\n")[0])
-    parser.add_argument("--time", type=int, default=600, help="seconds in all, beside what starting takes")
-    parser.add_argument("--jobs", type=int, default=os.cpu_count(), help="targets at a time")
+    parser.add_argument("--time", type=_count, default=600, help="seconds in all, beside what starting takes")
+    parser.add_argument("--jobs", type=_count, default=os.cpu_count(), help="targets at a time")
     parser.add_argument("targets", nargs="*")
     return parser.parse_args(arguments)
+
+
+def _count(text):
+    if not text.isdecimal() or int(text) < 1:
+        raise argparse.ArgumentTypeError(f"a number from 1 on was expected, not {text!r}")
+    return int(text)
 
 
 if __name__ == "__main__":

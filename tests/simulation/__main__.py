@@ -13,9 +13,12 @@ STORES = ["dynamo", "memory", "versions", "functions", "damaged"]
 
 def main(arguments):
     options = _options(arguments)
+    if options.mutant and options.mutant not in _faults():
+        print(f"no fault is planted as {options.mutant!r}; there are: {', '.join(_faults())}")
+        return 2
     if options.mutants:
         return _mutants(options)
-    first, last = _seeds(options.seeds)
+    first, last = options.seeds
     started, failures = time.monotonic(), 0
     for number, seed in enumerate(range(first, last), 1):
         problem = run_seed(seed, options)
@@ -34,15 +37,15 @@ def main(arguments):
 
 def _mutants(options):
     """Run the recorded seed of each planted fault, with it and without; or search for new seeds."""
-    from tests.simulation.mutants import MUTANTS, store_of
+    from tests.simulation.mutants import store_of
     from tests.simulation.recorded import SEEDS
     from tests.simulation.runs import run, search
 
     failures = 0
-    for name in [one.__name__ for one in MUTANTS]:
+    for name in _faults():
         store = store_of(name, options.store)
         if options.mutants == "search":
-            found = search(name, store, options.steps, range(*_seeds(options.seeds)))
+            found = search(name, store, options.steps, range(*options.seeds))
             print(f'    "{name}": {found},', flush=True)
             failures += found is None
             continue
@@ -54,6 +57,12 @@ def _mutants(options):
             failures += 1
             print(f"{steps} steps of seed {seed} fail without {name}: {problem.summary}")
     return 1 if failures else 0
+
+
+def _faults():
+    from tests.simulation.mutants import MUTANTS
+
+    return [one.__name__ for one in MUTANTS]
 
 
 def run_seed(seed, options):
@@ -98,8 +107,8 @@ def _command(seed, options, without):
 
 def _options(arguments):
     parser = argparse.ArgumentParser(prog="python -m tests.simulation", description=__doc__)
-    parser.add_argument("--seeds", default="0:2000", help="FROM:TO, without TO itself")
-    parser.add_argument("--steps", type=int, default=STEPS)
+    parser.add_argument("--seeds", type=_seeds, default="0:2000", help="FROM:TO, without TO itself")
+    parser.add_argument("--steps", type=_steps, default=STEPS)
     parser.add_argument("--store", choices=STORES, default="dynamo")
     parser.add_argument("--shrink", type=int, default=300, help="runs to spend on a shorter list of steps")
     parser.add_argument("--mutant", help="plant a fault, by name")
@@ -113,7 +122,19 @@ def _options(arguments):
 
 def _seeds(text):
     first, _, last = text.partition(":")
-    return int(first), int(last or int(first) + 1)
+    try:
+        found = int(first), int(last or int(first) + 1)
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"seeds are FROM:TO, two numbers, not {text!r}") from None
+    if not 0 <= found[0] < found[1]:
+        raise argparse.ArgumentTypeError(f"there are no seeds in {text!r}")
+    return found
+
+
+def _steps(text):
+    if not text.isdecimal() or int(text) < 1:
+        raise argparse.ArgumentTypeError(f"a run has a number of steps, not {text!r}")
+    return int(text)
 
 
 def _commit():
