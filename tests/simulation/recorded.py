@@ -4,7 +4,7 @@ FOUND = {
     "dynamo": [23, 42388, 42617, 42719, 43480, 106201, 130191, 6000153, 6000649, 7019444, 7019461],
     "versions": [34, 41, 7501474],
 }
-"""Seeds of worlds that went wrong, and do no more, by their stores; `docs/reliability.md` tells of each."""
+"""Seeds of worlds that went wrong, and do no more, by their stores; `docs/found.md` tells of each."""
 
 # A seed that finds each planted fault, and with how many steps; `--mutants search` finds them anew.
 SEEDS = {
