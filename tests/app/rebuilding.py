@@ -31,7 +31,7 @@ from shared.core.event import Event
 from shared.core.profile import Profile, canonical, expiry
 from shared.core.records import Record, read_record
 from shared.core.times import format_time
-from tests.app.test_engine import FakeClock
+from tests.clocks import FakeClock
 from tests.fakes.consumers import FakeConsumers
 from tests.fakes.crashes import Crash, Life, Mortal
 from tests.fakes.objects import FakeObjects

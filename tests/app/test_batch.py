@@ -17,7 +17,7 @@ from shared.app.retries import Retries
 from shared.core.compile import Builder
 from shared.core.control import Marker, control_record
 from shared.core.profile import Profile, present
-from tests.app.test_engine import FakeClock
+from tests.clocks import FakeClock
 from tests.fakes.objects import FakeObjects
 from tests.fakes.quarantine import FakeQuarantine
 from tests.generators import any_json

@@ -12,7 +12,7 @@ from shared.app.ports import Failed
 from shared.app.quarantine import replay
 from shared.app.retries import Retries
 from tests.app.test_batch import BUILDER, World, event
-from tests.app.test_engine import FakeClock
+from tests.clocks import FakeClock
 from tests.fakes.crashes import Crash, crash
 from tests.fakes.objects import FakeObjects
 from tests.kinesis import ARRIVAL, array_of, gzip_of, lines_of

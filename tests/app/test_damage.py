@@ -19,7 +19,7 @@ from shared.core.chain import Failure, events_made, failed
 from shared.core.identity.identifiers import Identifier
 from shared.core.profile import Profile, present
 from tests.app.test_batch import BUILDER, event
-from tests.app.test_engine import FakeClock
+from tests.clocks import FakeClock
 from tests.fakes.objects import FakeObjects
 from tests.kinesis import ARRIVAL, array_of, envelope, json_of
 

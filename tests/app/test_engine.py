@@ -12,13 +12,13 @@ from msgspec import structs
 from shared.adapters.memory_store import MemoryStore
 from shared.app.ingest import Ingest
 from shared.app.loading import Loading
-from shared.app.quiet import QUIET_MS
 from shared.contract import RECORD_AGE_H_MAX
 from shared.core.compile import Builder
 from shared.core.plan import plan
 from shared.core.profile import Profile, canonical
 from shared.core.snapshot import Snapshot
 from tests import oracle
+from tests.clocks import FakeClock, fold_parked
 from tests.people import DAY, HOUR, T0, a_definition, an_event, any_stream, contributions_of, in_batches
 
 BUILDERS = {
@@ -30,27 +30,13 @@ many = settings(max_examples=400, deadline=None)
 any_seed = st.integers(0, 2**32)
 
 
-class FakeClock:
-    """A clock that only ever moves on."""
-
-    def __init__(self, us=0):
-        self.us = us
-
-    def now_us(self):
-        self.us += 1
-        return self.us
-
-    def pause(self, attempt):
-        self.us += attempt
-
-
 def lines(builder, store):
     live = [one for one in store.stored.values() if isinstance(one, Profile)]
     return [canonical(builder, one) for one in sorted(live, key=lambda one: one.id)]
 
 
-def ingest(builder, store, batch, clock=None):
-    outcome = Ingest(builder, store, clock or FakeClock()).run(batch)
+def ingest(builder, store, batch):
+    outcome = Ingest(builder, store, FakeClock()).run(batch)
     assert outcome.failed == []
     return outcome
 
@@ -297,14 +283,8 @@ def test_a_limit_decides_by_what_is_stored_and_not_by_stale_reads(small, kind, l
 
 
 def touch_parked(builder, store, events):
-    """Have every profile with something parked beside it written once more, by an event it knows.
-
-    Later: where somebody has asked for quiet, that is over.
-    """
-    for profile in list(store.stored.values()):
-        if isinstance(profile, Profile) and profile.parked:
-            event = next(one for one in events if one.identifiers[0] in profile.identifiers)
-            ingest(builder, store, [event], FakeClock(2 * QUIET_MS * 1000))
+    live = [one for one in store.stored.values() if isinstance(one, Profile)]
+    fold_parked(builder, store, live, events, FakeClock())
 
 
 def _bump_all(store):

@@ -17,6 +17,7 @@ from shared.core.functions import FunctionFailure, FunctionResult
 from shared.core.history import HistoryGoneError, UnreadableChunkError
 from shared.core.profile import Profile, present
 from tests.app.test_engine import ingest
+from tests.clocks import FakeClock
 from tests.fakes.functions import FakeFunction, counting
 from tests.people import T0, a_definition, an_event, contributions_of
 
@@ -26,26 +27,12 @@ BACKOFF = Backoff(attempts=6, first_s=30)
 FAILURE = FunctionFailure("function_error", "ValueError in line 3")
 
 
-class Clock:
-    """Microseconds that tests move; nobody waits."""
-
-    def __init__(self):
-        self.us = T0 * 1000
-
-    def now_us(self):
-        self.us += 1
-        return self.us
-
-    def pause(self, attempt):
-        """Go on at once."""
-
-
 class World:
     """A builder's profiles, and the runs of its function."""
 
     def __init__(self, run_one=counting):
         self.store = MemoryStore()
-        self.clock = Clock()
+        self.clock = FakeClock(T0 * 1000)
         self.function = FakeFunction(run_one)
         self.runs = Runs(BUILDER, 30, self.store, self.function, self.clock, BACKOFF)
         self.count = 0

@@ -24,7 +24,8 @@ from shared.core.plan import Planner, plan, play, play_with_history
 from shared.core.profile import Profile, canonical, present
 from shared.core.snapshot import Redirect, Snapshot
 from tests import oracle
-from tests.app.test_engine import FakeClock, ingest, lines, redelivered
+from tests.app.test_engine import ingest, lines, redelivered
+from tests.clocks import FakeClock
 from tests.fakes.functions import FakeFunction, counting
 from tests.people import DAY, HOUR, T0, a_definition, an_event, any_stream, contributions_of, in_batches
 

@@ -21,8 +21,9 @@ from shared.core.compile import Builder
 from shared.core.definition import with_custom_id
 from shared.core.event import arrival_of
 from shared.core.grammar import parse_definition
-from tests.app.test_engine import FakeClock, lines
+from tests.app.test_engine import lines
 from tests.app.test_history import run_due
+from tests.clocks import FakeClock
 from tests.fakes.objects import FakeObjects
 from tests.fakes.quarantine import FakeQuarantine
 from tests.kinesis import aggregate_of, array_of, envelope, gzip_of, lines_of, zstd_of

@@ -11,7 +11,8 @@ from shared.app.ports import Conflict, Failed
 from shared.core.compile import Builder
 from shared.core.identity.identifiers import Identifier
 from shared.core.profile import Profile
-from tests.app.test_engine import FakeClock, assert_consistent, ingest
+from tests.app.test_engine import assert_consistent, ingest
+from tests.clocks import FakeClock
 from tests.people import DAY, T0, a_definition, an_event, contributions_of
 
 BUILDER = Builder(a_definition())

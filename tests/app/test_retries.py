@@ -20,7 +20,7 @@ from shared.core.chain import Failure, failed
 from shared.core.compile import Builder
 from shared.core.profile import Profile, present
 from shared.core.times import format_time
-from tests.app.test_engine import FakeClock
+from tests.clocks import FakeClock
 from tests.fakes.crashes import Crash, crash
 from tests.fakes.objects import FakeObjects
 from tests.kinesis import ARRIVAL, array_of, envelope, json_of

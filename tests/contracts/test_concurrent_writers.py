@@ -9,9 +9,9 @@ import pytest
 
 from shared.app.ingest import Ingest
 from shared.app.ports import SegmentGoneError
-from shared.app.quiet import QUIET_MS
 from shared.core.compile import Builder
 from tests import oracle
+from tests.clocks import fold_parked
 from tests.contracts.engines import new_client
 from tests.contracts.worlds import FakeClock, assert_consistent, lines, live
 from tests.people import HOUR, a_definition, any_stream, contributions_of
@@ -78,13 +78,8 @@ def test_eight_writers_lose_nothing_and_count_nothing_twice(dynamo, seed):
 
 
 def settle(world, events):
-    """Let a next writer fold what was parked beside profiles, and nothing else: what is lost stays lost."""
-    store, clock = world.store(BUILDER, cache=False), FakeClock()
-    clock.us += 2 * QUIET_MS * 1000  # the quiet that somebody asked for is over
-    for profile in live(world, BUILDER):
-        if profile.parked:
-            known = next(one for one in events if one.identifiers[0] in profile.identifiers)
-            Ingest(BUILDER, store, clock).run([known])
+    """Let a next writer fold what was parked beside profiles."""
+    fold_parked(BUILDER, world.store(BUILDER, cache=False), live(world, BUILDER), events, FakeClock())
     # A delta may stay that nobody lists, as its profile went meanwhile: its events were written instead.
     assert all(profile.parked == () for profile in live(world, BUILDER))
 

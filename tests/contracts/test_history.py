@@ -20,6 +20,7 @@ from shared.core.plan import plan
 from shared.core.profile import Profile
 from shared.core.snapshot import Redirect, Snapshot
 from tests import oracle
+from tests.clocks import fold_parked
 from tests.contracts.engines import new_client
 from tests.contracts.test_concurrent_writers import REDELIVERIES_MAX, WRITERS, shared_out
 from tests.contracts.test_crashes import Crash, MortalClient
@@ -112,9 +113,7 @@ def test_eight_writers_have_every_event_in_one_history_and_once(dynamo, seed):
     with ThreadPoolExecutor(WRITERS) as writers:
         list(writers.map(deliver, shared_out(random, events)))
     store = dynamo.store(BUILDER, cache=False)
-    for profile in live(dynamo, BUILDER):
-        if profile.parked:
-            ingest(store, [next(one for one in events if one.identifiers[0] in profile.identifiers)])
+    fold_parked(BUILDER, store, live(dynamo, BUILDER), events, FakeClock())
     found = sorted(text for texts in histories(dynamo).values() for text in texts)
     assert found == sorted(one.text for one in events)
     for profile in live(dynamo, BUILDER):

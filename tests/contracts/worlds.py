@@ -9,21 +9,15 @@ from shared.adapters.memory_store import MemoryStore
 from shared.contract import PROFILES_SK, SK_DELTA_PREFIX, SK_PROFILE
 from shared.core.profile import Profile, canonical, missing_segments
 from shared.core.snapshot import Redirect
+from tests import clocks
 from tests.contracts.engines import create_tables, new_client
 
 
-class FakeClock:
-    """Starts now, and moves on by itself: nobody has to wait."""
+class FakeClock(clocks.FakeClock):
+    """Starts now: engines have a clock of their own, by which they delete what has expired."""
 
     def __init__(self):
-        self.us = time.time_ns() // 1000
-
-    def now_us(self):
-        self.us += 1
-        return self.us
-
-    def pause(self, attempt):
-        self.us += attempt
+        super().__init__(time.time_ns() // 1000)
 
 
 class MemoryWorld:

@@ -1,11 +1,15 @@
 """Worlds of the simulation on real engines, with processes that are really killed."""
 
+from contextlib import closing
+
 import pytest
 
 from shared.app.ports import SegmentGoneError
 from tests.contracts.engines import dynoxide, ministack
-from tests.engines.world import run
+from tests.engines.world import World, run
+from tests.simulation.checks import check, live_of, view
 from tests.simulation.scenario import ENGINES, setting_of, steps_of
+from tests.simulation.tuning import tuned
 from tests.soaking import for_as_long_as_asked
 
 STEPS = 40
@@ -29,6 +33,20 @@ def play(seed, endpoint, folder, **options):
 @pytest.mark.parametrize("seed", SEEDS)
 def test_worlds_with_real_processes_that_are_killed_come_to_a_right_end(endpoint, seed, tmp_path):
     assert play(seed, endpoint, tmp_path)["events_in"] > 0
+
+
+def test_what_is_parked_beside_a_profile_that_is_left_to_nobody_is_folded_at_the_end(endpoint, tmp_path):
+    setting = setting_of(SEEDS[0], ENGINES)
+    with tuned(setting), closing(World(setting, endpoint, tmp_path)) as world:
+        world.put("u", b'{"type": "track", "messageId": "1", "userId": "u"}')
+        world.finish()
+        [profile] = live_of(view(world)[0])
+        store = world.ask(lambda store: store)
+        assert store.park(profile.id, f"{profile.id}/nothing", [])
+        assert store.ask_for_quiet([profile.id], [], world.now_ms)
+        check(world)
+        [profile] = live_of(view(world)[0])
+        assert (profile.parked, profile.is_quiet) == ((), False)
 
 
 @pytest.mark.soak

@@ -222,6 +222,10 @@ class World:
         """Return what a fresh process finds out from the store."""
         return question(self._store())
 
+    def let_pass(self, ms):
+        """Let some time pass in which nothing comes."""
+        self._begin_ms += ms
+
     def write_again(self, identifiers):
         """Have one more event of each of these come, so that what is parked there is folded."""
         for kind, value in identifiers:

@@ -58,7 +58,7 @@ def _folded(world):
         waiting = [one for one in live_of(stored) if one.parked]
         if not waiting:
             return stored, pointers
-        world.scheduler.now_us += QUIET_MS_MAX * 1000  # else who is left alone would be so by these, too
+        world.let_pass(QUIET_MS_MAX)  # else who is left alone would be so by these, too
         world.write_again([telling(world.builder, one) for one in waiting])
     stored, pointers = view(world)
     assert not [one.id for one in live_of(stored) if one.parked], "something stays parked"
@@ -70,7 +70,7 @@ def _repaired(world, stored, pointers):
     astray = {one for one in pointers if _leads_astray(world, stored, pointers, one)}
     if not astray or world.setting.store == "memory":  # where reads are stale of any age
         return stored, pointers
-    world.scheduler.now_us += QUIET_MS_MAX * 1000
+    world.let_pass(QUIET_MS_MAX)
     world.write_again(sorted(astray))
     stored, pointers = _folded(world)  # they race, and who writes then repairs what others parked
     assert not any(_leads_astray(world, stored, pointers, one) for one in astray), "a pointer is not repaired"

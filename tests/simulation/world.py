@@ -353,6 +353,10 @@ class World(Delivery):
             raise task.error
         return task.result
 
+    def let_pass(self, ms):
+        """Let some time pass in which nothing comes."""
+        self.scheduler.now_us += ms * 1000
+
     def write_again(self, identifiers):
         """Have one more event of each of these come, so that what is parked there is folded."""
         for number, (kind, value) in enumerate(identifiers):
