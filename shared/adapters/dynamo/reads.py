@@ -46,7 +46,9 @@ class Reads:
         self.pointed: Lru[Identifier, Pointer] = Lru(POINTERS_CACHED_MAX if cache else 0)
         self.cached: Lru[str, Profile] = Lru(PROFILES_CACHED_MAX if cache else 0)
         self._listed: Lru[tuple[str, int], Listed] = Lru(LISTED_KEPT_MAX)
+        """What revisions list, each for good: a write needs what the very one that it replaces lists."""
         self._sizes: Lru[str, int] = Lru(LISTED_KEPT_MAX)
+        """The bytes of items as they were last seen: by them, the units of changing one are counted."""
 
     def pointers(
         self, identifiers: Collection[Identifier], *, fresh: bool
