@@ -5,6 +5,8 @@ import time
 
 SHARE_OF = {"simulation": 0.4, "engines": 0.2, "fuzzing": 0.4}
 """Of the time asked for; engines are two, and have half of theirs each."""
+EXAMPLES, TIMES = "KITH_EXAMPLES_TIMES", 10
+"""What tells a run of tests that laws are to be tried on more examples, and on how many times as many."""
 
 
 def share_s(name):
@@ -18,6 +20,11 @@ def soak_s():
     if not asked.isdecimal() or int(asked) < 1:
         raise ValueError(f"SOAK_S is a number of seconds, not {asked!r}")
     return int(asked)
+
+
+def examples(count):
+    """Return how many examples a law is tried on: so many in `make test`, `TIMES` as many in `make soak`."""
+    return count * int(os.environ.get(EXAMPLES, "1"))
 
 
 def for_as_long_as_asked(name, parts=1):

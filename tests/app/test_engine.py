@@ -20,13 +20,14 @@ from shared.core.snapshot import Snapshot
 from tests import oracle
 from tests.clocks import FakeClock, fold_parked
 from tests.people import DAY, HOUR, T0, a_definition, an_event, any_stream, contributions_of, in_batches
+from tests.soaking import examples
 
 BUILDERS = {
     "plain": Builder(a_definition()),
     "limited": Builder(a_definition(limit=1)),
     "known only": Builder(a_definition(anonymous_profiles=False)),
 }
-many = settings(max_examples=400, deadline=None)
+many = settings(max_examples=examples(150), deadline=None)
 any_seed = st.integers(0, 2**32)
 
 

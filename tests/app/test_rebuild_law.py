@@ -12,14 +12,15 @@ from shared.core.times import parse_time
 from tests import oracle
 from tests.app.rebuilding import NEW, OLD, World, any_records, contributions_in
 from tests.people import DAY, HOUR, a_definition
+from tests.soaking import examples
 
 BUILDERS = {
     "plain": Builder(a_definition()),
     "limited": Builder(a_definition(limit=1)),
     "known only": Builder(a_definition(anonymous_profiles=False)),
 }
-many = settings(max_examples=150, deadline=None)
-few = settings(max_examples=60, deadline=None)
+many = settings(max_examples=examples(80), deadline=None)
+few = settings(max_examples=examples(40), deadline=None)
 any_seed = st.integers(0, 2**32)
 
 

@@ -71,7 +71,7 @@ def test_damaged_input_is_read_or_refused(name):
     target = TARGETS[name]
     seeds = [*target.seeds(), *corpus(name)]
 
-    @settings(max_examples=80, deadline=None, database=None, suppress_health_check=list(HealthCheck))
+    @settings(max_examples=40, deadline=None, database=None, suppress_health_check=list(HealthCheck))
     @given(damaged(seeds))
     def check(data):
         run(target, data)

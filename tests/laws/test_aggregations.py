@@ -12,6 +12,7 @@ from shared.core.aggregations.unique_list import UniqueList
 from shared.core.definition import Attribute
 from tests.generators import any_keyed_values, any_number, many_keyed_values
 from tests.laws.kit import check_laws, check_segments, fold, oracle, shown, stored
+from tests.soaking import examples
 
 NEWEST = aggregation_of(Attribute("seen", "unique_list", "string", keep="newest"))
 ALL = [*((one, "earliest") for one in AGGREGATIONS.values()), (NEWEST, "newest")]
@@ -41,7 +42,7 @@ def at(time, value, event_id="e", index=0):
         for value_type in sorted(one.types)
     ],
 )
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=examples(25), deadline=None)
 @given(data=st.data())
 def test_the_laws_hold_for(aggregation, keep, value_type, data):
     keyed_values = data.draw(any_keyed_values(value_type))

@@ -11,6 +11,7 @@ from shared.core.definition import Attribute, Condition, DecimalNumber
 from shared.core.extraction import extractor
 from shared.core.values import PARSERS, UNUSABLE
 from tests.event_generators import any_json
+from tests.soaking import examples
 
 PATHS = (("a",), ("b",), ("c", "d"), ("e",))
 TYPED = {
@@ -82,7 +83,7 @@ def naively(attribute, slots, tally):
     return None, 0
 
 
-@settings(max_examples=500, deadline=None)
+@settings(max_examples=examples(200), deadline=None)
 @given(
     st.lists(any_attribute(), max_size=6),
     st.lists(st.lists(any_raw(), min_size=len(PATHS), max_size=len(PATHS)), min_size=1, max_size=3),

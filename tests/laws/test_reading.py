@@ -15,6 +15,7 @@ from shared.core.definition import Attribute, Condition, DecimalNumber, Definiti
 from shared.core.event import Position, arrival_of, event_of
 from tests.event_generators import KNOWN_FIELDS, any_event, any_json, any_odd_event, any_text
 from tests.people import T0, a_definition
+from tests.soaking import examples
 
 HERE = Position("shard-0", "1", 0)
 ODD = Definition(
@@ -105,7 +106,7 @@ def test_an_event_read_by_its_shape_gives_what_it_gives_when_read_whole(body):
     assert_law(json.dumps(body, default=float).encode())
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=examples(150), deadline=None)
 @given(any_text_of_an_event())
 def test_so_does_whatever_is_hardly_an_event(text):
     assert_law(text)

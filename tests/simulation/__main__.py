@@ -18,9 +18,8 @@ def main(arguments):
         return 2
     if options.mutants:
         return _mutants(options)
-    first, last = options.seeds
     started, failures = time.monotonic(), 0
-    for number, seed in enumerate(range(first, last), 1):
+    for number, seed in enumerate(options.seeds, 1):
         problem = run_seed(seed, options)
         if problem is not None:
             failures += 1
@@ -31,7 +30,9 @@ def main(arguments):
             rate = number / (time.monotonic() - started)
             print(f"{number} seeds, {rate:.0f}/s, {failures} failed", flush=True)
     elapsed = time.monotonic() - started
-    print(f"{last - first} seeds ({first}:{last}, {options.store}) in {elapsed:.0f} s: {failures} failed")
+    seeds = options.seeds
+    which = f"{seeds.start}:{seeds.stop}" if isinstance(seeds, range) else ",".join(map(str, seeds))
+    print(f"{len(seeds)} seeds ({which}, {options.store}) in {elapsed:.0f} s: {failures} failed")
     return 1 if failures else 0
 
 
@@ -45,7 +46,7 @@ def _mutants(options):
     for name in _faults():
         store = store_of(name, options.store)
         if options.mutants == "search":
-            found = search(name, store, options.steps, range(*options.seeds))
+            found = search(name, store, options.steps, options.seeds)
             print(f'    "{name}": {found},', flush=True)
             failures += found is None
             continue
@@ -107,7 +108,7 @@ def _command(seed, options, without):
 
 def _options(arguments):
     parser = argparse.ArgumentParser(prog="python -m tests.simulation", description=__doc__)
-    parser.add_argument("--seeds", type=_seeds, default="0:2000", help="FROM:TO, without TO itself")
+    parser.add_argument("--seeds", type=_seeds, default="0:2000", help="FROM:TO, without TO; or with commas")
     parser.add_argument("--steps", type=_steps, default=STEPS)
     parser.add_argument("--store", choices=STORES, default="dynamo")
     parser.add_argument("--shrink", type=int, default=300, help="runs to spend on a shorter list of steps")
@@ -121,12 +122,12 @@ def _options(arguments):
 
 
 def _seeds(text):
-    first, _, last = text.partition(":")
+    first, colon, last = text.partition(":")
     try:
-        found = int(first), int(last or int(first) + 1)
+        found = range(int(first), int(last or int(first) + 1)) if colon else list(map(int, text.split(",")))
     except ValueError:
-        raise argparse.ArgumentTypeError(f"seeds are FROM:TO, two numbers, not {text!r}") from None
-    if not 0 <= found[0] < found[1]:
+        raise argparse.ArgumentTypeError(f"seeds are FROM:TO, or numbers with commas, not {text!r}") from None
+    if not found or min(found[0], found[-1]) < 0:
         raise argparse.ArgumentTypeError(f"there are no seeds in {text!r}")
     return found
 
