@@ -55,7 +55,7 @@ STEPS ?= 60
 STORE ?= dynamo
 
 simulate: setup ## Run worlds that go wrong in every way, each from a seed
-	@$(BIN)/python -m tests.simulation --seeds $(SEEDS) --steps $(STEPS) --store $(STORE)
+	@$(BIN)/python -m tests.simulation --seeds $(SEEDS) --steps $(STEPS) --store $(STORE) --met
 
 # `make fuzz TIME=600`: docs/reliability.md
 TIME ?= 300

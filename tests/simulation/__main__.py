@@ -6,9 +6,10 @@ import subprocess
 import sys
 import time
 import traceback
+from collections import Counter
 
 STEPS = 60
-STORES = ["dynamo", "memory", "versions", "functions", "damaged"]
+STORES = ["dynamo", "memory", "versions", "functions", "damaged", "lives"]
 
 
 def main(arguments):
@@ -18,9 +19,11 @@ def main(arguments):
         return 2
     if options.mutants:
         return _mutants(options)
-    started, failures = time.monotonic(), 0
+    if options.found:
+        return _found()
+    started, failures, met = time.monotonic(), 0, Counter()
     for number, seed in enumerate(options.seeds, 1):
-        problem = run_seed(seed, options)
+        problem = run_seed(seed, options, met)
         if problem is not None:
             failures += 1
             print(report(seed, options, problem), flush=True)
@@ -32,6 +35,9 @@ def main(arguments):
     elapsed = time.monotonic() - started
     seeds = options.seeds
     which = f"{seeds.start}:{seeds.stop}" if isinstance(seeds, range) else ",".join(map(str, seeds))
+    if options.met:
+        for name, count in sorted(met.items()):
+            print(f"{count:>7} {name}")
     print(f"{len(seeds)} seeds ({which}, {options.store}) in {elapsed:.0f} s: {failures} failed")
     return 1 if failures else 0
 
@@ -39,12 +45,16 @@ def main(arguments):
 def _mutants(options):
     """Run the recorded seed of each planted fault, with it and without; or search for new seeds."""
     from tests.simulation.mutants import store_of
+    from tests.simulation.mutants_of_finds import MUTANTS_OF_FINDS
     from tests.simulation.recorded import SEEDS
     from tests.simulation.runs import run, search
 
     failures = 0
+    rare = {one.__name__ for one in MUTANTS_OF_FINDS}
     for name in _faults():
         store = store_of(name, options.store)
+        if options.mutants == "search" and name in rare:
+            continue  # what it takes tens of thousands of seeds to find is found by the one that did
         if options.mutants == "search":
             found = search(name, store, options.steps, options.seeds)
             print(f'    "{name}": {found},', flush=True)
@@ -60,18 +70,33 @@ def _mutants(options):
     return 1 if failures else 0
 
 
+def _found():
+    """Run each seed again that has found a fault of Kith's own."""
+    from tests.simulation.recorded import FOUND
+    from tests.simulation.runs import run
+
+    failures = 0
+    for store, seeds in FOUND.items():
+        for seed, steps in seeds:
+            if (problem := run(seed, store, steps)) is not None:
+                failures += 1
+                print(f"{steps} steps of seed {seed} ({store}) fail: {problem.summary}", flush=True)
+    return 1 if failures else 0
+
+
 def _faults():
     from tests.simulation.mutants import MUTANTS
 
     return [one.__name__ for one in MUTANTS]
 
 
-def run_seed(seed, options):
-    """Run one seed; return the error it ends with, and what happened; None if all is well."""
+def run_seed(seed, options, met):
+    """Run one seed; return the error it ends with, and what happened; None if all is well: then count in
+    `met` what went wrong."""
     from tests.simulation.runs import run
 
     without = frozenset(options.without.split(",")) - {""}
-    return run(seed, options.store, options.steps, without, options.mutant)
+    return run(seed, options.store, options.steps, without, options.mutant, met)
 
 
 def report(seed, options, problem):
@@ -114,7 +139,11 @@ def _options(arguments):
     parser.add_argument("--shrink", type=int, default=300, help="runs to spend on a shorter list of steps")
     parser.add_argument("--mutant", help="plant a fault, by name")
     parser.add_argument("--mutants", choices=["recorded", "search"], help="try all planted faults")
+    parser.add_argument("--found", action="store_true", help="run the seeds again that found faults of Kith")
     parser.add_argument("--without", default="", help="steps and faults that do not happen, like s3,f1")
+    parser.add_argument(
+        "--met", action="store_true", help="tell in how many worlds each kind of trouble came"
+    )
     parser.add_argument("--trace", action="store_true", help="show where the error was raised")
     parser.add_argument("--keep-going", action="store_true", help="do not stop at the first failure")
     parser.add_argument("--progress", type=int, default=0, help="tell how far it is, every so many seeds")

@@ -69,6 +69,7 @@ class Damage:
         table, key, name = place
         item, garbage = self.dynamo.tables[table][key], self._garbage(place, at)
         self._damaged[place] = item[name], garbage
+        self.met[f"damaged: {_kind_of(table, key)}"] += 1
         self.dynamo.set(table, key, item | {name: garbage})
 
     def _brought_back(self, mended):
@@ -179,6 +180,11 @@ class DamagedWorld(DamagedItems, World):
     Where order decides, what waited for an item to be mended is counted after what came later: then that is
     left open, and only then.
     """
+
+
+def _kind_of(table, key):
+    """Say what of an item it is that is damaged."""
+    return "pointer" if table == IDENTIFIERS else key[1].partition("#")[0]
 
 
 def _version_of(pk):

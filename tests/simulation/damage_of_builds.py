@@ -83,6 +83,8 @@ class DamagedBuilds(DamagedItems, PublishingWorld):
 
     def _damage_object(self, key, kind):
         before = self.objects.held[key][0]
+        where = "archive" if key.startswith(contract.PREFIX_EVENTS) else "build"
+        self.met[f"{kind}: object of {'an' if where == 'archive' else 'a'} {where}"] += 1
         if kind == COPIED:
             self.objects.put(f"{key.removesuffix(OBJECT_SUFFIX)}-copy{OBJECT_SUFFIX}", before)
             return

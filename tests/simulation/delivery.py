@@ -11,6 +11,7 @@ from shared.app.delivery import IngestionUnavailableError, VersionGoneError
 from shared.app.drain import Drain
 from shared.app.ports import SegmentGoneError
 from shared.contract import PREFIX_FAILED
+from tests.people import HOUR
 from tests.simulation.network import Objects
 from tests.simulation.scheduler import Killed, Process, ProcessDiedError, SimulationError
 from tests.simulation.workers import VERSION, Worker
@@ -28,6 +29,7 @@ EXPECTED_ERRORS = {
 """What a group of events may fail with; anything else is a mistake, however well it goes the next time."""
 PASSING = {quarantine.FAILED_REPEATEDLY, "transform_retry", "transform_crash", "profile_damaged"}
 """Why an event is in quarantine that is well when it is replayed."""
+STORM_RATE, STORM_RATE_OF_WRITES = 0.3, 0.5
 STORM_TICKS = 300
 """For how long records wait for each call of ingestion, where these hardly ever succeed."""
 IMPATIENCE = ("given up",)
@@ -97,6 +99,8 @@ class Delivery:
 
     def _end(self, worker):
         self.workers.remove(worker)
+        if worker.is_busy:
+            self.met["died: worker"] += 1
         self.has_lost_answers |= worker.is_busy
         self.scheduler.kill(worker)
 
@@ -143,12 +147,22 @@ class Delivery:
         except Exception as error:  # noqa: BLE001 - Lambda would deliver it again
             self._mistake(error)
             return 0
+        self._look_who_is_first(consumer, batch)
         if outcome.failed is None:
             return len(batch)
         return next(at for at, record in enumerate(batch) if record.sequence == outcome.failed)
 
+    def _look_who_is_first(self, consumer, batch):
+        """Take note of records that come after those of another shard which arrived later."""
+        newest = self.newest.get(consumer.name)
+        if newest is None or batch[-1].arrival >= newest.arrival:
+            self.newest[consumer.name] = batch[-1]
+        elif newest.shard != batch[-1].shard:
+            self.met["shards overtook each other"] += 1
+
     def _give_up(self, consumer, shard, batch):
         """Write what the mapping gives up on to the on-failure destination, as Lambda does."""
+        self.met["Lambda gave a batch up"] += 1
         self._count += 1
         document = {
             "requestContext": {
@@ -172,10 +186,45 @@ class Delivery:
             raise
         except Exception:  # noqa: BLE001 - an error of the function is nobody else's
             return 0
+        self.met["what waited was delivered"] += 1
         if outcome.failed is None:
             return len(records)
         numbers = [record["kinesis"]["sequenceNumber"] for record in records]
-        return numbers.index(outcome.failed)
+        accepted = numbers.index(outcome.failed)
+        if accepted:
+            self.met["part of what waited was accepted"] += 1
+        return accepted
+
+    @property
+    def is_stormy(self):
+        """Whether very much goes wrong now."""
+        return self.faults.rate == STORM_RATE or self.faults.rate_of_writes > 0
+
+    # What happens, by the names of steps.
+
+    def storm(self, at):
+        """Have very much go wrong from now on, or only with writes; or, if it does, no more than usual."""
+        if self.is_stormy:
+            self.faults.rate, self.faults.rate_of_writes = self.setting.fault_rate, 0
+        elif at % 2:
+            self.faults.rate = STORM_RATE
+        else:
+            self.faults.rate_of_writes = STORM_RATE_OF_WRITES
+
+    def drain(self, at=0):
+        """Deliver again what the mapping gave up on."""
+        self._refuse_writes(at)
+        self._drain(self.now_ms + (at % 24) * HOUR)
+
+    def replay(self, at=0):
+        """Replay all of quarantine."""
+        self._refuse_writes(at)
+        self._background(self._replay)
+
+    def _refuse_writes(self, at):
+        """Have what is delivered now be written in part, where anything fails and much is drained."""
+        if self.setting.is_drained and self.faults.rate and at // 32 % 4:
+            self.faults.rate_of_writes = STORM_RATE_OF_WRITES
 
     def _background(self, work):
         self._count += 1

@@ -26,6 +26,7 @@ from shared.contract import PROFILES_DUE
 from shared.core.compile import Builder
 from shared.core.definition import debounce_s
 from shared.core.functions import FunctionFailure
+from shared.runtime.functions import STATUS_S
 from tests.simulation.due_queue import DueQueue, SqsClient
 from tests.simulation.dynamo import PROFILES
 from tests.simulation.histories import A_YEAR, EVERYTHING, SMALL_MAX, history_of, live_ids, live_of
@@ -44,6 +45,8 @@ CHANGES_MAX = 8
 POLLERS_MAX = 3
 MESSAGES_MAX = 10
 ROUNDS_MAX = 500
+STATUS_KEPT_RATE = 0.5
+"""How often a run is by a process that read a version's status some time before."""
 EXPECTED_ERRORS = {
     "ClientError",
     "ConnectTimeoutError",
@@ -150,6 +153,7 @@ class Functions:
         except ProcessDiedError:
             return
         for one in deliveries:
+            self.met[f"a run: {one.became.value if one.became else 'failed'}"] += 1
             if one.due is None:
                 self.problems.add("a message tells of no profile")
             elif one.error is not None and type(one.error).__name__ not in EXPECTED_ERRORS:
@@ -310,7 +314,23 @@ class FunctionsWorld(Functions, Processes, World):
 class FunctionsOfVersions(Functions, PublishingWorld):
     """A world of several versions with functions, which their rebuilds run as well."""
 
+    def __init__(self, setting, without=frozenset()):
+        super().__init__(setting, without)
+        self.stale_s = STATUS_S
+        self._statuses = {}
+        """The status of each version as some process has read it, and when."""
+
     def status_of(self, process, version):
+        """Return the status of a version; that of a while ago, unless it was being built."""
+        read_ms, status = self._statuses.get(version, (0, None))
+        if self.now_ms - read_ms < STATUS_S * 1000 and self.random.random() < STATUS_KEPT_RATE:
+            row = self.registry.version(NAME, version)
+            if row is None or row.status is not status:
+                self.met["a status was stale"] += 1
+            return status
         registry, *_ = self.ports(process)
         row = registry.version(NAME, version)
-        return None if row is None else row.status
+        status = None if row is None else row.status
+        if status is not Status.BUILDING:
+            self._statuses[version] = self.now_ms, status
+        return status

@@ -49,6 +49,9 @@ CANCELED_RATE = 0.1
 """How often somebody cancels a version just when it is to become active."""
 TWICE_RATE = 0.1
 """How often a call is given up and made again while the first one still works."""
+DIES_RATE = 0.1
+DIES_AFTER_TICKS_MAX = 150
+"""How often a worker dies in the midst of its work, and when."""
 EXPECTED_ERRORS = {
     "ClientError",
     "ConnectTimeoutError",
@@ -91,6 +94,7 @@ class Machine:
         self.world = world
         self.builds = {}
         self.clean_ups = {}
+        self._calls = 0
 
     def start(self, builder, version, grace_s):
         del builder
@@ -211,7 +215,9 @@ class Machine:
             pass
 
     def _wait_for_workers(self):
-        """Wait longer than any function may run that runs now."""
+        """Wait longer than any function may run that runs now, or begins as it knows no better."""
+        if self.world.stale_s:
+            self.world.rest(self.world.stale_s)
         for task in self.world.working():
             while not task.is_done:
                 self.world.scheduler.switch(50)
@@ -244,7 +250,12 @@ class Machine:
             world.work(state, _Function(world, run.name, state, arguments, gives_up)) for _ in range(times)
         ]
         if len(tasks) > 1:
+            world.met["a state was called twice"] += 1
             world.scheduler.spawn(lambda: self._stall(tasks[0]))
+        self._calls += 1
+        random = Random(f"call {world.setting.seed} {self._calls}")
+        if world.works_twice and random.random() < DIES_RATE:
+            world.scheduler.spawn(lambda: self._end_process(tasks[-1], random))
         return world.scheduler.wait(tasks[-1])
 
     def _stall(self, task):
@@ -256,6 +267,12 @@ class Machine:
         else:
             scheduler.switch(random.randrange(STALLS_AFTER_TICKS_MAX))
         scheduler.stall(task.process, random.randrange(STALL_TICKS_MAX))
+
+    def _end_process(self, task, random):
+        """End a worker somewhere in its work: after some of its calls, of whatever it is."""
+        self.world.scheduler.switch(random.randrange(1, random.choice([10, DIES_AFTER_TICKS_MAX])))
+        if not task.is_done:
+            self.world.end(task.process)
 
 
 class _Function:

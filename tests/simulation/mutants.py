@@ -17,6 +17,7 @@ from shared.core.snapshot import Tombstone
 from tests.simulation.mutants_of_bounds import MUTANTS_OF_BOUNDS
 from tests.simulation.mutants_of_damage import MUTANTS_OF_DAMAGE
 from tests.simulation.mutants_of_delivery import MUTANTS_OF_DELIVERY
+from tests.simulation.mutants_of_finds import FINDS, MUTANTS_OF_FINDS
 from tests.simulation.mutants_of_functions import MUTANTS_OF_FUNCTIONS
 from tests.simulation.mutants_of_reading import MUTANTS_OF_READING
 from tests.simulation.mutants_of_versions import MUTANTS_OF_VERSIONS
@@ -342,6 +343,7 @@ MUTANTS = [
     *MUTANTS_OF_VERSIONS,
     *MUTANTS_OF_FUNCTIONS,
     *MUTANTS_OF_DAMAGE,
+    *MUTANTS_OF_FINDS,
 ]
 _STORES = {
     "versions": MUTANTS_OF_VERSIONS,
@@ -352,9 +354,10 @@ _STORES = {
 
 def store_of(name, store="dynamo"):
     """Return the kind of worlds that a fault is searched in."""
-    for special, mutants in _STORES.items():
-        if any(one.__name__ == name for one in mutants):
-            return special
+    for of_stores in (_STORES, FINDS):
+        for special, mutants in of_stores.items():
+            if any(one.__name__ == name for one in mutants):
+                return special
     return store
 
 

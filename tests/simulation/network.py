@@ -32,13 +32,19 @@ class Faults:
     def __init__(self, random, rate, happened, without):
         self.random = random
         self.rate = rate
+        self.rate_of_writes = 0
+        """How often writes to DynamoDB go wrong, if that is more often: whatever can be read."""
         self._happened = happened
         self._without = without
         self._count = 0
 
-    def draw(self, what, kinds, *, times=1):
-        """Return what goes wrong with a call, or None; `times`: so much more often than with others."""
-        if not self.rate or self.random.random() >= self.rate * times:
+    def draw(self, what, kinds, *, times=1, least=0):
+        """Return what goes wrong with a call, or None.
+
+        `times`: so much more often than with others; `least`: at least so often.
+        """
+        rate = max(self.rate * times, least)
+        if not rate or self.random.random() >= rate:
             return None
         kind = self.random.choice(kinds)
         self._count += 1
@@ -51,9 +57,10 @@ class Faults:
     @contextmanager
     def none(self):
         """Have nothing go wrong for a while."""
-        rate, self.rate = self.rate, 0
+        before = self.rate, self.rate_of_writes
+        self.rate = self.rate_of_writes = 0
         yield
-        self.rate = rate
+        self.rate, self.rate_of_writes = before
 
     def below(self, limit):
         """Draw a number below a limit."""
@@ -90,7 +97,7 @@ class Client:
         return answer
 
     def batch_write_item(self, **arguments):
-        fault = self._send("batch_write_item", BATCH_WRITES)
+        fault = self._send("batch_write_item", BATCH_WRITES, self._faults.rate_of_writes)
         [(table, requests)] = arguments["RequestItems"].items()
         left = []
         if fault in {"unprocessed", "half"}:
@@ -103,7 +110,7 @@ class Client:
         return {"UnprocessedItems": {table: left} if left else {}}
 
     def batch_execute_statement(self, **arguments):
-        fault = self._send("batch_execute_statement", INSERTS)
+        fault = self._send("batch_execute_statement", INSERTS, self._faults.rate_of_writes)
         refused = self._faults.below(len(arguments["Statements"])) if fault == "refused" else None
         kept = [one for at, one in enumerate(arguments["Statements"]) if at != refused]
         answers = self._do("batch_execute_statement", {"Statements": kept}, fault)["Responses"]
@@ -130,13 +137,13 @@ class Client:
         return self._write("transact_write_items", arguments, TRANSACTIONS)
 
     def _write(self, name, arguments, kinds):
-        return self._do(name, arguments, self._send(name, kinds))
+        return self._do(name, arguments, self._send(name, kinds, self._faults.rate_of_writes))
 
-    def _send(self, name, kinds):
+    def _send(self, name, kinds, least=0):
         """Let the request travel; return what goes wrong with it, unless it is over at that."""
         self._process.called = name
         self._scheduler.switch()
-        fault = self._faults.draw(f"{name} of {self._process.name}", kinds)
+        fault = self._faults.draw(f"{name} of {self._process.name}", kinds, least=least)
         if fault == "slow":
             self._scheduler.switch(1 + self._faults.below(SLOW_TICKS_MAX))
         if fault == "throttled":
@@ -166,7 +173,10 @@ class Client:
 
     def _see(self, versions):
         if self._world.setting.is_stale and len(versions) > 1 and self._faults.random.random() < STALE_RATE:
-            return versions[self._faults.below(len(versions))]
+            seen = versions[self._faults.below(len(versions))]
+            if seen != versions[0]:
+                self._world.met["a read was stale"] += 1
+            return seen
         return versions[0]
 
 

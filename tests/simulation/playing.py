@@ -21,7 +21,7 @@ def finish(world, steps, without=frozenset()):
                     world.happened.append((name, step))
                     world.play(step)
             world.happened.append(("", "the end"))
-            world.faults.rate = 0
+            world.faults.rate = world.faults.rate_of_writes = 0
             world.finish()
             check(world)
             world.check()

@@ -36,12 +36,18 @@ class Processes:
         if process in self.workers:
             self._end(process)
         elif process is not None:
-            self.scheduler.kill(process)
+            self.end(process)
+
+    def end(self, process):
+        """End a process in the midst of its work."""
+        self.met[f"died: {process.kind}"] += 1
+        self.scheduler.kill(process)
 
     def stall(self, at):
         """Have any process stand still, while others go on, or take its place."""
         process = self._any_process(at)
         if process is not None:
+            self.met["a process stood still"] += 1
             self.scheduler.stall(process, at % STALL_TICKS_MAX)
 
     def _any_process(self, at):

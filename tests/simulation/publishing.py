@@ -67,6 +67,8 @@ class PublishingWorld(Processes, World):
 
     def __init__(self, setting, without=frozenset()):
         super().__init__(setting, without)
+        self.stale_s = 0
+        """For how long processes take for granted what they have read of the registry."""
         self.works_twice = setting.fault_rate > 0
         """Whether workers are given up that still work: also while nothing else fails, but not at the end."""
         self.definitions = Definitions(self._builder)
@@ -166,6 +168,7 @@ class PublishingWorld(Processes, World):
             for (key, data), arrival in zip(records, (t0 - 1, t0, t0 + 1), strict=False):
                 self.scheduler.now_us = max(self.scheduler.now_us, arrival * 1000 - self.apart_us)
                 self.put(key, data)
+                self.met["records arrived about a T0"] += 1
 
         self.scheduler.spawn(arrive)
 
@@ -325,6 +328,7 @@ class _Registry(FakeRegistry):
 
     def activate(self, version, was):
         written = super().activate(version, was)
+        self._world.met["a version became active"] += 1
         self._world.check_whole(written)
         return written
 

@@ -14,6 +14,7 @@ from tests.simulation.playing import finish
 from tests.simulation.publishing import PublishingWorld, tuned_for_publishing
 from tests.simulation.scenario import setting_of, steps_of
 from tests.simulation.scheduler import SimulationError
+from tests.simulation.troubles import troubles_of
 from tests.simulation.world import World
 
 FEWER_STEPS = (15, 30)
@@ -38,10 +39,13 @@ class Problem(NamedTuple):
         return self.summary[:60]
 
 
-def run(seed, store, count, without=frozenset(), mutant=None):
-    """Run a seed, with a planted fault if one is named; return the problem it ends with, or None."""
+def run(seed, store, count, without=frozenset(), mutant=None, met=None):
+    """Run a seed, with a planted fault if one is named; return the problem it ends with, or None.
+
+    What went wrong in a world that came to a right end all the same is counted in `met`, if it is given.
+    """
     with planted(mutant):
-        return _run(seed, store, count, without)
+        return _run(seed, store, count, without, met)
 
 
 def search(mutant, store, count, seeds):
@@ -58,15 +62,15 @@ def _finds(mutant, store, count, seed):
     return run(seed, store, count, mutant=mutant) is not None and run(seed, store, count) is None
 
 
-def _run(seed, store, count, without):
+def _run(seed, store, count, without, met):
     gc.disable()  # a run is short, and leaves cycles behind that are collected in one go
     try:
-        return _run_once(seed, store, count, without)
+        return _run_once(seed, store, count, without, met)
     finally:
         gc.enable()
 
 
-def _run_once(seed, store, count, without):
+def _run_once(seed, store, count, without, met):
     setting = setting_of(seed, store)
     world = _world(setting)(setting, without)
     try:
@@ -74,6 +78,8 @@ def _run_once(seed, store, count, without):
             finish(world, steps_of(setting, count), without)
     except (Exception, SimulationError) as error:  # noqa: BLE001 - any error is a problem of the run
         return Problem(error, world.happened, setting)
+    if met is not None:
+        met.update(troubles_of(world))
     return None
 
 
@@ -88,6 +94,8 @@ def _world(setting):
         return DamagedHistories if setting.has_damage else FunctionsWorld
     if setting.store == "damaged" and setting.has_versions:
         return DamagedBuilds
+    if setting.store == "lives":
+        return PublishingWorld if setting.has_versions else World
     return _WORLDS[setting.store]
 
 

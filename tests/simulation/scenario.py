@@ -16,8 +16,13 @@ EPOCH_MS = 3 * HOUR
 """Each quiet jump begins a slot of its own of the day, so that no expiry and no end of a dedup window falls
 into the lag of consumers: there the order of two shards would rightly decide."""
 EPOCHS_MAX = 8
+EPOCH_OF_LIVES_MS = HOUR
+EPOCHS_OF_LIVES_MAX = 24
+"""Where lives end often there are more of these slots, and nothing waits for long in them."""
 EVENTS_OF_RECORD_MAX = 5
 FEW_REMEMBERED = 16
+APART_RATE = 0.9
+"""How often an event links nobody with anybody, where batches are to be written in part."""
 
 
 class Setting(NamedTuple):
@@ -54,6 +59,8 @@ class Setting(NamedTuple):
     has_damage: bool
     is_drained: bool
     """Whether batches are given up at once, many in a storm, and drained and replayed in the midst of it."""
+    has_lives: bool
+    """Whether lives end often: few people, months in between, and TTL that takes first what it likes."""
     remembered: int
     """How many events a profile remembers. Where they are few, what is delivered again is fewer: whatever
     comes again later than that counts again, and nobody could say which of it does."""
@@ -64,9 +71,18 @@ class Setting(NamedTuple):
         return self.remembered < REMEMBERED_MAX
 
     @property
+    def epoch_ms(self):
+        """How long each slot is that a quiet jump begins."""
+        return EPOCH_OF_LIVES_MS if self.has_lives else EPOCH_MS
+
+    @property
+    def epochs_max(self):
+        return EPOCHS_OF_LIVES_MAX if self.has_lives else EPOCHS_MAX
+
+    @property
     def has_versions(self):
         """Whether versions are published in it."""
-        every = {"versions": 1, "functions": 3, "damaged": 5}.get(self.store)
+        every = {"versions": 1, "functions": 3, "damaged": 5, "lives": 4}.get(self.store)
         return every is not None and self.seed % every == 0
 
 
@@ -112,10 +128,13 @@ def setting_of(seed, store="dynamo"):
         has_ends=random.random() < 0.4 and is_ordered,
         has_damage=store == "damaged" or (store == "functions" and seed % 6 == 1),
         is_drained=False,
+        has_lives=store == "lives",
         remembered=REMEMBERED_MAX,
     )
     if store == ENGINES:
         return setting
+    if setting.has_lives:
+        return _of_lives(setting)
     if is_ordered and not setting.has_damage and random.random() < 0.3:
         return _forgetful(setting)
     if not is_ordered and random.random() < 0.2:
@@ -131,6 +150,21 @@ def _drained(setting):
         batch_max=max(setting.batch_max, 7),
         people=max(setting.people, 4),
         fault_rate=setting.fault_rate or 0.005,
+        has_chain=setting.has_chain or setting.seed % 2 == 0,
+    )
+
+
+def _of_lives(setting):
+    """Return a setting in which few people, on few devices, are forgotten again and again."""
+    random = Random(f"lives {setting.seed}")
+    return setting._replace(
+        is_small=False,
+        kind=random.choice(["plain", "plain", "plain", "known only"] if setting.is_ordered else ["plain"]),
+        actions_max=random.choice([100, 12, 8, 4, 1]),
+        people=random.randint(1, 2),
+        fault_rate=random.choice([0.005, 0.02, 0.06, 0.15]),
+        is_hot=False,
+        has_ends=setting.is_ordered and random.random() < 0.6,
     )
 
 
@@ -151,6 +185,7 @@ def steps_of(setting, count):
     events = _Events(random, setting)
     steps, epochs = [], 1
     weights = _WEIGHTS | (_OF_VERSIONS if setting.has_versions else {})
+    weights = weights | (_OF_LIVES if setting.has_lives else {})
     weights = weights | (_OF_DRAINED if setting.is_drained else {})
     weights = weights | (_OF_FUNCTIONS if setting.store == "functions" else {})
     weights = weights | (_OF_DAMAGE if setting.has_damage else {})
@@ -160,10 +195,11 @@ def steps_of(setting, count):
         ticks = random.choice([0, 0, random.randint(0, 20), random.randint(0, 200)])
         details = (random.randrange(2**16),)
         if what == "jump":
-            if epochs == EPOCHS_MAX:
+            if epochs == setting.epochs_max:
                 continue
             epochs += 1
-            details = (random.choice([0, 1, 2, 20, 29, 32, 45, 420]), random.random() < 0.7)
+            days = _DAYS_OF_LIVES if setting.has_lives else _DAYS
+            details = (random.choice(days), random.random() < 0.7)
         elif what == "put":
             details = events.record()
         elif what == "publish":
@@ -172,10 +208,17 @@ def steps_of(setting, count):
             details = (random.choice([1_000, 30_000, random.randint(1, 5 * MINUTE)]),)
         elif what == "lag":
             details = (random.randint(MINUTE, 2 * HOUR if setting.is_ordered else 20 * MINUTE),)
+            if setting.has_lives:
+                details = (details[0] // 8,)
         elif what in {"reap", "freeze"}:
             details = (random.randrange(2**16), random.random())
         steps.append(Step(number, ticks, what, details))
     return steps
+
+
+_DAYS = [0, 1, 2, 20, 29, 32, 45, 420]
+_DAYS_OF_LIVES = [0, 1, 20, 27, 29, 32, 32, 36, 40, 45, 60, 400, 420, 500]
+"""About a month and 13, after which profiles expire, and a quarter more: what leads to them stays so long."""
 
 
 _WEIGHTS = {
@@ -194,6 +237,7 @@ _WEIGHTS = {
 }
 
 
+_OF_LIVES = {"put": 45, "read": 12, "reap": 16, "jump": 12, "rewind": 2}
 _OF_DRAINED = {"drain": 15, "replay": 10, "storm": 10}
 _OF_VERSIONS = {"publish": 5, "cancel": 2, "stall": 6}
 _OF_DAMAGE = {"damage": 8, "mend": 4, "replay": 4}
@@ -272,7 +316,19 @@ class _Events:
             body["traits"]["email"] = random.choice(["A@example.com", "b@example.com"])
         if random.random() < 0.05:
             body["context"] = {"anonymous": True}
+        if self.setting.is_drained and random.random() < APART_RATE:
+            body |= self._alone(random.randrange(people))
+            body["traits"].pop("email", None)
         return body | self._times()
+
+    def _alone(self, person):
+        """Return the identifiers of one person, on a device of their own."""
+        user, cookie = self.random.choice([(True, False), (False, True), (True, True)])
+        return {
+            "userId": f"user-{person}" if user else None,
+            "anonymousId": f"cookie-{person}" if cookie else None,
+            "previousId": None,
+        }
 
     def _times(self):
         """When the source says it happened: before everything, always readable, where copies may race."""

@@ -33,6 +33,11 @@ class Process:
         self.called = ""
         """The call of DynamoDB that it made last, perhaps has just sent."""
 
+    @property
+    def kind(self):
+        """What it does, by its name."""
+        return self.name.rpartition("-")[0]
+
 
 class Task:
     """Work that goes on until its next switch whenever it is its turn."""

@@ -29,7 +29,7 @@ class Worker(Process):
         """Return what ingests for a version, which is made once."""
         if version not in self._batches:
             world, objects = self._world, Objects(self._world, self)
-            store, builder = Looked(world.store_for(self, version), world.problems), world.builder_of(version)
+            store, builder = Looked(world.store_for(self, version), world, version), world.builder_of(version)
             ingest = Ingest(builder, store, Clock(world, self), world.setting.actions_max)
             self._batches[version] = Batch(
                 builder,

@@ -31,9 +31,9 @@ from tests.simulation.dynamo import IDENTIFIERS, PROFILES, Dynamo
 from tests.simulation.expected import Reads, Sight
 from tests.simulation.memory import SimulatedMemoryStore
 from tests.simulation.network import LATE_TICKS_MAX, Client, Faults, late
-from tests.simulation.scenario import EPOCH_MS, EPOCHS_MAX
 from tests.simulation.scheduler import Pool, Process, Scheduler
 from tests.simulation.stream import Consumer, Stream
+from tests.simulation.troubles import taken_by_ttl
 from tests.simulation.workers import VERSION, Clock
 
 TICK_US = 2_000
@@ -46,7 +46,6 @@ BUILDERS = {
 }
 
 
-STORM_RATE = 0.3
 ALL_ARE_DUE_H = 23
 """After so many hours whatever waits for another try is due."""
 
@@ -76,7 +75,11 @@ class World(Delivery):
         self.consumers = [Consumer(version_alias("people", VERSION), self.stream, VERSION)]
         self.workers = []
         self.tally = Counter()
+        self.met = Counter()
+        """What went wrong that neither faults nor batches tell of, by name: see `troubles`."""
         self.problems = set()
+        self.newest = {}
+        """The record that arrived last of those that each consumer is done with, by its name."""
         self.has_forgotten = False
         """Whether TTL took anything."""
         self.has_latecomers = False
@@ -121,11 +124,6 @@ class World(Delivery):
     def active(self):
         """The version that is active."""
         return VERSION
-
-    @property
-    def is_stormy(self):
-        """Whether very much goes wrong now."""
-        return self.faults.rate == STORM_RATE
 
     def t0(self, version):
         """From which arrival on a version ingests."""
@@ -211,6 +209,8 @@ class World(Delivery):
     # What happens, by the names of steps.
 
     def put(self, key, data):
+        if any(one.data == data for one in self.stream.records):
+            self.met["a producer sent a record twice"] += 1
         self.scheduler.now_us += self.apart_us
         self.start_lanes(self.stream.put(data, key, self.now_ms))
 
@@ -239,6 +239,7 @@ class World(Delivery):
             done = consumer.done(shard)
             if done and shard.records[done - 1].arrival >= since:
                 consumer.move(shard, -1)
+                self.met["records came again"] += 1
         self._start_lane(consumer, shard)
 
     def split(self, at):
@@ -259,10 +260,10 @@ class World(Delivery):
         if self.setting.has_ends:
             self._arrive_about_an_end()
         self._epochs += 1
-        start = T0 + self._epochs * EPOCH_MS
+        start = T0 + self._epochs * self.setting.epoch_ms
         while start <= self.now_ms + days * DAY:
             start += DAY
-        assert self._epochs < EPOCHS_MAX
+        assert self._epochs < self.setting.epochs_max
         self.epoch_ms = start
         self.scheduler.now_us = start * 1000
         if takes_processes:
@@ -278,6 +279,7 @@ class World(Delivery):
             return
         one = min(found, key=lambda each: (expiry(self.builder, each), each.id))
         arrival = expiry(self.builder, one) + random.choice([-1, 0, 0, 1])
+        self.met["an event arrived in the moment of an end"] += 1
         self.scheduler.now_us = max(self.scheduler.now_us, arrival * 1000 - self.apart_us)
         self.write_again([telling(self.builder, one)])
 
@@ -286,15 +288,12 @@ class World(Delivery):
         random = Random(at)
         if self.setting.store == "memory":
             return
+        only = (None, PROFILES, IDENTIFIERS, IDENTIFIERS)[at % 4] if self.setting.has_lives else None
         for table, key in self.dynamo.expired():
-            if random.random() < chance:
+            if only in {None, table} and random.random() < chance:
                 self.has_forgotten = True
+                self.met[taken_by_ttl(self.dynamo.tables, table, key)] += 1
                 self.dynamo.set(table, key, None)
-
-    def storm(self, at):
-        """Have very much go wrong from now on; or, if it does, no more than usual."""
-        del at
-        self.faults.rate = self.setting.fault_rate if self.is_stormy else STORM_RATE
 
     def read(self, at):
         """Look a person up, as anybody may at any time."""
@@ -303,15 +302,6 @@ class World(Delivery):
         self._count += 1
         process = Process(f"reader-{self._count}")
         self.scheduler.spawn(lambda: self._read(process, identifier), process)
-
-    def drain(self, at=0):
-        """Deliver again what the mapping gave up on."""
-        self._drain(self.now_ms + (at % 24) * HOUR)
-
-    def replay(self, at=0):
-        """Replay all of quarantine."""
-        del at
-        self._background(self._replay)
 
     # How it ends.
 
@@ -383,6 +373,7 @@ class World(Delivery):
             store, sight = self.store_for(process, version), Sight(self, version, identifier)
             reader = Reader(self.builder_of(version), store, lambda: self.now_ms)
             found = reader.by_identifier(identifier)
+            self.met["a reader was shown nobody" if found is None else "a reader was shown somebody"] += 1
             if (
                 self.shown_as_active(process) == version == self.active
             ):  # else it may have been on its way out
