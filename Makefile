@@ -53,9 +53,10 @@ tests: setup
 SEEDS ?= 0:200
 STEPS ?= 60
 STORE ?= dynamo
+FAULTS ?=
 
 simulate: setup ## Run worlds that go wrong in every way, each from a seed
-	@$(BIN)/python -m tests.simulation --seeds $(SEEDS) --steps $(STEPS) --store $(STORE) --met
+	@$(BIN)/python -m tests.simulation --seeds $(SEEDS) --steps $(STEPS) --store $(STORE) --faults "$(FAULTS)" --met
 
 # `make fuzz TIME=600`: docs/reliability.md
 TIME ?= 300

@@ -96,7 +96,7 @@ def run_seed(seed, options, met):
     from tests.simulation.runs import run
 
     without = frozenset(options.without.split(",")) - {""}
-    return run(seed, options.store, options.steps, without, options.mutant, met)
+    return run(seed, options.store, options.steps, without, options.mutant, met, options.faults)
 
 
 def report(seed, options, problem):
@@ -105,14 +105,13 @@ def report(seed, options, problem):
 
     lines = [f"seed {seed} fails at commit {_commit()}: {problem.summary}"]
     if not options.mutant:
-        lines.append(
-            f"again: make simulate SEEDS={seed}:{seed + 1} STEPS={options.steps} STORE={options.store}"
-        )
+        again = f"make simulate SEEDS={seed}:{seed + 1} STEPS={options.steps} STORE={options.store}"
+        lines.append(f"again: {again}{'' if options.faults is None else f' FAULTS={options.faults}'}")
     if options.trace:
         lines.append("".join(traceback.format_exception(problem.error)))
     if options.shrink:
         short, without = shortened(
-            seed, options.store, options.steps, problem, options.shrink, options.mutant
+            seed, options.store, options.steps, problem, options.shrink, options.mutant, options.faults
         )
         lines.append(f"shorter: {_command(seed, options, without)}")
         lines.append(f"{short.setting}")
@@ -128,6 +127,8 @@ def _command(seed, options, without):
     )
     if options.mutant:
         command += f" --mutant {options.mutant}"
+    if options.faults is not None:
+        command += f" --faults {options.faults}"
     return f"{command} --shrink 0 --without {','.join(sorted(without))}" if without else command
 
 
@@ -136,6 +137,9 @@ def _options(arguments):
     parser.add_argument("--seeds", type=_seeds, default="0:2000", help="FROM:TO, without TO; or with commas")
     parser.add_argument("--steps", type=_steps, default=STEPS)
     parser.add_argument("--store", choices=STORES, default="dynamo")
+    parser.add_argument(
+        "--faults", type=_share, help="the share of calls that go wrong, in place of the seed's own"
+    )
     parser.add_argument("--shrink", type=int, default=300, help="runs to spend on a shorter list of steps")
     parser.add_argument("--mutant", help="plant a fault, by name")
     parser.add_argument("--mutants", choices=["recorded", "search"], help="try all planted faults")
@@ -165,6 +169,18 @@ def _steps(text):
     if not text.isdecimal() or int(text) < 1:
         raise argparse.ArgumentTypeError(f"a run has a number of steps, not {text!r}")
     return int(text)
+
+
+def _share(text):
+    if not text:
+        return None
+    try:
+        share = float(text)
+    except ValueError:
+        share = -1
+    if not 0 <= share < 1:
+        raise argparse.ArgumentTypeError(f"a share is from 0 to below 1, not {text!r}")
+    return share
 
 
 def _commit():

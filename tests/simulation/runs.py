@@ -39,13 +39,14 @@ class Problem(NamedTuple):
         return self.summary[:60]
 
 
-def run(seed, store, count, without=frozenset(), mutant=None, met=None):
+def run(seed, store, count, without=frozenset(), mutant=None, met=None, fault_rate=None):
     """Run a seed, with a planted fault if one is named; return the problem it ends with, or None.
 
+    `fault_rate` is how many of the calls go wrong, if it is not for the seed to say.
     What went wrong in a world that came to a right end all the same is counted in `met`, if it is given.
     """
     with planted(mutant):
-        return _run(seed, store, count, without, met)
+        return _run(seed, store, count, without, met, fault_rate)
 
 
 def search(mutant, store, count, seeds):
@@ -62,16 +63,18 @@ def _finds(mutant, store, count, seed):
     return run(seed, store, count, mutant=mutant) is not None and run(seed, store, count) is None
 
 
-def _run(seed, store, count, without, met):
+def _run(seed, store, count, without, met, fault_rate):
     gc.disable()  # a run is short, and leaves cycles behind that are collected in one go
     try:
-        return _run_once(seed, store, count, without, met)
+        return _run_once(seed, store, count, without, met, fault_rate)
     finally:
         gc.enable()
 
 
-def _run_once(seed, store, count, without, met):
+def _run_once(seed, store, count, without, met, fault_rate):
     setting = setting_of(seed, store)
+    if fault_rate is not None:
+        setting = setting._replace(fault_rate=fault_rate)
     world = _world(setting)(setting, without)
     try:
         with _tuned(world):
@@ -109,7 +112,7 @@ def _tuned(world):
         yield
 
 
-def shortened(seed, store, count, problem, runs_max, mutant=None):
+def shortened(seed, store, count, problem, runs_max, mutant=None, fault_rate=None):
     """Leave out steps and faults as long as the run still goes wrong in the same way.
 
     Returns the shortest run that was found, and what it is without.
@@ -122,7 +125,7 @@ def shortened(seed, store, count, problem, runs_max, mutant=None):
         for part in reversed(parts):
             runs_max -= 1
             attempt = without.union(part)
-            found = run(seed, store, count, attempt, mutant)
+            found = run(seed, store, count, attempt, mutant, fault_rate=fault_rate)
             if found is not None and found.kind == problem.kind:
                 without, best = attempt, found
                 break

@@ -74,14 +74,16 @@ def test_every_planted_fault_is_found_within_two_thousand_seeds():
     assert run.returncode == 0, run.stdout
 
 
-def test_a_failure_tells_how_to_repeat_it_and_a_shorter_way_there():
+@pytest.mark.parametrize("faults", [[], ["--faults", "0.0"]])
+def test_a_failure_tells_how_to_repeat_it_and_a_shorter_way_there(faults):
     name = "keeps_the_secondary"
     seed, steps = SEEDS[name]
-    run = simulate("--seeds", f"{seed}", "--steps", f"{steps}", "--mutant", name, "--shrink", "20")
+    run = simulate("--seeds", f"{seed}", "--steps", f"{steps}", "--mutant", name, "--shrink", "20", *faults)
     assert run.returncode == 1
     assert f"seed {seed} fails at commit" in run.stdout
     [command] = re.findall(r"^shorter: \S+ -m tests.simulation (.*)$", run.stdout, re.MULTILINE)
     assert "--without" in command
+    assert " ".join(faults) in command
     again = simulate(*command.split())
     assert again.returncode == 1
     assert again.stdout.splitlines()[0] == run.stdout.splitlines()[0]
