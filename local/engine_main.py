@@ -6,6 +6,7 @@
   there is no moment in which both of them consume. Those for SQS it runs well enough itself.
 - It drops StartingPositionTimestamp of mappings.
 - It unpacks the code of a function anew for each process that runs it, which takes longer than the start.
+- A process that runs a function may start with settings of before they were changed, and stay.
 - It refuses alarms on metric math, which would fail the whole deployment.
 - It checks the permission to invoke an alias against the function, if the alias is a Qualifier.
 - It knows no resource of what is asked of a table's stream, but for `*`.
@@ -60,6 +61,7 @@ def main() -> None:
         change(functions, poller, lambda _: lambda: False)
     change(functions, "_create_esm", lambda create: keep_start(create, mappings))
     change(runtime, "zipfile", unpack_once)
+    change(functions, "acquire_worker", lambda lease: lease_as_invoked(lease, runtime.kill_workers))
     change(templates, "_cw_metric_alarm_record", accept_metric_math)
     importlib.import_module("ministack.app").main()
 
@@ -105,6 +107,23 @@ def unpack_once(zipfile: Any) -> Any:
             Path(path).symlink_to(unpacked)
 
     return SimpleNamespace(**vars(zipfile) | {"ZipFile": UnpackedOnce})
+
+
+def lease_as_invoked(lease: Callable[..., Any], kill: Callable[[list[Any]], None]) -> Callable[..., Any]:
+    """Lease a function's process with the settings and the code that are invoked.
+
+    All processes of a function end when these change. But an invocation that began before has a copy of the
+    old ones, and may start a process after.
+    """
+
+    def lease_one(name: str, config: dict[str, Any], code: bytes, *request: Any, **more: Any) -> Any:
+        worker, reason = lease(name, config, code, *request, **more)
+        if worker is not None and worker.config.get("RevisionId") != config.get("RevisionId"):
+            kill([worker])
+            worker.config, worker.code_zip = config, code
+        return worker, reason
+
+    return lease_one
 
 
 def trust_loopback(resolve: Callable[[str, Any], Any]) -> Callable[[str, Any], Any]:

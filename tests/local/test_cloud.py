@@ -6,6 +6,7 @@ import socket
 import tempfile
 import zipfile
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
@@ -17,6 +18,7 @@ from local.engine_main import (
     change,
     check_statements,
     keep_start,
+    lease_as_invoked,
     name_the_alias,
     name_the_stream,
     take_batches_for_what_they_do,
@@ -196,3 +198,19 @@ def test_the_code_of_a_function_is_unpacked_once_for_all_processes_that_run_it(t
             assert (folder / "lambdas" / "handler.py").read_text() == content
         assert folder.samefile(tmp_path / f"first with {content}")
     assert len(list((tmp_path / "unpacked").iterdir())) == 2
+
+
+def test_a_function_is_run_with_the_settings_it_is_invoked_with():
+    """Though one that had begun before these changed has started a process with those of before."""
+    process, killed = SimpleNamespace(config={"RevisionId": "before"}, code_zip=b"before"), []
+    lease = lease_as_invoked(lambda *_, **__: (process, "reused"), killed.extend)
+    now = {"RevisionId": "now"}
+    assert lease("function", now, b"now", qualifier="$LATEST") == (process, "reused")
+    assert (killed, process.config, process.code_zip) == ([process], now, b"now")
+    lease("function", dict(now), b"now", qualifier="$LATEST")
+    assert killed == [process]
+
+
+def test_a_function_that_may_not_run_once_more_has_no_process_to_start_anew():
+    lease = lease_as_invoked(lambda *_: (None, "func_cap"), lambda _: None)
+    assert lease("function", {}, b"") == (None, "func_cap")
