@@ -18,6 +18,12 @@ from tests.people import DAY, T0, a_definition, an_event, contributions_of
 BUILDER = Builder(a_definition())
 
 
+def take(store, *messages, **options):
+    """Have a batch of events written, all of it."""
+    events = contributions_of(BUILDER, [an_event(**one) for one in messages])
+    assert Ingest(BUILDER, store, FakeClock(), **options).run(events).failed == []
+
+
 class UnansweringStore(MemoryStore):
     """Does not answer its first write of a profile, and shows what it held before the last merge."""
 
@@ -200,25 +206,20 @@ def test_an_identifier_that_was_given_on_before_its_expired_profile_went_is_foun
 def test_who_was_merged_and_lives_again_loses_nothing_to_the_end_of_whom_it_was_merged_into():
     """Its first life and its next have the same id: once TTL has taken all that told of the first."""
     store = MemoryStore()
-
-    def take(*messages, **options):
-        events = contributions_of(BUILDER, [an_event(**one) for one in messages])
-        assert Ingest(BUILDER, store, FakeClock(), **options).run(events).failed == []
-
     user, cookie = Identifier("user_id", "u"), Identifier("cookie_id", "c")
-    take({"messageId": "1", "userId": "old", "arrival": T0})
-    take({"messageId": "2", "userId": "u", "arrival": T0 + 1})
+    take(store, {"messageId": "1", "userId": "old", "arrival": T0})
+    take(store, {"messageId": "2", "userId": "u", "arrival": T0 + 1})
     link = {"traits": {"email": "a@example.com"}}
-    take({"messageId": "3", "userId": "old", "arrival": T0 + 2, **link}, actions_max=1)
-    take({"messageId": "4", "userId": "u", "arrival": T0 + 3, **link}, actions_max=1)
+    take(store, {"messageId": "3", "userId": "old", "arrival": T0 + 2, **link}, actions_max=1)
+    take(store, {"messageId": "4", "userId": "u", "arrival": T0 + 3, **link}, actions_max=1)
     [old] = [one for one in store.stored.values() if isinstance(one, Profile)]
     [merged] = old.aliases
     del store.pointed[user]
     del store.stored[merged]
     later = T0 + 500 * DAY
-    take({"messageId": "5", "userId": "u", "anonymousId": "c", "arrival": later})
+    take(store, {"messageId": "5", "userId": "u", "anonymousId": "c", "arrival": later})
     assert store.pointed[user].profile_id == merged, "it lives again under its first id"
-    take({"messageId": "6", "userId": "old", "arrival": later + 1})
+    take(store, {"messageId": "6", "userId": "old", "arrival": later + 1})
     assert store.pointed[user].profile_id == store.pointed[cookie].profile_id == merged
     assert_consistent(store)
 
@@ -226,16 +227,12 @@ def test_who_was_merged_and_lives_again_loses_nothing_to_the_end_of_whom_it_was_
 def test_who_ends_an_expired_profile_believes_pointers_read_with_it_and_not_what_it_lists():
     """An event without the identifier that was given on before ends it; the next one of the batch has it."""
     store = MemoryStore()
-
-    def take(*messages):
-        events = contributions_of(BUILDER, [an_event(**one) for one in messages])
-        assert Ingest(BUILDER, store, FakeClock()).run(events).failed == []
-
     user, later = Identifier("user_id", "u"), T0 + 500 * DAY
-    take({"messageId": "1", "userId": "u", "anonymousId": "c", "arrival": T0})
+    take(store, {"messageId": "1", "userId": "u", "anonymousId": "c", "arrival": T0})
     del store.pointed[user]
-    take({"messageId": "2", "userId": "u", "arrival": later})
+    take(store, {"messageId": "2", "userId": "u", "arrival": later})
     take(
+        store,
         {"messageId": "3", "anonymousId": "c", "arrival": later + 1},
         {"messageId": "4", "userId": "u", "anonymousId": "c", "arrival": later + 2},
     )
@@ -247,17 +244,13 @@ def test_who_ends_an_expired_profile_believes_pointers_read_with_it_and_not_what
 def test_what_the_last_life_of_an_identifier_remembers_outlasts_the_end_of_one_before_it():
     """TTL took its pointer before the first life; the second broke, and left the pointer to its memory."""
     store = MemoryStore()
-
-    def take(*messages):
-        events = contributions_of(BUILDER, [an_event(**one) for one in messages])
-        assert Ingest(BUILDER, store, FakeClock()).run(events).failed == []
-
     user, later = Identifier("user_id", "u"), T0 + 500 * DAY
-    take({"messageId": "1", "userId": "u", "anonymousId": "c", "arrival": T0})
+    take(store, {"messageId": "1", "userId": "u", "anonymousId": "c", "arrival": T0})
     del store.pointed[user]
     with patch("shared.core.plan.IDENTIFIERS_MAX", 0):
-        take({"messageId": "2", "userId": "u", "arrival": later})
+        take(store, {"messageId": "2", "userId": "u", "arrival": later})
     take(
+        store,
         {"messageId": "3", "anonymousId": "c", "arrival": later + 1},
         {"messageId": "2", "userId": "u", "anonymousId": "c", "arrival": later + 2},
         {"messageId": "4", "userId": "u", "anonymousId": "c", "arrival": later + 3},
@@ -270,16 +263,12 @@ def test_what_the_last_life_of_an_identifier_remembers_outlasts_the_end_of_one_b
 def test_what_an_identifier_attached_in_a_batch_that_also_breaks_there_remembers_outlasts_an_older_end():
     """Its pointer is gone; at once a new life with it breaks, and the expired one that lists it ends."""
     store = MemoryStore()
-
-    def take(*messages):
-        events = contributions_of(BUILDER, [an_event(**one) for one in messages])
-        assert Ingest(BUILDER, store, FakeClock()).run(events).failed == []
-
     user, later = Identifier("user_id", "u"), T0 + 500 * DAY
-    take({"messageId": "1", "userId": "u", "anonymousId": "c", "arrival": T0})
+    take(store, {"messageId": "1", "userId": "u", "anonymousId": "c", "arrival": T0})
     del store.pointed[user]
     with patch("shared.core.plan.IDENTIFIERS_MAX", 1):
         take(
+            store,
             {"messageId": "2", "userId": "u", "traits": {"email": "a@example.com"}, "arrival": later},
             {"messageId": "3", "anonymousId": "c", "arrival": later + 1},
             {"messageId": "2", "userId": "u", "anonymousId": "c", "arrival": later + 2},

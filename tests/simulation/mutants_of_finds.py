@@ -1,6 +1,6 @@
 """Planted faults that take back what seeds have found, one by one: the same must be found again.
 
-`docs/reliability.md` tells of each find; of some, the fault that it was is planted elsewhere.
+`docs/found.md` tells of each find; of some, the fault that it was is planted elsewhere.
 """
 
 from unittest.mock import patch
