@@ -36,8 +36,8 @@ def lines(builder, store):
     return [canonical(builder, one) for one in sorted(live, key=lambda one: one.id)]
 
 
-def ingest(builder, store, batch):
-    outcome = Ingest(builder, store, FakeClock()).run(batch)
+def ingest(builder, store, batch, **options):
+    outcome = Ingest(builder, store, FakeClock(), **options).run(batch)
     assert outcome.failed == []
     return outcome
 

@@ -20,8 +20,7 @@ BUILDER = Builder(a_definition())
 
 def take(store, *messages, **options):
     """Have a batch of events written, all of it."""
-    events = contributions_of(BUILDER, [an_event(**one) for one in messages])
-    assert Ingest(BUILDER, store, FakeClock(), **options).run(events).failed == []
+    ingest(BUILDER, store, contributions_of(BUILDER, [an_event(**one) for one in messages]), **options)
 
 
 class UnansweringStore(MemoryStore):
@@ -187,17 +186,12 @@ def test_an_identifier_whose_pointer_went_before_its_expired_profile_stays_with_
 
 def test_an_identifier_that_was_given_on_before_its_expired_profile_went_is_found_where_it_is():
     """TTL has taken its pointer first; the expired profile lists it still, and was believed."""
-    store = MemoryStore()
-
-    def take(message, arrival, **identifiers):
-        event = an_event(messageId=message, arrival=arrival, **identifiers)
-        ingest(BUILDER, store, contributions_of(BUILDER, [event]))
-
-    take("both", T0, userId="u", anonymousId="c")
+    store, both = MemoryStore(), {"userId": "u", "anonymousId": "c"}
+    take(store, {"messageId": "both", "arrival": T0, **both})
     del store.pointed[Identifier("cookie_id", "c")]
     later = T0 + 500 * DAY
-    take("cookie", later, anonymousId="c")
-    take("both again", later + 1, userId="u", anonymousId="c")
+    take(store, {"messageId": "cookie", "arrival": later, "anonymousId": "c"})
+    take(store, {"messageId": "both again", "arrival": later + 1, **both})
     [profile] = [one for one in store.stored.values() if isinstance(one, Profile)]
     assert (profile.event_count, len(profile.identifiers)) == (2, 2)
     assert_consistent(store)

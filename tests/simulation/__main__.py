@@ -91,8 +91,10 @@ def _faults():
 
 
 def run_seed(seed, options, met):
-    """Run one seed; return the error it ends with, and what happened; None if all is well: then count in
-    `met` what went wrong."""
+    """Run one seed; return the error it ends with, and what happened.
+
+    None if all is well: then what went wrong in the world is counted in `met`.
+    """
     from tests.simulation.runs import run
 
     without = frozenset(options.without.split(",")) - {""}

@@ -207,9 +207,9 @@ def _of_versions(world):
 def taken_by_ttl(tables, table, key):
     """Say what TTL takes, and before what else."""
     if table == IDENTIFIERS:
-        prefix, target = key[0].rpartition("#")[0], tables[table][key]["profile_id"].get("S")
-        prefix = "#".join(prefix.split("#")[:2])
-        is_there = (f"{prefix}#{target}", SK_PROFILE) in tables[PROFILES]
+        builder, version = key[0].split("#")[:2]
+        target = tables[table][key]["profile_id"].get("S")
+        is_there = (f"{builder}#{version}#{target}", SK_PROFILE) in tables[PROFILES]
         return "TTL took a pointer before its profile" if is_there else "TTL took a pointer"
     if key[1] != SK_PROFILE:
         is_there = (key[0], SK_PROFILE) in tables[PROFILES]
